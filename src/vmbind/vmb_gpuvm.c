@@ -111,7 +111,7 @@ vmb_gpuvm_obj_init(struct vmb_gpuvm_obj *obj, uint64_t size_B,
                    void (*unref)(struct vmb_gpuvm_obj *obj))
 {
    *obj = (struct vmb_gpuvm_obj){ .size_B = size_B, .ref = ref, .unref = unref };
-   simple_mtx_init(&obj->lock, mtx_plain);
+   mtx_init(&obj->lock, mtx_plain);
    list_inithead(&obj->vm_bos);
 }
 
@@ -124,7 +124,7 @@ vmb_gpuvm_obj_finish(struct vmb_gpuvm_obj *obj)
       list_delinit(&vm_bo->obj_link);
       vm_bo->obj = NULL;
    }
-   simple_mtx_destroy(&obj->lock);
+   mtx_destroy(&obj->lock);
 }
 
 /* ----------------------------------------------------------------- mapping */
@@ -395,6 +395,7 @@ insert_child(struct node *parent, unsigned at, uint64_t key, struct node *child)
    parent->child[at] = child;
    parent->child_filter[at] = child->filter;
    parent->count++;
+   parent->filter |= child->filter;
    child->parent = parent;
 }
 
@@ -1219,9 +1220,9 @@ find_locked(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
 struct vmb_gpuvm_bo *
 vmb_gpuvm_bo_find(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
 {
-   simple_mtx_lock(&obj->lock);
+   mtx_lock(&obj->lock);
    struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
-   simple_mtx_unlock(&obj->lock);
+   mtx_unlock(&obj->lock);
    return vm_bo;
 }
 
@@ -1231,7 +1232,7 @@ vmb_gpuvm_bo_obtain_prealloc(struct vmb_gpuvm_bo *prealloc)
    struct vmb_gpuvm *gpuvm = prealloc->gpuvm;
    struct vmb_gpuvm_obj *obj = prealloc->obj;
 
-   simple_mtx_lock(&obj->lock);
+   mtx_lock(&obj->lock);
    struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
    if (vm_bo) {
       vmb_gpuvm_bo_get(vm_bo);
@@ -1239,7 +1240,7 @@ vmb_gpuvm_bo_obtain_prealloc(struct vmb_gpuvm_bo *prealloc)
       list_addtail(&prealloc->obj_link, &obj->vm_bos);
       prealloc->userptr_seq = obj->userptr_seq;
    }
-   simple_mtx_unlock(&obj->lock);
+   mtx_unlock(&obj->lock);
 
    if (vm_bo) {
       vmb_gpuvm_bo_put(prealloc);
@@ -1285,9 +1286,9 @@ vm_bo_unlink(struct vmb_gpuvm_bo *vm_bo)
    struct vmb_gpuvm *gpuvm = vm_bo->gpuvm;
 
    if (vm_bo->obj) {
-      simple_mtx_lock(&vm_bo->obj->lock);
+      mtx_lock(&vm_bo->obj->lock);
       list_delinit(&vm_bo->obj_link);
-      simple_mtx_unlock(&vm_bo->obj->lock);
+      mtx_unlock(&vm_bo->obj->lock);
    }
    if (!list_is_empty(&vm_bo->extobj_link)) {
       list_delinit(&vm_bo->extobj_link);
@@ -1410,10 +1411,10 @@ vmb_gpuvm_userptr_invalidate(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
    if (gpuvm->params.weak)
       return -EINVAL;
 
-   simple_mtx_lock(&obj->lock);
+   mtx_lock(&obj->lock);
    obj->userptr_seq++;
    struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
-   simple_mtx_unlock(&obj->lock);
+   mtx_unlock(&obj->lock);
 
    return vm_bo ? vmb_gpuvm_bo_set_evicted(vm_bo, true) : 0;
 }
@@ -1421,9 +1422,9 @@ vmb_gpuvm_userptr_invalidate(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
 uint64_t
 vmb_gpuvm_userptr_begin(struct vmb_gpuvm_bo *vm_bo)
 {
-   simple_mtx_lock(&vm_bo->obj->lock);
+   mtx_lock(&vm_bo->obj->lock);
    const uint64_t seq = vm_bo->obj->userptr_seq;
-   simple_mtx_unlock(&vm_bo->obj->lock);
+   mtx_unlock(&vm_bo->obj->lock);
    return seq;
 }
 

@@ -46,9 +46,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "c11/threads.h"
 #include "util/list.h"
 #include "util/macros.h"
-#include "util/simple_mtx.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -73,7 +73,7 @@ struct vmb_gpuvm_obj {
    void (*unref)(struct vmb_gpuvm_obj *obj);
 
    /** Guards vm_bos and userptr_seq. */
-   simple_mtx_t lock;
+   mtx_t lock;
    struct list_head vm_bos;
 
    /** Number of times that the pages behind a userptr were invalidated. */
