@@ -16,7 +16,7 @@
 /* A node with fewer entries than this looks for a neighbour to join, and joins it if both together
  * leave room to grow; otherwise the neighbour is well filled, and the pair is full enough.
  */
-#define NODE_SPARSE (NODE_MAX / 4)
+#define NODE_SPARSE     (NODE_MAX / 4)
 #define NODE_JOINED_MAX (NODE_MAX * 3 / 4)
 
 /* Pool */
@@ -330,8 +330,7 @@ check_subtree(struct check *check, const struct vmb_extent_node *node, unsigned 
    }
 
    if (height == 1) {
-      if (node->prev != check->last_leaf ||
-          (check->last_leaf && check->last_leaf->next != node))
+      if (node->prev != check->last_leaf || (check->last_leaf && check->last_leaf->next != node))
          check->wrong = "the chain of leaves is not the tree's order";
       check->last_leaf = node;
    }
@@ -354,7 +353,7 @@ check_subtree(struct check *check, const struct vmb_extent_node *node, unsigned 
 const char *
 vmb_extent_tree_check(const struct vmb_extent_tree *tree)
 {
-   struct check check = { 0 };
+   struct check check = {0};
 
    check_subtree(&check, tree->root, tree->height);
    if (!check.wrong && check.last_leaf->next)

@@ -17,8 +17,8 @@
 #include "vmb_va_holes.h"
 
 #define CLASS_64K_B (64ull << 10)
-#define CLASS_2M_B (2ull << 20)
-#define LOW_END (1ull << 32)
+#define CLASS_2M_B  (2ull << 20)
+#define LOW_END     (1ull << 32)
 
 /* Leaves room for sums of sizes, alignments and guards. */
 #define ZONE_MAX_END (1ull << 62)
@@ -153,7 +153,8 @@ zone_info_is_valid(const struct vmb_va_heap_info *info, enum vmb_va_zone zone)
    const struct vmb_va_zone_info *z = &info->zones[zone];
    const uint64_t end = z->start + z->size_B;
 
-   if (z->start == 0 || end < z->start || end > ZONE_MAX_END || (z->start | z->size_B) & (info->page_size_B - 1))
+   if (z->start == 0 || end < z->start || end > ZONE_MAX_END ||
+       (z->start | z->size_B) & (info->page_size_B - 1))
       return false;
 
    if (zone == VMB_VA_ZONE_LOW && end > LOW_END)
@@ -395,8 +396,7 @@ take(struct vmb_va_heap *heap, struct zone *zone, struct vmb_hole *hole, uint64_
 
    if (above_B > 0) {
       zone_add_hole(zone, above, va + size_B, above_B);
-      vmb_extent_tree_split(&zone->extents, &heap->nodes, &cursor, va + size_B, EXTENT_HOLE,
-                            above);
+      vmb_extent_tree_split(&zone->extents, &heap->nodes, &cursor, va + size_B, EXTENT_HOLE, above);
    }
 
    zone->live_B += size_B;
@@ -405,8 +405,7 @@ take(struct vmb_va_heap *heap, struct zone *zone, struct vmb_hole *hole, uint64_
 }
 
 int
-vmb_va_heap_alloc(struct vmb_va_heap *heap, const struct vmb_va_alloc_info *info,
-                  uint64_t *va_out)
+vmb_va_heap_alloc(struct vmb_va_heap *heap, const struct vmb_va_alloc_info *info, uint64_t *va_out)
 {
    const uint64_t align_B = MAX2(info->align_B, heap->page_size_B);
 
@@ -703,7 +702,7 @@ vmb_va_heap_get_stats(const struct vmb_va_heap *heap, enum vmb_va_zone zone_id,
 {
    const struct zone *zone = heap->zones[zone_id];
 
-   *stats = (struct vmb_va_stats){ 0 };
+   *stats = (struct vmb_va_stats){0};
    if (!zone)
       return;
 
@@ -722,8 +721,8 @@ vmb_va_heap_get_stats(const struct vmb_va_heap *heap, enum vmb_va_zone zone_id,
 static const char *
 check_zone(const struct zone *zone)
 {
-   uint64_t size_B[EXTENT_DEFERRED + 1] = { 0 };
-   uint64_t count[EXTENT_DEFERRED + 1] = { 0 };
+   uint64_t size_B[EXTENT_DEFERRED + 1] = {0};
+   uint64_t count[EXTENT_DEFERRED + 1] = {0};
 
    const char *wrong = vmb_extent_tree_check(&zone->extents);
    if (wrong)

@@ -27,7 +27,7 @@ extern "C" {
  */
 
 #define VMB_HOLE_BINS_LOG2 12
-#define VMB_HOLE_BINS (1u << VMB_HOLE_BINS_LOG2)
+#define VMB_HOLE_BINS      (1u << VMB_HOLE_BINS_LOG2)
 
 /** A cache line, so that looking at one costs one miss. */
 struct vmb_hole {
