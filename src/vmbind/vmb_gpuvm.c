@@ -101,6 +101,9 @@ struct vmb_gpuvm {
    struct vmb_gpuvm_bo *deferred;
 
    struct node *finger[FINGERS];
+
+   /* A copy for looking at: counts no references. */
+   bool snapshot;
 };
 
 /* ------------------------------------------------------------------ object */
@@ -111,7 +114,7 @@ vmb_gpuvm_obj_init(struct vmb_gpuvm_obj *obj, uint64_t size_B,
                    void (*unref)(struct vmb_gpuvm_obj *obj))
 {
    *obj = (struct vmb_gpuvm_obj){ .size_B = size_B, .ref = ref, .unref = unref };
-   simple_mtx_init(&obj->lock, mtx_plain);
+   mtx_init(&obj->lock, mtx_plain);
    list_inithead(&obj->vm_bos);
 }
 
@@ -124,7 +127,7 @@ vmb_gpuvm_obj_finish(struct vmb_gpuvm_obj *obj)
       list_delinit(&vm_bo->obj_link);
       vm_bo->obj = NULL;
    }
-   simple_mtx_destroy(&obj->lock);
+   mtx_destroy(&obj->lock);
 }
 
 /* ----------------------------------------------------------------- mapping */
@@ -395,6 +398,7 @@ insert_child(struct node *parent, unsigned at, uint64_t key, struct node *child)
    parent->child[at] = child;
    parent->child_filter[at] = child->filter;
    parent->count++;
+   parent->filter |= child->filter;
    child->parent = parent;
 }
 
@@ -563,18 +567,18 @@ shrink(struct vmb_gpuvm *gpuvm, struct node *leaf)
  * (atomic) reference.  mapping_count is the number of entries in the tree. */
 
 static inline void
-entry_get(struct vmb_gpuvm_bo *vm_bo)
+entry_get(const struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_bo *vm_bo)
 {
-   if (!vm_bo)
+   if (!vm_bo || unlikely(gpuvm->snapshot))
       return;
    if (vm_bo->mapping_count++ == 0 && vm_bo->record_count == 0)
       vmb_gpuvm_bo_get(vm_bo);
 }
 
 static inline void
-entry_put(struct vmb_gpuvm_bo *vm_bo)
+entry_put(const struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_bo *vm_bo)
 {
-   if (!vm_bo)
+   if (!vm_bo || unlikely(gpuvm->snapshot))
       return;
    assert(vm_bo->mapping_count);
    if (--vm_bo->mapping_count == 0 && vm_bo->record_count == 0)
@@ -584,17 +588,18 @@ entry_put(struct vmb_gpuvm_bo *vm_bo)
 /* The mapping is cut or goes away: its entry's reference goes to the record,
  * or is dropped. */
 static inline void
-entry_replaced(const struct vmb_mapping *m, struct vmb_replaced *replaced)
+entry_replaced(const struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m,
+               struct vmb_replaced *replaced)
 {
    if (replaced) {
       assert(replaced->count < replaced->capacity);
       replaced->mappings[replaced->count++] = *m;
-      if (m->vm_bo) {
+      if (m->vm_bo && !gpuvm->snapshot) {
          m->vm_bo->record_count++;
          m->vm_bo->mapping_count--;
       }
    } else {
-      entry_put(m->vm_bo);
+      entry_put(gpuvm, m->vm_bo);
    }
 }
 
@@ -630,7 +635,7 @@ insert_entry(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m)
 static void
 insert_mapping(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m)
 {
-   entry_get(m->vm_bo);
+   entry_get(gpuvm, m->vm_bo);
    insert_entry(gpuvm, m);
 }
 
@@ -675,8 +680,8 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
       const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
 
       leaf->range[i] = pack_range(addr_B - old.addr_B, old.flags);
-      entry_get(old.vm_bo);
-      entry_replaced(&old, replaced);
+      entry_get(gpuvm, old.vm_bo);
+      entry_replaced(gpuvm, &old, replaced);
 
       if (vmb_mapping_end_B(&old) > end_B) {
          const struct vmb_mapping next =
@@ -692,7 +697,7 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
       unsigned last = i;
       while (last < leaf->count && leaf->key[last] < end_B && entry_end(leaf, last) <= end_B) {
          const struct vmb_mapping old = get_mapping(gpuvm, leaf, last);
-         entry_replaced(&old, replaced);
+         entry_replaced(gpuvm, &old, replaced);
          last++;
       }
       const unsigned gone = last - i;
@@ -709,8 +714,8 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
             const struct vmb_mapping next =
                vmb_mapping_clip(&old, end_B, vmb_mapping_end_B(&old));
 
-            entry_get(old.vm_bo);
-            entry_replaced(&old, replaced);
+            entry_get(gpuvm, old.vm_bo);
+            entry_replaced(gpuvm, &old, replaced);
             if (end_B < leaf->hi) {
                set_entry(leaf, i, &next);
             } else {
@@ -755,10 +760,10 @@ vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
    if (i < leaf->count && leaf->key[i] == addr_B && entry_end(leaf, i) == end_B) {
       const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
 
-      entry_get(map->vm_bo);
+      entry_get(gpuvm, map->vm_bo);
       set_entry(leaf, i, map);
       add_filter(leaf, id_filter(map->vm_bo ? map->vm_bo->id : 0));
-      entry_replaced(&old, replaced);
+      entry_replaced(gpuvm, &old, replaced);
       return;
    }
 
@@ -770,7 +775,7 @@ vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
       return;
    }
 
-   entry_get(map->vm_bo);
+   entry_get(gpuvm, map->vm_bo);
    if (unlikely(leaf->count + 2 > NODE_CAP)) {
       insert_entry(gpuvm, map);
       return;
@@ -807,7 +812,7 @@ vmb_gpuvm_undo(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B,
       struct vmb_gpuvm_bo *vm_bo = replaced[i].vm_bo;
 
       /* The record's reference moves into the tree. */
-      if (vm_bo) {
+      if (vm_bo && !gpuvm->snapshot) {
          vm_bo->mapping_count++;
          vm_bo->record_count--;
       }
@@ -826,7 +831,7 @@ req_valid(const struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *req)
       return true;
    if (!m->vm_bo != !!(m->flags & VMB_MAPPING_NULL))
       return false;
-   if (m->vm_bo && m->vm_bo->gpuvm != gpuvm)
+   if (m->vm_bo && m->vm_bo->gpuvm != gpuvm && !gpuvm->snapshot)
       return false;
    return (m->offset_B & (gpuvm->params.page_size_B - 1)) == 0 && m->offset_B < MAX_OFFSET_B;
 }
@@ -877,10 +882,11 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
    }
 
    if (!sorted) {
-      /* Later requests meet what earlier ones leave: each can cut what the
-       * ones before it made, and no leaf is known. */
+      /* Later requests meet what earlier ones leave: the new mapping and two
+       * pieces each, every one of which is replaced at most once; and no leaf
+       * is known. */
       splits += count;
-      replaced += 2 * count;
+      replaced += 3 * count;
    }
    splits += adds / 31;
    /* Undoing puts the replaced ones back. */
@@ -896,6 +902,14 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
    if (replaced_out)
       *replaced_out = replaced;
    return 0;
+}
+
+int
+vmb_gpuvm_reserve_undo(struct vmb_gpuvm *gpuvm, size_t replaced)
+{
+   /* The worst case: a leaf and, now and then, what is above it. */
+   return pool_fill(gpuvm, MIN2(replaced, replaced / 31 + gpuvm->leaf_count) * 2 +
+                              gpuvm->height + 2);
 }
 
 int
@@ -1117,7 +1131,7 @@ vmb_gpuvm_bo_unmap_all(struct vmb_gpuvm_bo *vm_bo, struct vmb_replaced *replaced
       for (unsigned i = 0; i < leaf->count; i++) {
          if ((leaf->back[i] & ID_MASK) == vm_bo->id) {
             const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
-            entry_replaced(&old, replaced);
+            entry_replaced(gpuvm, &old, replaced);
             gpuvm->mapping_count--;
          } else {
             entries_move(leaf, kept++, leaf, i, 1);
@@ -1219,9 +1233,9 @@ find_locked(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
 struct vmb_gpuvm_bo *
 vmb_gpuvm_bo_find(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
 {
-   simple_mtx_lock(&obj->lock);
+   mtx_lock(&obj->lock);
    struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
-   simple_mtx_unlock(&obj->lock);
+   mtx_unlock(&obj->lock);
    return vm_bo;
 }
 
@@ -1231,7 +1245,7 @@ vmb_gpuvm_bo_obtain_prealloc(struct vmb_gpuvm_bo *prealloc)
    struct vmb_gpuvm *gpuvm = prealloc->gpuvm;
    struct vmb_gpuvm_obj *obj = prealloc->obj;
 
-   simple_mtx_lock(&obj->lock);
+   mtx_lock(&obj->lock);
    struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
    if (vm_bo) {
       vmb_gpuvm_bo_get(vm_bo);
@@ -1239,7 +1253,7 @@ vmb_gpuvm_bo_obtain_prealloc(struct vmb_gpuvm_bo *prealloc)
       list_addtail(&prealloc->obj_link, &obj->vm_bos);
       prealloc->userptr_seq = obj->userptr_seq;
    }
-   simple_mtx_unlock(&obj->lock);
+   mtx_unlock(&obj->lock);
 
    if (vm_bo) {
       vmb_gpuvm_bo_put(prealloc);
@@ -1285,9 +1299,9 @@ vm_bo_unlink(struct vmb_gpuvm_bo *vm_bo)
    struct vmb_gpuvm *gpuvm = vm_bo->gpuvm;
 
    if (vm_bo->obj) {
-      simple_mtx_lock(&vm_bo->obj->lock);
+      mtx_lock(&vm_bo->obj->lock);
       list_delinit(&vm_bo->obj_link);
-      simple_mtx_unlock(&vm_bo->obj->lock);
+      mtx_unlock(&vm_bo->obj->lock);
    }
    if (!list_is_empty(&vm_bo->extobj_link)) {
       list_delinit(&vm_bo->extobj_link);
@@ -1410,10 +1424,10 @@ vmb_gpuvm_userptr_invalidate(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
    if (gpuvm->params.weak)
       return -EINVAL;
 
-   simple_mtx_lock(&obj->lock);
+   mtx_lock(&obj->lock);
    obj->userptr_seq++;
    struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
-   simple_mtx_unlock(&obj->lock);
+   mtx_unlock(&obj->lock);
 
    return vm_bo ? vmb_gpuvm_bo_set_evicted(vm_bo, true) : 0;
 }
@@ -1421,9 +1435,9 @@ vmb_gpuvm_userptr_invalidate(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
 uint64_t
 vmb_gpuvm_userptr_begin(struct vmb_gpuvm_bo *vm_bo)
 {
-   simple_mtx_lock(&vm_bo->obj->lock);
+   mtx_lock(&vm_bo->obj->lock);
    const uint64_t seq = vm_bo->obj->userptr_seq;
-   simple_mtx_unlock(&vm_bo->obj->lock);
+   mtx_unlock(&vm_bo->obj->lock);
    return seq;
 }
 
@@ -1501,11 +1515,48 @@ vmb_gpuvm_unref(struct vmb_gpuvm *gpuvm)
       return;
 
    assert(gpuvm->mapping_count == 0 && !gpuvm->deferred);
+   assert(gpuvm->root->is_leaf);
    node_free(gpuvm, gpuvm->root);
    pool_trim(gpuvm, 0);
    free(gpuvm->bos);
    free(gpuvm->free_ids);
    free(gpuvm);
+}
+
+int
+vmb_gpuvm_snapshot(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm **snapshot_out)
+{
+   struct vmb_gpuvm *copy;
+   int ret = vmb_gpuvm_create(&gpuvm->params, &copy);
+   if (ret)
+      return ret;
+
+   copy->snapshot = true;
+   struct vmb_gpuvm_bo **bos = realloc(copy->bos, gpuvm->bo_capacity * sizeof(*bos));
+   if (!bos) {
+      ret = -ENOMEM;
+      goto fail;
+   }
+   copy->bos = bos;
+   memcpy(bos, gpuvm->bos, gpuvm->bo_count * sizeof(*bos));
+   copy->bo_count = gpuvm->bo_count;
+   copy->bo_capacity = gpuvm->bo_capacity;
+
+   ret = vmb_gpuvm_reserve_undo(copy, gpuvm->mapping_count);
+   if (ret)
+      goto fail;
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+   vmb_gpuvm_iter_init(gpuvm, &iter, 0, UINT64_MAX);
+   while (vmb_gpuvm_iter_next(&iter, &m))
+      insert_entry(copy, &m);
+
+   *snapshot_out = copy;
+   return 0;
+
+fail:
+   vmb_gpuvm_unref(copy);
+   return ret;
 }
 
 const struct vmb_gpuvm_params *
