@@ -62,6 +62,16 @@ vt_hash_unit(uint32_t a, uint32_t b, uint32_t c)
 /* Continues a 64-bit FNV-1a digest: enough to see that two frames differ. */
 uint64_t vt_digest(uint64_t digest, const void *data, size_t size_B);
 
+/* floorf() is a library call on baseline x86-64; this is exact where the
+ * generators use it, below 2^31.
+ */
+static inline float
+vt_floorf(float v)
+{
+   float t = (float)(int32_t)v;
+   return t > v ? t - 1.0f : t;
+}
+
 static inline float
 vt_clampf(float v, float lo, float hi)
 {
