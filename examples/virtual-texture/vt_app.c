@@ -207,16 +207,23 @@ stream_pages(struct app *app, uint32_t frame, struct vt_slot *slot,
 }
 
 static void
+camera_of_frame(const struct app *app, uint32_t frame,
+                struct vt_camera *camera)
+{
+   uint32_t last = app->options.frames - 1;
+   double t = last ? (double)VT_MIN(frame, last) / last : 0.0;
+
+   vt_camera_at(camera, app->world, t,
+                (double)app->options.width_px / app->options.height_px);
+}
+
+static void
 remember_frame(struct app *app, uint32_t frame, const struct vt_plan *plan)
 {
    struct record *record = &app->records[frame % VT_SLOTS];
    struct vt_stats *stats = &app->stats;
-   double t = app->options.frames > 1
-                 ? (double)frame / (app->options.frames - 1)
-                 : 0.0;
 
-   vt_camera_at(&record->camera, app->world, t,
-                (double)app->options.width_px / app->options.height_px);
+   camera_of_frame(app, frame, &record->camera);
    for (uint32_t i = 0; i < VT_AUDIT_PLACES; i++)
       record->places[i] = vt_hash(i, frame, 0) & 0x7f7f;
    for (uint32_t i = 0; i < app->pages.page_count; i++)
@@ -247,15 +254,17 @@ submit_frame(struct app *app, uint32_t frame, const uint32_t *feedback)
    uint32_t feedback_count =
       app->scene.feedback_width_px * app->scene.feedback_height_px;
    struct vt_upload uploads[VT_PAGE_BUDGET];
+   struct vt_camera ahead;
    const struct vt_plan *plan =
       vt_pages_update(&app->pages, frame, feedback,
                       feedback ? feedback_count : 0, VT_PAGE_BUDGET);
 
    stream_pages(app, frame, slot, plan, uploads);
    remember_frame(app, frame, plan);
+   camera_of_frame(app, frame + VT_LATENCY, &ahead);
    vt_scene_submit(&app->vk, &app->scene, &app->texture, &app->pages, slot,
-                   &record->camera, uploads, plan->bind_count, record->places,
-                   app->bind_timeline, app->bind_value, app->frame_timeline,
+                   &record->camera, &ahead, uploads, plan->bind_count,
+                   record->places, app->bind_timeline, app->bind_value, app->frame_timeline,
                    frame + 1);
 }
 

@@ -718,9 +718,10 @@ copy_to_host(VkCommandBuffer command, VkImage image, uint32_t width_px,
 
 static void
 record_pictures(VkCommandBuffer command, const struct vt_scene *scene,
-                const struct vt_slot *slot, const struct vt_camera *camera)
+                const struct vt_slot *slot, const struct vt_camera *camera,
+                const struct vt_camera *ahead)
 {
-   struct vt_camera reduced = *camera;
+   struct vt_camera reduced = *ahead;
 
    vkCmdBindDescriptorSets(command, VK_PIPELINE_BIND_POINT_GRAPHICS,
                            scene->layout, 0, 1, &slot->set, 0, NULL);
@@ -746,7 +747,7 @@ record_pictures(VkCommandBuffer command, const struct vt_scene *scene,
               VT_FEEDBACK_NONE);
    vkCmdBindPipeline(command, VK_PIPELINE_BIND_POINT_GRAPHICS,
                      scene->feedback);
-   record_relief(command, scene, camera);
+   record_relief(command, scene, ahead);
    vkCmdEndRenderPass(command);
    copy_to_host(command, scene->pages.image, scene->feedback_width_px,
                 scene->feedback_height_px, slot->feedback.buffer);
@@ -845,7 +846,7 @@ void
 vt_scene_submit(const struct vt_vk *vk, struct vt_scene *scene,
                 const struct vt_texture *texture,
                 const struct vt_pages *pages, struct vt_slot *slot,
-                const struct vt_camera *camera,
+                const struct vt_camera *camera, const struct vt_camera *ahead,
                 const struct vt_upload *uploads, uint32_t upload_count,
                 const uint32_t places[VT_AUDIT_PLACES], VkSemaphore wait,
                 uint64_t wait_value, VkSemaphore signal, uint64_t signal_value)
@@ -862,7 +863,7 @@ vt_scene_submit(const struct vt_vk *vk, struct vt_scene *scene,
                       VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
                       VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL);
    }
-   record_pictures(slot->command, scene, slot, camera);
+   record_pictures(slot->command, scene, slot, camera, ahead);
    record_audit(slot->command, scene, slot, pages, places);
    record_host_barrier(slot->command);
    submit(vk, slot, wait, wait_value, signal, signal_value);

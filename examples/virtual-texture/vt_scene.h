@@ -16,7 +16,8 @@
 #include "vt_vk.h"
 
 /* Feedback of a frame is used this many frames later, whatever the speed of
- * the GPU: pictures must not depend on timing.
+ * the GPU: pictures must not depend on timing.  It is drawn from where the
+ * camera will be by then.
  */
 #define VT_LATENCY 2
 #define VT_SLOTS (VT_LATENCY + 1)
@@ -91,11 +92,14 @@ void vt_scene_upload_base(const struct vt_vk *vk, struct vt_scene *scene,
                           const struct vt_upload *uploads, uint32_t count,
                           VkSemaphore wait, uint64_t wait_value);
 
-/* Records and submits one frame. */
+/* Records and submits one frame: the picture from `camera`, the feedback from
+ * `ahead`.
+ */
 void vt_scene_submit(const struct vt_vk *vk, struct vt_scene *scene,
                      const struct vt_texture *texture,
                      const struct vt_pages *pages, struct vt_slot *slot,
                      const struct vt_camera *camera,
+                     const struct vt_camera *ahead,
                      const struct vt_upload *uploads, uint32_t upload_count,
                      const uint32_t places[VT_AUDIT_PLACES], VkSemaphore wait,
                      uint64_t wait_value, VkSemaphore signal,

@@ -121,12 +121,14 @@ raise_hills(struct vt_world *world)
       float cx = 2.0f * x - 1.0f, cy = 2.0f * y - 1.0f;
       float shore = 1.0f - vt_smoothf(0.55f, 1.02f, sqrtf(cx * cx * cx * cx +
                                                           cy * cy * cy * cy));
-      float land = hills * 1.1f + 0.30f * shore - 0.45f * (1.0f - shore) + 0.02f;
+      float rim = vt_smoothf(0.84f, 0.98f, VT_MAX(fabsf(cx), fabsf(cy)));
+      float land = hills * 1.1f + 0.32f * shore - 0.45f * (1.0f - shore) -
+                   0.6f * rim;
       float mountain = vt_smoothf(0.12f, 0.55f, land) * crest;
 
       world->height[cell] = land * 0.45f + mountain * 0.9f;
       world->moisture[cell] =
-         0.5f + 0.9f * fbm(SEED_MOISTURE, x * 5.0f, y * 5.0f, 4) -
+         0.56f + 0.9f * fbm(SEED_MOISTURE, x * 5.0f, y * 5.0f, 4) -
          0.25f * vt_smoothf(0.0f, 0.6f, land);
    }
 }

@@ -13,11 +13,11 @@ layout(push_constant) uniform camera
    vec4 forward;
 };
 
-/* Sea level haze that hides where the world ends. */
-const vec3 haze = vec3(0.70, 0.79, 0.86);
+/* Haze lies low: seen from high above, there is little of it in between. */
+const vec3 haze = vec3(0.72, 0.81, 0.88);
 
 float
 haze_at(float distance)
 {
-   return 1.0 - exp(-max(distance - 0.15, 0.0) * 0.75);
+   return 1.0 - exp(-max(distance - 0.15, 0.0) * 0.9 / (1.0 + 12.0 * eye.y));
 }

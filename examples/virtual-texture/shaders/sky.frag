@@ -19,7 +19,8 @@ main()
    vec3 c;
 
    if (ray.y < -1e-4) {
-      const vec3 sea = vec3(0.07, 0.26, 0.43);
+      /* As deep as at the edge of the map (vt_paint.c). */
+      const vec3 sea = vec3(0.055, 0.235, 0.40);
       c = mix(sea, haze, haze_at(eye.y / -ray.y));
    } else {
       const vec3 zenith = vec3(0.22, 0.44, 0.75);
