@@ -46,7 +46,7 @@
 #define FLAG_MASK     ((1u << FLAG_BITS) - 1)
 #define FINGERS       256
 #define FINGER_SHIFT  21
-#define POOL_SLACK    8 /* nodes that the pool keeps beyond what is reserved */
+#define POOL_SLACK    24 /* nodes to have, so that small changes need not be counted out */
 #define MAX_OFFSET_B  (1ull << (64 - ID_BITS + PAGE_SHIFT))
 #define MAX_ADDR_B    (1ull << (64 - FLAG_BITS + PAGE_SHIFT - 1))
 
@@ -850,11 +850,19 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
    const struct node *counted = NULL;
 
    for (size_t r = 0; r < count; r++) {
+      if (!req_valid(gpuvm, &reqs[r]))
+         return -EINVAL;
+   }
+
+   /* Few requests, which the pool's slack covers whatever they meet: two leaves
+    * and what is above them each. */
+   if (!replaced_out && count <= 4 && gpuvm->pool_count >= count * 2 * (gpuvm->height + 2))
+      return 0;
+
+   for (size_t r = 0; r < count; r++) {
       const uint64_t addr_B = reqs[r].map.addr_B;
       const uint64_t end_B = addr_B + reqs[r].map.range_B;
 
-      if (!req_valid(gpuvm, &reqs[r]))
-         return -EINVAL;
       sorted &= addr_B >= max_end_B;
       max_end_B = MAX2(max_end_B, end_B);
 
@@ -889,15 +897,16 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
       replaced += 3 * count;
    }
    splits += adds / 31;
-   /* Undoing puts the replaced ones back. */
-   splits += replaced / 31;
 
    const size_t inner = splits / 31 + MIN2(splits, gpuvm->inner_count) + gpuvm->height + 2;
    const size_t want = splits + inner;
    const int ret = pool_fill(gpuvm, want);
    if (ret)
       return ret;
-   pool_trim(gpuvm, MAX2(2 * want, gpuvm->leaf_count / 4) + POOL_SLACK);
+   /* What is not there for the slack is not needed. */
+   if (gpuvm->pool_count < POOL_SLACK)
+      (void)pool_fill(gpuvm, POOL_SLACK);
+   pool_trim(gpuvm, MAX2(2 * want, gpuvm->leaf_count / 4) + 2 * POOL_SLACK);
 
    if (replaced_out)
       *replaced_out = replaced;
