@@ -101,6 +101,8 @@ struct vmb_gpuvm {
    struct vmb_gpuvm_bo *deferred;
 
    struct node *finger[FINGERS];
+   /* Where in its leaf the latest change was: the next one is often there. */
+   unsigned hint;
 
    /* A copy for looking at: counts no references. */
    bool snapshot;
@@ -313,11 +315,28 @@ child_for(const struct node *inner, uint64_t x)
 static unsigned
 child_index(const struct node *parent, const struct node *child)
 {
+   if (child->is_leaf) {
+      const unsigned i = child_for(parent, child->lo);
+      if (parent->child[i] == child)
+         return i;
+   }
    for (unsigned i = 0;; i++) {
       assert(i < parent->count);
       if (parent->child[i] == child)
          return i;
    }
+}
+
+/* lower_bound() in a leaf, for the thread that may change the tree. */
+static inline unsigned
+leaf_index(struct vmb_gpuvm *gpuvm, const struct node *leaf, uint64_t addr_B)
+{
+   const unsigned hint = gpuvm->hint, count = leaf->count;
+
+   if (hint <= count && (hint == 0 || leaf->key[hint - 1] < addr_B) &&
+       (hint == count || leaf->key[hint] >= addr_B))
+      return hint;
+   return gpuvm->hint = lower_bound(leaf->key, count, addr_B);
 }
 
 static struct node *
@@ -639,12 +658,12 @@ insert_mapping(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m)
    insert_entry(gpuvm, m);
 }
 
-/* The place of the first mapping that ends after addr_B. */
+/* The place of the first mapping that ends after addr_B; \p i is that of the
+ * first one in the leaf that does not start before. */
 static inline void
-first_overlap(struct node *leaf, uint64_t addr_B, struct node **leaf_out, unsigned *index_out)
+first_overlap(struct node *leaf, unsigned i, uint64_t addr_B, struct node **leaf_out,
+              unsigned *index_out)
 {
-   unsigned i = lower_bound(leaf->key, leaf->count, addr_B);
-
    if (i > 0) {
       if (entry_end(leaf, i - 1) > addr_B)
          i--;
@@ -671,7 +690,8 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
    struct node *leaf;
    unsigned i;
 
-   first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+   leaf = locate(gpuvm, addr_B);
+   first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
    if (i == leaf->count || leaf->key[i] >= end_B)
       return;
 
@@ -754,7 +774,7 @@ vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
    assert(!map->vm_bo == !!(map->flags & VMB_MAPPING_NULL));
 
    struct node *leaf = locate(gpuvm, addr_B);
-   const unsigned i = lower_bound(leaf->key, leaf->count, addr_B);
+   const unsigned i = leaf_index(gpuvm, leaf, addr_B);
 
    /* Exactly over an old one: the place stays. */
    if (i < leaf->count && leaf->key[i] == addr_B && entry_end(leaf, i) == end_B) {
@@ -780,9 +800,11 @@ vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
       insert_entry(gpuvm, map);
       return;
    }
-   entries_move(leaf, i + 1, leaf, i, leaf->count - i);
+   if (i < leaf->count)
+      entries_move(leaf, i + 1, leaf, i, leaf->count - i);
    set_entry(leaf, i, map);
    leaf->count++;
+   gpuvm->hint = i + 1;
    gpuvm->mapping_count++;
    add_filter(leaf, id_filter(map->vm_bo ? map->vm_bo->id : 0));
 }
@@ -868,7 +890,8 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
 
       struct node *leaf;
       unsigned i;
-      first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+      leaf = locate(gpuvm, addr_B);
+      first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
       adds += 2;
 
       for (;;) {
@@ -943,7 +966,8 @@ vmb_gpuvm_set_flags(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B, 
       struct node *leaf;
       unsigned i;
 
-      first_overlap(locate(gpuvm, cuts[c]), cuts[c], &leaf, &i);
+      leaf = locate(gpuvm, cuts[c]);
+      first_overlap(leaf, leaf_index(gpuvm, leaf, cuts[c]), cuts[c], &leaf, &i);
       if (i == leaf->count || leaf->key[i] >= cuts[c])
          continue;
       const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
@@ -956,7 +980,8 @@ vmb_gpuvm_set_flags(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B, 
 
    struct node *leaf;
    unsigned i;
-   first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+   leaf = locate(gpuvm, addr_B);
+   first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
    for (; leaf; leaf = leaf->next, i = 0) {
       for (; i < leaf->count; i++) {
          if (leaf->key[i] >= end_B)
@@ -1013,7 +1038,9 @@ vmb_gpuvm_find(struct vmb_gpuvm *gpuvm, uint64_t addr_B, struct vmb_mapping *map
    struct node *leaf;
    unsigned i;
 
-   first_overlap(descend(gpuvm, addr_B), addr_B, &leaf, &i);
+   leaf = descend(gpuvm, addr_B);
+   i = lower_bound(leaf->key, leaf->count, addr_B);
+   first_overlap(leaf, i, addr_B, &leaf, &i);
    if (i == leaf->count || leaf->key[i] > addr_B)
       return false;
    *map_out = get_mapping(gpuvm, leaf, i);
@@ -1024,9 +1051,9 @@ void
 vmb_gpuvm_iter_init(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_iter *iter, uint64_t addr_B,
                     uint64_t end_B)
 {
-   struct node *leaf;
+   struct node *leaf = descend(gpuvm, addr_B);
 
-   first_overlap(descend(gpuvm, addr_B), addr_B, &leaf, &iter->index);
+   first_overlap(leaf, lower_bound(leaf->key, leaf->count, addr_B), addr_B, &leaf, &iter->index);
    iter->gpuvm = gpuvm;
    iter->leaf = leaf;
    iter->end_B = end_B;
