@@ -12,6 +12,11 @@
 #include "camera.glsl"
 #include "lod.glsl"
 
+/* Never quite 0: for a magnified fetch, llvmpipe 25.0.7 says "not resident"
+ * whatever the page.
+ */
+const float MIN_LOD = 1.0 / 128.0;
+
 layout(set = 0, binding = 0) uniform sampler2D map;
 
 layout(location = 0) in vec2 uv;
@@ -38,7 +43,7 @@ void
 main()
 {
    footprint f = footprint_at(uv, float(textureSize(map, 0).x));
-   float lod = max(f.lod, 0.0);
+   float lod = max(f.lod, MIN_LOD);
    vec3 sum = vec3(0.0);
 
    for (float i = 0.0; i < f.taps; i += 1.0)
