@@ -1,0 +1,226 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * A DRM render node that speaks VM_BIND: what it can do, and its BOs.
+ *
+ * A device finds the back-end for the node's kernel driver and asks it for its
+ * caps.  Nothing above the back-end knows which driver it is; behaviour follows
+ * the caps.
+ *
+ * All functions may be called from any thread.  Errors are negative errno; the
+ * cause of a failed vmb_device_create() is also said in words, to the log.
+ */
+
+#ifndef VMB_DEVICE_H
+#define VMB_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/macros.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vmb_bo;
+struct vmb_device;
+struct vmb_vm;
+
+/* -------------------------------------------------------------------- caps */
+
+/** How a null mapping is made: one that reads and writes without a fault. */
+enum vmb_null_mode {
+   /** It is not: sparse residency is not to be had. */
+   VMB_NULL_NONE,
+   /** One operation over the whole range. */
+   VMB_NULL_NATIVE,
+   /** Mappings of one BO of vmb_caps.null_granule_B bytes that nobody else
+    * sees, each at an address and offset congruent to the granule. */
+   VMB_NULL_BLACK_HOLE,
+};
+
+/** Where the syncs of a bind go. */
+enum vmb_sync_mode {
+   /** In- and out-syncs belong to an ioctl. */
+   VMB_SYNC_PER_IOCTL,
+   /** They belong to an operation: waits go to an ioctl's first one, signals
+    * to its last. */
+   VMB_SYNC_PER_OP,
+};
+
+struct vmb_caps {
+   /** The kernel driver, as drmGetVersion() names it. */
+   const char *driver;
+   int version_major;
+   int version_minor;
+
+   /** GPU addresses that userspace may map. */
+   uint64_t va_start_B;
+   uint64_t va_range_B;
+
+   /** Granularity of addresses, sizes and BO offsets of a bind. */
+   uint32_t page_size_B;
+   /** Size of the block that the GPU's page tables map with one entry; a
+    * mapping whose address and BO offset are congruent to it is cheapest. */
+   uint32_t block_size_B;
+   /** Unmapping a part of a block is fine.  If not, operations are cut and
+    * joined at block bounds only. */
+   bool block_split;
+
+   /** The kernel's tree is changed by the ioctl (staged mode); if not, when
+    * the bind runs (immediate mode). */
+   bool staged;
+   /** Binds on one VM run in the order of their ioctls, whatever queue they
+    * came by.  If not, only those of one queue do. */
+   bool fifo_per_vm;
+   /** There is a bind that is done when its ioctl returns.  It may overtake
+    * those that are queued. */
+   bool immediate_bind;
+   /** Of a failed immediate bind the operations before the failing one stay
+    * applied, and their number is reported.  Otherwise a failed bind leaves
+    * the VM as it was. */
+   bool immediate_prefix;
+
+   enum vmb_sync_mode sync_mode;
+
+   enum vmb_null_mode null_mode;
+   /** VMB_NULL_BLACK_HOLE: bytes of one mapping, a power of two. */
+   uint32_t null_granule_B;
+   /** Reads of a null mapping give zero and writes are dropped.  If not, reads
+    * are undefined, though they stay inside the process. */
+   bool null_strict;
+
+   /** Most operations of one ioctl; what costs the least with everything that
+    * the kernel allocates for it. */
+   uint32_t max_ops;
+
+   /** BOs may be private to a VM, which is cheaper. */
+   bool private_bos;
+
+   /** VMs that one open file may have. */
+   uint32_t max_vms;
+};
+
+/* ------------------------------------------------------------------ device */
+
+enum vmb_log_level {
+   VMB_LOG_ERROR,
+   VMB_LOG_WARN,
+};
+
+struct vmb_device_params {
+   /** An open render node.  The device works on a duplicate of it, so GEM
+    * handles and syncobj handles are shared with the caller. */
+   int drm_fd;
+
+   /** Receives a line without newline; NULL prints to stderr. */
+   void (*log)(void *data, enum vmb_log_level level, const char *line);
+   void *log_data;
+};
+
+/**
+ * \return 0
+ *         -ENODEV   not a DRM node, or no back-end for its driver
+ *         -ENOTSUP  the kernel driver is too old, or has no VM_BIND
+ *         -ENOMEM   or what the kernel said
+ */
+int vmb_device_create(const struct vmb_device_params *params, struct vmb_device **dev_out);
+
+/** Every VM and BO of the device must be gone. */
+void vmb_device_destroy(struct vmb_device *dev);
+
+/** Valid as long as the device. */
+const struct vmb_caps *vmb_device_caps(const struct vmb_device *dev);
+
+/** The device's duplicate of the node; closed with the device. */
+int vmb_device_fd(const struct vmb_device *dev);
+
+/** Whether a VM of the device was lost.  -ENODEV from any call says the same. */
+bool vmb_device_is_lost(const struct vmb_device *dev);
+
+/** The name of the driver for which a back-end exists, by index; NULL at the
+ * end. */
+const char *vmb_driver_name(unsigned index);
+
+/** What happened since the device was created; a consistent copy. */
+struct vmb_stats {
+   /** Binds asked for by the user, and null binds and unbinds that ranges
+    * made of themselves. */
+   uint64_t binds;
+   uint64_t bind_bytes;
+   /** Operations that the kernel was sent, by kind. */
+   uint64_t ops_map;
+   uint64_t ops_unmap;
+   uint64_t ops_null;
+   /** Bind ioctls, and those of them that only carried syncs. */
+   uint64_t ioctls;
+   uint64_t sync_only_ioctls;
+   /** Binds that went into a neighbour's operation, and binds that changed
+    * nothing or were overwritten in their own batch. */
+   uint64_t merged;
+   uint64_t dropped;
+   /** Batches that needed more than one ioctl; ioctls that were halved and
+    * tried again; batches that were rolled back. */
+   uint64_t chunked;
+   uint64_t retried;
+   uint64_t rolled_back;
+};
+
+void vmb_device_get_stats(const struct vmb_device *dev, struct vmb_stats *stats_out);
+
+/* ---------------------------------------------------------------------- bo */
+
+struct vmb_bo_params {
+   uint64_t size_B;
+
+   /** The only VM in which the BO will be mapped, or NULL for a BO that may be
+    * mapped in several VMs and exported.  Where the kernel driver knows
+    * private BOs this makes every submission cheaper. */
+   struct vmb_vm *vm;
+
+   /** CPU accesses go through the CPU's caches and are coherent with the GPU;
+    * write-combined otherwise. */
+   bool cached;
+
+   /** For dumps; copied.  May be NULL. */
+   const char *name;
+};
+
+/** \return 0; -EINVAL for a size of 0; -ENOMEM; what the kernel said. */
+int vmb_bo_create(struct vmb_device *dev, const struct vmb_bo_params *params,
+                  struct vmb_bo **bo_out);
+
+/**
+ * Imports a dma-buf.  Importing one that the device has already gives the same
+ * BO with one more reference.  The fd stays the caller's.
+ * \return 0; -EBADF, -ENOMEM, what the kernel said.
+ */
+int vmb_bo_import(struct vmb_device *dev, int dmabuf_fd, struct vmb_bo **bo_out);
+
+/** Exports as a dma-buf.  -EPERM for a BO that is private to a VM. */
+int vmb_bo_export(struct vmb_bo *bo, int *dmabuf_fd_out);
+
+struct vmb_bo *vmb_bo_ref(struct vmb_bo *bo);
+
+/** A BO lives on, without references, as long as something is bound to it or
+ * a bind that replaces it is pending. */
+void vmb_bo_unref(struct vmb_bo *bo);
+
+/** Maps the BO for the CPU; the pointer is valid as long as the BO.  Calls
+ * after the first one return the same pointer.  -ENOMEM, ... */
+int vmb_bo_map(struct vmb_bo *bo, void **ptr_out);
+
+/** Rounded up to pages. */
+uint64_t vmb_bo_size_B(const struct vmb_bo *bo);
+uint32_t vmb_bo_handle(const struct vmb_bo *bo);
+const char *vmb_bo_name(const struct vmb_bo *bo);
+/** Its number in traces and dumps, never used twice in a device. */
+uint32_t vmb_bo_id(const struct vmb_bo *bo);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VMB_DEVICE_H */

@@ -1,0 +1,1666 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The mirror's tree: see vmb_gpuvm.h for what it means.
+ *
+ * A B+tree of extents, ordered by address.  A leaf holds up to NODE_CAP
+ * mappings of 24 bytes in three columns, so that the search touches keys only:
+ *
+ *    key[i]     address
+ *    range[i]   range in pages << 16 | flags
+ *    back[i]    BO offset in pages << 28 | id of the vm_bo
+ *
+ * Every leaf knows its fence [lo, hi): the addresses that may start a mapping
+ * in it.  That lets a finger (a small direct-mapped cache of leaves, indexed by
+ * address) find the leaf without a walk from the root, and most changes know
+ * from the fence alone that no neighbour leaf is concerned.  A mapping may reach
+ * past the fence of its leaf; it never reaches the next mapping.
+ *
+ * Each leaf and each child of an inner node has a 64-bit filter of the vm_bo
+ * ids below it, which makes "all mappings of this BO" a walk of the parts that
+ * matter, without a list node a mapping.
+ *
+ * Memory comes from a pool which vmb_gpuvm_reserve() fills; nodes go back to
+ * the pool, and the pool shrinks only in vmb_gpuvm_reserve().  So a change
+ * never allocates, and a change can be undone.
+ *
+ * This file must never know of an ioctl, a queue, a fence or a driver.
+ */
+
+#include "vmb_gpuvm.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/u_atomic.h"
+
+#define NODE_CAP      64
+#define MERGE_MAX     32 /* fill of a leaf that a merge may make */
+#define PAGE_SHIFT    12
+#define ID_BITS       28
+#define ID_MASK       ((1u << ID_BITS) - 1)
+#define FLAG_BITS     16
+#define FLAG_MASK     ((1u << FLAG_BITS) - 1)
+#define FINGERS       256
+#define FINGER_SHIFT  21
+#define POOL_SLACK    8 /* nodes that the pool keeps beyond what is reserved */
+#define MAX_OFFSET_B  (1ull << (64 - ID_BITS + PAGE_SHIFT))
+#define MAX_ADDR_B    (1ull << (64 - FLAG_BITS + PAGE_SHIFT - 1))
+
+struct node {
+   /* The fence; leaves only.  Not empty while the leaf is in the tree. */
+   uint64_t lo, hi;
+   struct node *parent;
+   /* Leaves: neighbours in address order.  next also links the pool. */
+   struct node *prev, *next;
+   /* Filter of the vm_bo ids below. */
+   uint64_t filter;
+   uint32_t count;
+   bool is_leaf;
+
+   /* Leaf: addresses.  Inner: the lowest address below each child, of which
+    * the first is never looked at. */
+   uint64_t key[NODE_CAP];
+   union {
+      struct {
+         uint64_t range[NODE_CAP];
+         uint64_t back[NODE_CAP];
+      };
+      struct {
+         struct node *child[NODE_CAP];
+         uint64_t child_filter[NODE_CAP];
+      };
+   };
+};
+
+struct vmb_gpuvm {
+   struct vmb_gpuvm_params params;
+   uint64_t end_B;
+   uint32_t refcount;
+
+   struct node *root;
+   unsigned height; /* inner levels above the leaves */
+   size_t mapping_count;
+   size_t leaf_count, inner_count;
+
+   struct node *pool;
+   size_t pool_count;
+
+   /* vm_bos by id; id 0 is no BO. Free ids are linked through the slots. */
+   struct vmb_gpuvm_bo **bos;
+   uint32_t bo_count, bo_capacity;
+   uint32_t free_id_count;
+   uint32_t *free_ids;
+
+   struct list_head extobjs;
+   unsigned extobj_count;
+   struct list_head evicted;
+   struct vmb_gpuvm_bo *deferred;
+
+   struct node *finger[FINGERS];
+
+   /* A copy for looking at: counts no references. */
+   bool snapshot;
+};
+
+/* ------------------------------------------------------------------ object */
+
+void
+vmb_gpuvm_obj_init(struct vmb_gpuvm_obj *obj, uint64_t size_B,
+                   void (*ref)(struct vmb_gpuvm_obj *obj),
+                   void (*unref)(struct vmb_gpuvm_obj *obj))
+{
+   *obj = (struct vmb_gpuvm_obj){ .size_B = size_B, .ref = ref, .unref = unref };
+   mtx_init(&obj->lock, mtx_plain);
+   list_inithead(&obj->vm_bos);
+}
+
+void
+vmb_gpuvm_obj_finish(struct vmb_gpuvm_obj *obj)
+{
+   list_for_each_entry_safe(struct vmb_gpuvm_bo, vm_bo, &obj->vm_bos, obj_link) {
+      assert(vm_bo->gpuvm->params.weak && vm_bo->mapping_count == 0);
+      /* A weak vm_bo that somebody still holds outlives its BO, empty. */
+      list_delinit(&vm_bo->obj_link);
+      vm_bo->obj = NULL;
+   }
+   mtx_destroy(&obj->lock);
+}
+
+/* ----------------------------------------------------------------- mapping */
+
+struct vmb_mapping
+vmb_mapping_clip(const struct vmb_mapping *m, uint64_t addr_B, uint64_t end_B)
+{
+   struct vmb_mapping clip = *m;
+
+   clip.addr_B = MAX2(m->addr_B, addr_B);
+   clip.range_B = MIN2(vmb_mapping_end_B(m), end_B) - clip.addr_B;
+   clip.offset_B = vmb_mapping_offset_at(m, clip.addr_B);
+   return clip;
+}
+
+bool
+vmb_mapping_same_backing(const struct vmb_mapping *a, const struct vmb_mapping *b)
+{
+   const uint16_t ignore = VMB_MAPPING_STATE_FLAGS;
+
+   if (a->vm_bo != b->vm_bo || (a->flags & ~ignore) != (b->flags & ~ignore))
+      return false;
+   if (a->flags & VMB_MAPPING_NULL)
+      return true;
+   if (a->flags & VMB_MAPPING_REPEAT)
+      return a->offset_B == b->offset_B;
+   /* Offsets relative to the address, modulo 2^64. */
+   return a->offset_B - a->addr_B == b->offset_B - b->addr_B;
+}
+
+static inline uint64_t
+pack_range(uint64_t range_B, uint16_t flags)
+{
+   return range_B >> PAGE_SHIFT << FLAG_BITS | flags;
+}
+
+static inline uint64_t
+range_B(uint64_t range)
+{
+   return range >> FLAG_BITS << PAGE_SHIFT;
+}
+
+static inline uint64_t
+pack_back(uint64_t offset_B, uint32_t id)
+{
+   return offset_B >> PAGE_SHIFT << ID_BITS | id;
+}
+
+static inline struct vmb_mapping
+get_mapping(const struct vmb_gpuvm *gpuvm, const struct node *leaf, unsigned i)
+{
+   const uint64_t back = leaf->back[i];
+
+   return (struct vmb_mapping){
+      .addr_B = leaf->key[i],
+      .range_B = range_B(leaf->range[i]),
+      .vm_bo = gpuvm->bos[back & ID_MASK],
+      .offset_B = back >> ID_BITS << PAGE_SHIFT,
+      .flags = leaf->range[i] & FLAG_MASK,
+   };
+}
+
+static inline uint64_t
+entry_end(const struct node *leaf, unsigned i)
+{
+   return leaf->key[i] + range_B(leaf->range[i]);
+}
+
+static inline void
+set_entry(struct node *leaf, unsigned i, const struct vmb_mapping *m)
+{
+   leaf->key[i] = m->addr_B;
+   leaf->range[i] = pack_range(m->range_B, m->flags);
+   leaf->back[i] = pack_back(m->offset_B, m->vm_bo ? m->vm_bo->id : 0);
+}
+
+/* ------------------------------------------------------------------- nodes */
+
+static struct node *
+node_alloc(struct vmb_gpuvm *gpuvm, bool is_leaf)
+{
+   struct node *node = gpuvm->pool;
+
+   if (unlikely(!node)) {
+      /* vmb_gpuvm_reserve() makes this unreachable. */
+      fprintf(stderr, "vmbind: gpuvm changed without a reservation\n");
+      abort();
+   }
+   gpuvm->pool = node->next;
+   gpuvm->pool_count--;
+
+   node->lo = node->hi = 0;
+   node->parent = node->prev = node->next = NULL;
+   node->filter = 0;
+   node->count = 0;
+   node->is_leaf = is_leaf;
+   if (is_leaf)
+      gpuvm->leaf_count++;
+   else
+      gpuvm->inner_count++;
+   return node;
+}
+
+static void
+node_free(struct vmb_gpuvm *gpuvm, struct node *node)
+{
+   if (node->is_leaf)
+      gpuvm->leaf_count--;
+   else
+      gpuvm->inner_count--;
+   /* An empty fence: a finger that still points here finds nothing. */
+   node->lo = 1;
+   node->hi = 0;
+   node->next = gpuvm->pool;
+   gpuvm->pool = node;
+   gpuvm->pool_count++;
+}
+
+static int
+pool_fill(struct vmb_gpuvm *gpuvm, size_t count)
+{
+   while (gpuvm->pool_count < count) {
+      struct node *node = malloc(sizeof(*node));
+      if (!node)
+         return -ENOMEM;
+      node->lo = 1;
+      node->hi = 0;
+      node->next = gpuvm->pool;
+      gpuvm->pool = node;
+      gpuvm->pool_count++;
+   }
+   return 0;
+}
+
+static void
+pool_trim(struct vmb_gpuvm *gpuvm, size_t count)
+{
+   if (gpuvm->pool_count <= count)
+      return;
+
+   /* Fingers may point to pooled nodes. */
+   memset(gpuvm->finger, 0, sizeof(gpuvm->finger));
+   while (gpuvm->pool_count > count) {
+      struct node *node = gpuvm->pool;
+      gpuvm->pool = node->next;
+      gpuvm->pool_count--;
+      free(node);
+   }
+}
+
+static inline uint64_t
+id_filter(uint32_t id)
+{
+   return id ? 1ull << (id & 63) : 0;
+}
+
+/* First index whose key is not below x; without branches that a random x
+ * would mispredict. */
+static inline unsigned
+lower_bound(const uint64_t *key, unsigned count, uint64_t x)
+{
+   const uint64_t *base = key;
+   unsigned len = count;
+
+   if (!count)
+      return 0;
+   while (len > 1) {
+      const unsigned half = len / 2;
+      base += base[half - 1] < x ? half : 0;
+      len -= half;
+   }
+   return base - key + (*base < x);
+}
+
+/* The child whose keys may contain x. */
+static inline unsigned
+child_for(const struct node *inner, uint64_t x)
+{
+   /* Last child with key <= x, the first one's key not counting. */
+   return lower_bound(inner->key + 1, inner->count - 1, x + 1);
+}
+
+static unsigned
+child_index(const struct node *parent, const struct node *child)
+{
+   for (unsigned i = 0;; i++) {
+      assert(i < parent->count);
+      if (parent->child[i] == child)
+         return i;
+   }
+}
+
+static struct node *
+descend(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
+{
+   struct node *node = gpuvm->root;
+
+   while (!node->is_leaf)
+      node = node->child[child_for(node, addr_B)];
+   return node;
+}
+
+static inline struct node **
+finger_slot(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
+{
+   return &gpuvm->finger[(addr_B >> FINGER_SHIFT) % FINGERS];
+}
+
+static inline bool
+in_fence(const struct node *leaf, uint64_t addr_B)
+{
+   return addr_B >= leaf->lo && addr_B < leaf->hi;
+}
+
+/* For the thread that may change the tree; readers use descend(). */
+static inline struct node *
+locate(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
+{
+   struct node **slot = finger_slot(gpuvm, addr_B);
+
+   if (!*slot || !in_fence(*slot, addr_B))
+      *slot = descend(gpuvm, addr_B);
+   return *slot;
+}
+
+static void
+add_filter(struct node *node, uint64_t filter)
+{
+   if (likely((node->filter & filter) == filter))
+      return;
+
+   node->filter |= filter;
+   for (struct node *parent = node->parent; parent; node = parent, parent = node->parent) {
+      parent->child_filter[child_index(parent, node)] |= filter;
+      parent->filter |= filter;
+   }
+}
+
+static void
+compute_filter(struct node *node)
+{
+   node->filter = 0;
+   for (unsigned i = 0; i < node->count; i++)
+      node->filter |= node->is_leaf ? id_filter(node->back[i] & ID_MASK) : node->child_filter[i];
+   if (node->parent)
+      node->parent->child_filter[child_index(node->parent, node)] = node->filter;
+}
+
+static inline void
+entries_move(struct node *to, unsigned at, const struct node *from, unsigned first, unsigned count)
+{
+   memmove(to->key + at, from->key + first, count * sizeof(to->key[0]));
+   memmove(to->range + at, from->range + first, count * sizeof(to->range[0]));
+   memmove(to->back + at, from->back + first, count * sizeof(to->back[0]));
+}
+
+static void
+insert_child(struct node *parent, unsigned at, uint64_t key, struct node *child)
+{
+   const unsigned tail = parent->count - at;
+
+   assert(parent->count < NODE_CAP);
+   memmove(parent->key + at + 1, parent->key + at, tail * sizeof(parent->key[0]));
+   memmove(parent->child + at + 1, parent->child + at, tail * sizeof(parent->child[0]));
+   memmove(parent->child_filter + at + 1, parent->child_filter + at,
+           tail * sizeof(parent->child_filter[0]));
+   parent->key[at] = key;
+   parent->child[at] = child;
+   parent->child_filter[at] = child->filter;
+   parent->count++;
+   parent->filter |= child->filter;
+   child->parent = parent;
+}
+
+/* Hangs \p right, which starts at \p key, into the tree behind \p left. */
+static void
+insert_sibling(struct vmb_gpuvm *gpuvm, struct node *left, uint64_t key, struct node *right)
+{
+   struct node *parent = left->parent;
+
+   if (!parent) {
+      parent = node_alloc(gpuvm, false);
+      insert_child(parent, 0, 0, left);
+      gpuvm->root = parent;
+      gpuvm->height++;
+   }
+
+   if (parent->count == NODE_CAP) {
+      struct node *split = node_alloc(gpuvm, false);
+      const unsigned at = child_index(parent, left) + 1;
+      /* Appended in order: leave the full node full. */
+      const unsigned keep = at == NODE_CAP ? NODE_CAP - 1 : NODE_CAP / 2;
+      const uint64_t split_key = parent->key[keep];
+
+      for (unsigned i = keep; i < NODE_CAP; i++)
+         insert_child(split, i - keep, parent->key[i], parent->child[i]);
+      parent->count = keep;
+      compute_filter(split);
+      insert_sibling(gpuvm, parent, split_key, split);
+      compute_filter(parent);
+      compute_filter(split);
+      parent = left->parent;
+   }
+
+   insert_child(parent, child_index(parent, left) + 1, key, right);
+   add_filter(parent, right->filter);
+}
+
+/* Makes room for two entries where addr_B belongs; returns the leaf that then
+ * has it. */
+static struct node *
+make_room(struct vmb_gpuvm *gpuvm, struct node *leaf, uint64_t addr_B)
+{
+   if (likely(leaf->count + 2 <= NODE_CAP))
+      return leaf;
+
+   struct node *right = node_alloc(gpuvm, true);
+   const unsigned at = lower_bound(leaf->key, leaf->count, addr_B);
+   uint64_t key;
+   unsigned keep;
+
+   if (at == leaf->count) {
+      /* Appended in order: leave the full leaf full.  The new leaf is empty
+       * only until the caller inserts at addr_B. */
+      keep = leaf->count;
+      key = addr_B;
+   } else {
+      keep = leaf->count / 2;
+      key = leaf->key[keep];
+   }
+
+   right->count = leaf->count - keep;
+   entries_move(right, 0, leaf, keep, right->count);
+   leaf->count = keep;
+
+   right->lo = key;
+   right->hi = leaf->hi;
+   leaf->hi = key;
+   right->prev = leaf;
+   right->next = leaf->next;
+   if (right->next)
+      right->next->prev = right;
+   leaf->next = right;
+
+   compute_filter(right);
+   insert_sibling(gpuvm, leaf, key, right);
+   compute_filter(leaf);
+
+   return addr_B >= key ? right : leaf;
+}
+
+/* Takes an empty node, or one whose content moved away, out of the tree.
+ * Its fence goes to a neighbour. */
+static void
+remove_node(struct vmb_gpuvm *gpuvm, struct node *leaf)
+{
+   struct node *node = leaf;
+   unsigned at = 0;
+
+   /* The highest ancestor that has no other child goes too. */
+   while (node->parent) {
+      struct node *parent = node->parent;
+
+      at = child_index(parent, node);
+      if (node != leaf)
+         node_free(gpuvm, node);
+      node = parent;
+      if (node->count > 1)
+         break;
+   }
+   assert(node != leaf && node->count > 1);
+
+   const unsigned tail = node->count - at - 1;
+   memmove(node->key + at, node->key + at + 1, tail * sizeof(node->key[0]));
+   memmove(node->child + at, node->child + at + 1, tail * sizeof(node->child[0]));
+   memmove(node->child_filter + at, node->child_filter + at + 1,
+           tail * sizeof(node->child_filter[0]));
+   node->count--;
+
+   /* The child before it takes the fence, or the child after it if it was
+    * the first. */
+   if (at > 0)
+      leaf->prev->hi = leaf->hi;
+   else
+      leaf->next->lo = leaf->lo;
+   if (leaf->prev)
+      leaf->prev->next = leaf->next;
+   if (leaf->next)
+      leaf->next->prev = leaf->prev;
+   node_free(gpuvm, leaf);
+
+   while (!gpuvm->root->is_leaf && gpuvm->root->count == 1) {
+      struct node *root = gpuvm->root;
+      gpuvm->root = root->child[0];
+      gpuvm->root->parent = NULL;
+      gpuvm->height--;
+      node_free(gpuvm, root);
+   }
+}
+
+/* Merges \p right into \p left, its neighbour under the same parent, if the
+ * result is not more than half full (a fuller one would soon be split). */
+static bool
+try_merge(struct vmb_gpuvm *gpuvm, struct node *left, struct node *right)
+{
+   if (!left || !right || left->parent != right->parent ||
+       left->count + right->count > MERGE_MAX)
+      return false;
+
+   entries_move(left, left->count, right, 0, right->count);
+   left->count += right->count;
+   add_filter(left, right->filter);
+   remove_node(gpuvm, right);
+   return true;
+}
+
+/* After entries were taken out of a leaf. */
+static void
+shrink(struct vmb_gpuvm *gpuvm, struct node *leaf)
+{
+   if (likely(leaf->count > MERGE_MAX / 2))
+      return;
+   if (leaf == gpuvm->root)
+      return;
+   if (leaf->count == 0) {
+      remove_node(gpuvm, leaf);
+      return;
+   }
+   if (!try_merge(gpuvm, leaf, leaf->next))
+      try_merge(gpuvm, leaf->prev, leaf);
+}
+
+/* ------------------------------------------------- references of the entries
+ *
+ * Mappings and replaced records hold their vm_bo by mapping_count and
+ * record_count, which the caller's lock guards; both together hold one
+ * (atomic) reference.  mapping_count is the number of entries in the tree. */
+
+static inline void
+entry_get(const struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_bo *vm_bo)
+{
+   if (!vm_bo || unlikely(gpuvm->snapshot))
+      return;
+   if (vm_bo->mapping_count++ == 0 && vm_bo->record_count == 0)
+      vmb_gpuvm_bo_get(vm_bo);
+}
+
+static inline void
+entry_put(const struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_bo *vm_bo)
+{
+   if (!vm_bo || unlikely(gpuvm->snapshot))
+      return;
+   assert(vm_bo->mapping_count);
+   if (--vm_bo->mapping_count == 0 && vm_bo->record_count == 0)
+      vmb_gpuvm_bo_put_deferred(vm_bo);
+}
+
+/* The mapping is cut or goes away: its entry's reference goes to the record,
+ * or is dropped. */
+static inline void
+entry_replaced(const struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m,
+               struct vmb_replaced *replaced)
+{
+   if (replaced) {
+      assert(replaced->count < replaced->capacity);
+      replaced->mappings[replaced->count++] = *m;
+      if (m->vm_bo && !gpuvm->snapshot) {
+         m->vm_bo->record_count++;
+         m->vm_bo->mapping_count--;
+      }
+   } else {
+      entry_put(gpuvm, m->vm_bo);
+   }
+}
+
+void
+vmb_gpuvm_release_replaced(const struct vmb_mapping *mappings, size_t count)
+{
+   for (size_t i = 0; i < count; i++) {
+      struct vmb_gpuvm_bo *vm_bo = mappings[i].vm_bo;
+      if (!vm_bo)
+         continue;
+      assert(vm_bo->record_count);
+      if (--vm_bo->record_count == 0 && vm_bo->mapping_count == 0)
+         vmb_gpuvm_bo_put_deferred(vm_bo);
+   }
+}
+
+/* ------------------------------------------------------------------ change */
+
+/* Inserts where nothing is; takes no reference. */
+static void
+insert_entry(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m)
+{
+   struct node *leaf = make_room(gpuvm, locate(gpuvm, m->addr_B), m->addr_B);
+   const unsigned i = lower_bound(leaf->key, leaf->count, m->addr_B);
+
+   entries_move(leaf, i + 1, leaf, i, leaf->count - i);
+   set_entry(leaf, i, m);
+   leaf->count++;
+   gpuvm->mapping_count++;
+   add_filter(leaf, id_filter(m->vm_bo ? m->vm_bo->id : 0));
+}
+
+static void
+insert_mapping(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m)
+{
+   entry_get(gpuvm, m->vm_bo);
+   insert_entry(gpuvm, m);
+}
+
+/* The place of the first mapping that ends after addr_B. */
+static inline void
+first_overlap(struct node *leaf, uint64_t addr_B, struct node **leaf_out, unsigned *index_out)
+{
+   unsigned i = lower_bound(leaf->key, leaf->count, addr_B);
+
+   if (i > 0) {
+      if (entry_end(leaf, i - 1) > addr_B)
+         i--;
+   } else if (leaf->prev) {
+      struct node *prev = leaf->prev;
+      if (prev->count && entry_end(prev, prev->count - 1) > addr_B) {
+         *leaf_out = prev;
+         *index_out = prev->count - 1;
+         return;
+      }
+   }
+   if (i == leaf->count && leaf->next) {
+      leaf = leaf->next;
+      i = 0;
+   }
+   *leaf_out = leaf;
+   *index_out = i;
+}
+
+/* Makes [addr, end) a hole, whatever is in it. */
+static void
+punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_replaced *replaced)
+{
+   struct node *leaf;
+   unsigned i;
+
+   first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+   if (i == leaf->count || leaf->key[i] >= end_B)
+      return;
+
+   /* Cut the one that sticks out at the left. */
+   if (leaf->key[i] < addr_B) {
+      const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
+
+      leaf->range[i] = pack_range(addr_B - old.addr_B, old.flags);
+      entry_get(gpuvm, old.vm_bo);
+      entry_replaced(gpuvm, &old, replaced);
+
+      if (vmb_mapping_end_B(&old) > end_B) {
+         const struct vmb_mapping next =
+            vmb_mapping_clip(&old, end_B, vmb_mapping_end_B(&old));
+         insert_mapping(gpuvm, &next);
+         return;
+      }
+      i++;
+   }
+
+   for (;;) {
+      /* Those of this leaf that go. */
+      unsigned last = i;
+      while (last < leaf->count && leaf->key[last] < end_B && entry_end(leaf, last) <= end_B) {
+         const struct vmb_mapping old = get_mapping(gpuvm, leaf, last);
+         entry_replaced(gpuvm, &old, replaced);
+         last++;
+      }
+      const unsigned gone = last - i;
+      if (gone) {
+         entries_move(leaf, i, leaf, last, leaf->count - last);
+         leaf->count -= gone;
+         gpuvm->mapping_count -= gone;
+      }
+
+      /* Cut the one that sticks out at the right. */
+      if (i < leaf->count) {
+         if (leaf->key[i] < end_B) {
+            const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
+            const struct vmb_mapping next =
+               vmb_mapping_clip(&old, end_B, vmb_mapping_end_B(&old));
+
+            entry_get(gpuvm, old.vm_bo);
+            entry_replaced(gpuvm, &old, replaced);
+            if (end_B < leaf->hi) {
+               set_entry(leaf, i, &next);
+            } else {
+               /* It now starts in another leaf's fence. */
+               entries_move(leaf, i, leaf, i + 1, leaf->count - i - 1);
+               leaf->count--;
+               gpuvm->mapping_count--;
+               shrink(gpuvm, leaf);
+               insert_entry(gpuvm, &next);
+               return;
+            }
+         }
+         shrink(gpuvm, leaf);
+         return;
+      }
+
+      struct node *next = leaf->next;
+      if (!next || next->key[0] >= end_B) {
+         shrink(gpuvm, leaf);
+         return;
+      }
+      if (leaf->count == 0)
+         remove_node(gpuvm, leaf);
+      leaf = next;
+      i = 0;
+   }
+}
+
+void
+vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
+              struct vmb_replaced *replaced)
+{
+   const uint64_t addr_B = map->addr_B, end_B = vmb_mapping_end_B(map);
+
+   assert(vmb_gpuvm_range_valid(gpuvm, map->addr_B, map->range_B));
+   assert(!map->vm_bo == !!(map->flags & VMB_MAPPING_NULL));
+
+   struct node *leaf = locate(gpuvm, addr_B);
+   const unsigned i = lower_bound(leaf->key, leaf->count, addr_B);
+
+   /* Exactly over an old one: the place stays. */
+   if (i < leaf->count && leaf->key[i] == addr_B && entry_end(leaf, i) == end_B) {
+      const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
+
+      entry_get(gpuvm, map->vm_bo);
+      set_entry(leaf, i, map);
+      add_filter(leaf, id_filter(map->vm_bo ? map->vm_bo->id : 0));
+      entry_replaced(gpuvm, &old, replaced);
+      return;
+   }
+
+   const bool clear_left = i > 0 ? entry_end(leaf, i - 1) <= addr_B : !leaf->prev;
+   const bool clear_right = i < leaf->count ? leaf->key[i] >= end_B : end_B <= leaf->hi;
+   if (!(clear_left && clear_right)) {
+      punch(gpuvm, addr_B, end_B, replaced);
+      insert_mapping(gpuvm, map);
+      return;
+   }
+
+   entry_get(gpuvm, map->vm_bo);
+   if (unlikely(leaf->count + 2 > NODE_CAP)) {
+      insert_entry(gpuvm, map);
+      return;
+   }
+   entries_move(leaf, i + 1, leaf, i, leaf->count - i);
+   set_entry(leaf, i, map);
+   leaf->count++;
+   gpuvm->mapping_count++;
+   add_filter(leaf, id_filter(map->vm_bo ? map->vm_bo->id : 0));
+}
+
+void
+vmb_gpuvm_unmap(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B,
+                struct vmb_replaced *replaced)
+{
+   assert(vmb_gpuvm_range_valid(gpuvm, addr_B, range_B));
+   punch(gpuvm, addr_B, addr_B + range_B, replaced);
+}
+
+void
+vmb_gpuvm_undo(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B,
+               const struct vmb_mapping *replaced, size_t count)
+{
+   uint64_t lo = addr_B, hi = addr_B + range_B;
+
+   /* The pieces that were left of cut mappings go too. */
+   if (count) {
+      lo = MIN2(lo, replaced[0].addr_B);
+      hi = MAX2(hi, vmb_mapping_end_B(&replaced[count - 1]));
+   }
+   punch(gpuvm, lo, hi, NULL);
+
+   for (size_t i = 0; i < count; i++) {
+      struct vmb_gpuvm_bo *vm_bo = replaced[i].vm_bo;
+
+      /* The record's reference moves into the tree. */
+      if (vm_bo && !gpuvm->snapshot) {
+         vm_bo->mapping_count++;
+         vm_bo->record_count--;
+      }
+      insert_entry(gpuvm, &replaced[i]);
+   }
+}
+
+static bool
+req_valid(const struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *req)
+{
+   const struct vmb_mapping *m = &req->map;
+
+   if (!vmb_gpuvm_range_valid(gpuvm, m->addr_B, m->range_B))
+      return false;
+   if (req->unmap)
+      return true;
+   if (!m->vm_bo != !!(m->flags & VMB_MAPPING_NULL))
+      return false;
+   if (m->vm_bo && m->vm_bo->gpuvm != gpuvm && !gpuvm->snapshot)
+      return false;
+   return (m->offset_B & (gpuvm->params.page_size_B - 1)) == 0 && m->offset_B < MAX_OFFSET_B;
+}
+
+int
+vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count,
+                  size_t *replaced_out)
+{
+   /* Each request adds at most two entries to the number of mappings, next
+    * to each other.  A leaf splits when it would overflow, and the halves then
+    * have room for 31 more.  Mappings that are cut at the right may move to the
+    * following leaf, so the leaf behind the range counts as touched as well. */
+   size_t splits = 2, replaced = 0, adds = 0;
+   uint64_t max_end_B = 0;
+   bool sorted = true;
+   const struct node *counted = NULL;
+
+   for (size_t r = 0; r < count; r++) {
+      const uint64_t addr_B = reqs[r].map.addr_B;
+      const uint64_t end_B = addr_B + reqs[r].map.range_B;
+
+      if (!req_valid(gpuvm, &reqs[r]))
+         return -EINVAL;
+      sorted &= addr_B >= max_end_B;
+      max_end_B = MAX2(max_end_B, end_B);
+
+      struct node *leaf;
+      unsigned i;
+      first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+      adds += 2;
+
+      for (;;) {
+         if (leaf != counted) {
+            /* Requests to come may fill it: any leaf that is over half full
+             * may split once more than the 31 insertions a split pays for. */
+            splits += leaf->count + 2 > MERGE_MAX;
+            counted = leaf;
+         }
+         while (i < leaf->count && leaf->key[i] < end_B) {
+            replaced++;
+            i++;
+         }
+         if (i < leaf->count || !leaf->next || leaf->hi >= end_B)
+            break;
+         leaf = leaf->next;
+         i = 0;
+      }
+   }
+
+   if (!sorted) {
+      /* Later requests meet what earlier ones leave: the new mapping and two
+       * pieces each, every one of which is replaced at most once; and no leaf
+       * is known. */
+      splits += count;
+      replaced += 3 * count;
+   }
+   splits += adds / 31;
+   /* Undoing puts the replaced ones back. */
+   splits += replaced / 31;
+
+   const size_t inner = splits / 31 + MIN2(splits, gpuvm->inner_count) + gpuvm->height + 2;
+   const size_t want = splits + inner;
+   const int ret = pool_fill(gpuvm, want);
+   if (ret)
+      return ret;
+   pool_trim(gpuvm, MAX2(2 * want, gpuvm->leaf_count / 4) + POOL_SLACK);
+
+   if (replaced_out)
+      *replaced_out = replaced;
+   return 0;
+}
+
+int
+vmb_gpuvm_reserve_undo(struct vmb_gpuvm *gpuvm, size_t replaced)
+{
+   /* The worst case: a leaf and, now and then, what is above it. */
+   return pool_fill(gpuvm, MIN2(replaced, replaced / 31 + gpuvm->leaf_count) * 2 +
+                              gpuvm->height + 2);
+}
+
+int
+vmb_gpuvm_set_flags(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B, uint16_t set,
+                    uint16_t clear, bool with_bo)
+{
+   const uint64_t end_B = addr_B + range_B;
+   const struct vmb_gpuvm_req req = {
+      .map = { .addr_B = addr_B, .range_B = range_B },
+      .unmap = true,
+   };
+
+   if (((set | clear) & VMB_MAPPING_NULL) != 0)
+      return -EINVAL;
+   const int ret = vmb_gpuvm_reserve(gpuvm, &req, 1, NULL);
+   if (ret)
+      return ret;
+
+   /* Cut at the two ends, then change in place. */
+   const uint64_t cuts[2] = { addr_B, end_B };
+   for (unsigned c = 0; c < ARRAY_SIZE(cuts); c++) {
+      struct node *leaf;
+      unsigned i;
+
+      first_overlap(locate(gpuvm, cuts[c]), cuts[c], &leaf, &i);
+      if (i == leaf->count || leaf->key[i] >= cuts[c])
+         continue;
+      const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
+      if (old.vm_bo && !with_bo)
+         continue;
+      const struct vmb_mapping next = vmb_mapping_clip(&old, cuts[c], vmb_mapping_end_B(&old));
+      leaf->range[i] = pack_range(cuts[c] - old.addr_B, old.flags);
+      insert_mapping(gpuvm, &next);
+   }
+
+   struct node *leaf;
+   unsigned i;
+   first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+   for (; leaf; leaf = leaf->next, i = 0) {
+      for (; i < leaf->count; i++) {
+         if (leaf->key[i] >= end_B)
+            return 0;
+         if ((leaf->back[i] & ID_MASK) == 0 || with_bo)
+            leaf->range[i] = (leaf->range[i] & ~(uint64_t)clear) | set;
+      }
+   }
+   return 0;
+}
+
+/* ------------------------------------------------------------------- steps */
+
+void
+vmb_gpuvm_foreach_step(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *req, vmb_step_fn fn,
+                       void *data)
+{
+   const struct vmb_mapping *map = &req->map;
+   const uint64_t addr_B = map->addr_B, end_B = vmb_mapping_end_B(map);
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping old;
+
+   vmb_gpuvm_iter_init(gpuvm, &iter, addr_B, end_B);
+   while (vmb_gpuvm_iter_next(&iter, &old)) {
+      struct vmb_step step = { .type = VMB_STEP_UNMAP, .map = old };
+
+      if (old.addr_B < addr_B) {
+         step.type = VMB_STEP_REMAP;
+         step.prev = vmb_mapping_clip(&old, old.addr_B, addr_B);
+      }
+      if (vmb_mapping_end_B(&old) > end_B) {
+         step.type = VMB_STEP_REMAP;
+         step.next = vmb_mapping_clip(&old, end_B, vmb_mapping_end_B(&old));
+      }
+      if (!req->unmap && old.vm_bo && old.vm_bo == map->vm_bo) {
+         const uint64_t start_B = MAX2(old.addr_B, addr_B);
+         step.keep =
+            vmb_mapping_offset_at(&old, start_B) == vmb_mapping_offset_at(map, start_B);
+      }
+      fn(&step, data);
+   }
+
+   if (!req->unmap) {
+      const struct vmb_step step = { .type = VMB_STEP_MAP, .map = *map };
+      fn(&step, data);
+   }
+}
+
+/* ------------------------------------------------------------------ lookup */
+
+bool
+vmb_gpuvm_find(struct vmb_gpuvm *gpuvm, uint64_t addr_B, struct vmb_mapping *map_out)
+{
+   struct node *leaf;
+   unsigned i;
+
+   first_overlap(descend(gpuvm, addr_B), addr_B, &leaf, &i);
+   if (i == leaf->count || leaf->key[i] > addr_B)
+      return false;
+   *map_out = get_mapping(gpuvm, leaf, i);
+   return true;
+}
+
+void
+vmb_gpuvm_iter_init(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_iter *iter, uint64_t addr_B,
+                    uint64_t end_B)
+{
+   struct node *leaf;
+
+   first_overlap(descend(gpuvm, addr_B), addr_B, &leaf, &iter->index);
+   iter->gpuvm = gpuvm;
+   iter->leaf = leaf;
+   iter->end_B = end_B;
+}
+
+bool
+vmb_gpuvm_iter_next(struct vmb_gpuvm_iter *iter, struct vmb_mapping *map_out)
+{
+   const struct node *leaf = iter->leaf;
+
+   if (iter->index == leaf->count) {
+      if (!leaf->next)
+         return false;
+      iter->leaf = leaf = leaf->next;
+      iter->index = 0;
+   }
+   if (leaf->key[iter->index] >= iter->end_B)
+      return false;
+   *map_out = get_mapping(iter->gpuvm, leaf, iter->index++);
+   return true;
+}
+
+bool
+vmb_gpuvm_next_hole(struct vmb_gpuvm *gpuvm, uint64_t *addr_B, uint64_t end_B,
+                    uint64_t *hole_B_out, uint64_t *hole_range_B_out)
+{
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+   uint64_t at_B = *addr_B;
+
+   if (at_B >= end_B)
+      return false;
+   vmb_gpuvm_iter_init(gpuvm, &iter, at_B, end_B);
+   while (vmb_gpuvm_iter_next(&iter, &m)) {
+      if (m.addr_B > at_B) {
+         *hole_B_out = at_B;
+         *hole_range_B_out = m.addr_B - at_B;
+         *addr_B = vmb_mapping_end_B(&m);
+         return true;
+      }
+      at_B = vmb_mapping_end_B(&m);
+   }
+   *addr_B = end_B;
+   if (at_B >= end_B)
+      return false;
+   *hole_B_out = at_B;
+   *hole_range_B_out = end_B - at_B;
+   return true;
+}
+
+static void
+bo_foreach_below(struct vmb_gpuvm_bo *vm_bo, const struct node *node,
+                 void (*fn)(const struct vmb_mapping *map, void *data), void *data)
+{
+   const uint64_t filter = id_filter(vm_bo->id);
+
+   for (unsigned i = 0; i < node->count; i++) {
+      if (!node->is_leaf) {
+         if (node->child_filter[i] & filter)
+            bo_foreach_below(vm_bo, node->child[i], fn, data);
+      } else if ((node->back[i] & ID_MASK) == vm_bo->id) {
+         const struct vmb_mapping m = get_mapping(vm_bo->gpuvm, node, i);
+         fn(&m, data);
+      }
+   }
+}
+
+void
+vmb_gpuvm_bo_foreach(struct vmb_gpuvm_bo *vm_bo,
+                     void (*fn)(const struct vmb_mapping *map, void *data), void *data)
+{
+   if (vm_bo->mapping_count)
+      bo_foreach_below(vm_bo, vm_bo->gpuvm->root, fn, data);
+}
+
+/* The first leaf under node that holds an entry of the vm_bo.  Cleans the
+ * filters that turn out to be stale. */
+static struct node *
+find_bo_leaf(struct node *node, uint32_t id)
+{
+   if (node->is_leaf) {
+      for (unsigned i = 0; i < node->count; i++) {
+         if ((node->back[i] & ID_MASK) == id)
+            return node;
+      }
+      compute_filter(node);
+      return NULL;
+   }
+   for (unsigned i = 0; i < node->count; i++) {
+      if (node->child_filter[i] & id_filter(id)) {
+         struct node *leaf = find_bo_leaf(node->child[i], id);
+         if (leaf)
+            return leaf;
+      }
+   }
+   compute_filter(node);
+   return NULL;
+}
+
+void
+vmb_gpuvm_bo_unmap_all(struct vmb_gpuvm_bo *vm_bo, struct vmb_replaced *replaced)
+{
+   struct vmb_gpuvm *gpuvm = vm_bo->gpuvm;
+
+   /* Dropping the last entry would put the vm_bo. */
+   vmb_gpuvm_bo_get(vm_bo);
+   while (vm_bo->mapping_count) {
+      struct node *leaf = find_bo_leaf(gpuvm->root, vm_bo->id);
+      unsigned kept = 0;
+
+      for (unsigned i = 0; i < leaf->count; i++) {
+         if ((leaf->back[i] & ID_MASK) == vm_bo->id) {
+            const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
+            entry_replaced(gpuvm, &old, replaced);
+            gpuvm->mapping_count--;
+         } else {
+            entries_move(leaf, kept++, leaf, i, 1);
+         }
+      }
+      leaf->count = kept;
+      compute_filter(leaf);
+      shrink(gpuvm, leaf);
+   }
+   vmb_gpuvm_bo_put_deferred(vm_bo);
+}
+
+size_t
+vmb_gpuvm_mapping_count(const struct vmb_gpuvm *gpuvm)
+{
+   return gpuvm->mapping_count;
+}
+
+size_t
+vmb_gpuvm_memory_B(const struct vmb_gpuvm *gpuvm)
+{
+   return sizeof(*gpuvm) +
+          (gpuvm->leaf_count + gpuvm->inner_count + gpuvm->pool_count) * sizeof(struct node) +
+          gpuvm->bo_capacity * (sizeof(gpuvm->bos[0]) + sizeof(gpuvm->free_ids[0]));
+}
+
+/* ------------------------------------------------------------------- vm_bo */
+
+static int
+id_alloc(struct vmb_gpuvm *gpuvm, uint32_t *id_out)
+{
+   if (gpuvm->free_id_count) {
+      *id_out = gpuvm->free_ids[--gpuvm->free_id_count];
+      return 0;
+   }
+   if (gpuvm->bo_count == gpuvm->bo_capacity) {
+      const uint32_t capacity = gpuvm->bo_capacity * 2;
+      if (capacity > ID_MASK)
+         return -ENOMEM;
+
+      /* The free list never holds more than the table: grow it first, so that
+       * freeing an id cannot fail. */
+      uint32_t *free_ids = realloc(gpuvm->free_ids, capacity * sizeof(*free_ids));
+      if (!free_ids)
+         return -ENOMEM;
+      gpuvm->free_ids = free_ids;
+      struct vmb_gpuvm_bo **bos = realloc(gpuvm->bos, capacity * sizeof(*bos));
+      if (!bos)
+         return -ENOMEM;
+      gpuvm->bos = bos;
+      gpuvm->bo_capacity = capacity;
+   }
+   *id_out = gpuvm->bo_count++;
+   return 0;
+}
+
+int
+vmb_gpuvm_bo_prealloc(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj, bool external,
+                      struct vmb_gpuvm_bo **vm_bo_out)
+{
+   if (external && gpuvm->params.weak)
+      return -EINVAL;
+
+   struct vmb_gpuvm_bo *vm_bo = calloc(1, sizeof(*vm_bo));
+   if (!vm_bo)
+      return -ENOMEM;
+   const int ret = id_alloc(gpuvm, &vm_bo->id);
+   if (ret) {
+      free(vm_bo);
+      return ret;
+   }
+
+   vm_bo->gpuvm = vmb_gpuvm_ref(gpuvm);
+   vm_bo->obj = obj;
+   vm_bo->refcount = 1;
+   vm_bo->external = external;
+   list_inithead(&vm_bo->obj_link);
+   list_inithead(&vm_bo->extobj_link);
+   list_inithead(&vm_bo->evict_link);
+   gpuvm->bos[vm_bo->id] = vm_bo;
+   if (!gpuvm->params.weak)
+      obj->ref(obj);
+
+   *vm_bo_out = vm_bo;
+   return 0;
+}
+
+/* The object's lock is held. */
+static struct vmb_gpuvm_bo *
+find_locked(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
+{
+   list_for_each_entry(struct vmb_gpuvm_bo, vm_bo, &obj->vm_bos, obj_link) {
+      if (vm_bo->gpuvm == gpuvm)
+         return vm_bo;
+   }
+   return NULL;
+}
+
+struct vmb_gpuvm_bo *
+vmb_gpuvm_bo_find(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
+{
+   mtx_lock(&obj->lock);
+   struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
+   mtx_unlock(&obj->lock);
+   return vm_bo;
+}
+
+struct vmb_gpuvm_bo *
+vmb_gpuvm_bo_obtain_prealloc(struct vmb_gpuvm_bo *prealloc)
+{
+   struct vmb_gpuvm *gpuvm = prealloc->gpuvm;
+   struct vmb_gpuvm_obj *obj = prealloc->obj;
+
+   mtx_lock(&obj->lock);
+   struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
+   if (vm_bo) {
+      vmb_gpuvm_bo_get(vm_bo);
+   } else {
+      list_addtail(&prealloc->obj_link, &obj->vm_bos);
+      prealloc->userptr_seq = obj->userptr_seq;
+   }
+   mtx_unlock(&obj->lock);
+
+   if (vm_bo) {
+      vmb_gpuvm_bo_put(prealloc);
+      return vm_bo;
+   }
+   if (prealloc->external) {
+      list_addtail(&prealloc->extobj_link, &gpuvm->extobjs);
+      gpuvm->extobj_count++;
+   }
+   return prealloc;
+}
+
+int
+vmb_gpuvm_bo_obtain(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj, bool external,
+                    struct vmb_gpuvm_bo **vm_bo_out)
+{
+   if (external && gpuvm->params.weak)
+      return -EINVAL;
+
+   struct vmb_gpuvm_bo *vm_bo = vmb_gpuvm_bo_find(gpuvm, obj);
+   if (vm_bo) {
+      *vm_bo_out = vmb_gpuvm_bo_get(vm_bo);
+      return 0;
+   }
+   const int ret = vmb_gpuvm_bo_prealloc(gpuvm, obj, external, &vm_bo);
+   if (ret)
+      return ret;
+   *vm_bo_out = vmb_gpuvm_bo_obtain_prealloc(vm_bo);
+   return 0;
+}
+
+struct vmb_gpuvm_bo *
+vmb_gpuvm_bo_get(struct vmb_gpuvm_bo *vm_bo)
+{
+   p_atomic_inc(&vm_bo->refcount);
+   return vm_bo;
+}
+
+/* No longer to be found: by the BO, by id, in any list. */
+static void
+vm_bo_unlink(struct vmb_gpuvm_bo *vm_bo)
+{
+   struct vmb_gpuvm *gpuvm = vm_bo->gpuvm;
+
+   if (vm_bo->obj) {
+      mtx_lock(&vm_bo->obj->lock);
+      list_delinit(&vm_bo->obj_link);
+      mtx_unlock(&vm_bo->obj->lock);
+   }
+   if (!list_is_empty(&vm_bo->extobj_link)) {
+      list_delinit(&vm_bo->extobj_link);
+      gpuvm->extobj_count--;
+   }
+   list_delinit(&vm_bo->evict_link);
+   gpuvm->bos[vm_bo->id] = NULL;
+   gpuvm->free_ids[gpuvm->free_id_count++] = vm_bo->id;
+}
+
+static void
+vm_bo_free(struct vmb_gpuvm_bo *vm_bo)
+{
+   struct vmb_gpuvm *gpuvm = vm_bo->gpuvm;
+   struct vmb_gpuvm_obj *obj = vm_bo->obj;
+
+   free(vm_bo);
+   if (!gpuvm->params.weak)
+      obj->unref(obj);
+   vmb_gpuvm_unref(gpuvm);
+}
+
+void
+vmb_gpuvm_bo_put(struct vmb_gpuvm_bo *vm_bo)
+{
+   if (p_atomic_dec_zero(&vm_bo->refcount)) {
+      vm_bo_unlink(vm_bo);
+      vm_bo_free(vm_bo);
+   }
+}
+
+void
+vmb_gpuvm_bo_put_deferred(struct vmb_gpuvm_bo *vm_bo)
+{
+   if (p_atomic_dec_zero(&vm_bo->refcount)) {
+      struct vmb_gpuvm *gpuvm = vm_bo->gpuvm;
+
+      vm_bo_unlink(vm_bo);
+      vm_bo->defer_next = gpuvm->deferred;
+      gpuvm->deferred = vm_bo;
+   }
+}
+
+struct vmb_gpuvm_bo *
+vmb_gpuvm_bo_take_deferred(struct vmb_gpuvm *gpuvm)
+{
+   struct vmb_gpuvm_bo *list = gpuvm->deferred;
+   gpuvm->deferred = NULL;
+   return list;
+}
+
+void
+vmb_gpuvm_bo_free_deferred(struct vmb_gpuvm_bo *list)
+{
+   while (list) {
+      struct vmb_gpuvm_bo *next = list->defer_next;
+      vm_bo_free(list);
+      list = next;
+   }
+}
+
+/* -------------------------------------------- external, evicted and userptr */
+
+struct list_head *
+vmb_gpuvm_extobjs(struct vmb_gpuvm *gpuvm)
+{
+   return gpuvm->params.weak ? NULL : &gpuvm->extobjs;
+}
+
+unsigned
+vmb_gpuvm_extobj_count(const struct vmb_gpuvm *gpuvm)
+{
+   return gpuvm->extobj_count;
+}
+
+struct list_head *
+vmb_gpuvm_evicted(struct vmb_gpuvm *gpuvm)
+{
+   return gpuvm->params.weak ? NULL : &gpuvm->evicted;
+}
+
+static void
+mark_below(struct node *node, uint32_t id, bool invalidated)
+{
+   for (unsigned i = 0; i < node->count; i++) {
+      if (!node->is_leaf) {
+         if (node->child_filter[i] & id_filter(id))
+            mark_below(node->child[i], id, invalidated);
+      } else if ((node->back[i] & ID_MASK) == id) {
+         if (invalidated)
+            node->range[i] |= VMB_MAPPING_INVALIDATED;
+         else
+            node->range[i] &= ~(uint64_t)VMB_MAPPING_INVALIDATED;
+      }
+   }
+}
+
+int
+vmb_gpuvm_bo_set_evicted(struct vmb_gpuvm_bo *vm_bo, bool evicted)
+{
+   struct vmb_gpuvm *gpuvm = vm_bo->gpuvm;
+
+   if (gpuvm->params.weak)
+      return -EINVAL;
+   if (vm_bo->evicted == evicted)
+      return 0;
+
+   vm_bo->evicted = evicted;
+   if (evicted)
+      list_addtail(&vm_bo->evict_link, &gpuvm->evicted);
+   else
+      list_delinit(&vm_bo->evict_link);
+   mark_below(gpuvm->root, vm_bo->id, evicted);
+   return 0;
+}
+
+int
+vmb_gpuvm_userptr_invalidate(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
+{
+   if (gpuvm->params.weak)
+      return -EINVAL;
+
+   mtx_lock(&obj->lock);
+   obj->userptr_seq++;
+   struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
+   mtx_unlock(&obj->lock);
+
+   return vm_bo ? vmb_gpuvm_bo_set_evicted(vm_bo, true) : 0;
+}
+
+uint64_t
+vmb_gpuvm_userptr_begin(struct vmb_gpuvm_bo *vm_bo)
+{
+   mtx_lock(&vm_bo->obj->lock);
+   const uint64_t seq = vm_bo->obj->userptr_seq;
+   mtx_unlock(&vm_bo->obj->lock);
+   return seq;
+}
+
+int
+vmb_gpuvm_userptr_finish(struct vmb_gpuvm_bo *vm_bo, uint64_t seq)
+{
+   if (vmb_gpuvm_userptr_begin(vm_bo) != seq)
+      return -EAGAIN;
+   vm_bo->userptr_seq = seq;
+   return vmb_gpuvm_bo_set_evicted(vm_bo, false);
+}
+
+/* ------------------------------------------------------------------- gpuvm */
+
+bool
+vmb_gpuvm_range_valid(const struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B)
+{
+   const struct vmb_gpuvm_params *p = &gpuvm->params;
+
+   if (!range_B || ((addr_B | range_B) & (p->page_size_B - 1)))
+      return false;
+   if (addr_B < p->va_start_B || addr_B >= gpuvm->end_B || range_B > gpuvm->end_B - addr_B)
+      return false;
+   return !p->kernel_range_B || addr_B >= p->kernel_start_B + p->kernel_range_B ||
+          addr_B + range_B <= p->kernel_start_B;
+}
+
+int
+vmb_gpuvm_create(const struct vmb_gpuvm_params *params, struct vmb_gpuvm **gpuvm_out)
+{
+   const uint64_t page_mask = params->page_size_B - 1;
+
+   if (params->page_size_B < 1u << PAGE_SHIFT || (params->page_size_B & page_mask) ||
+       !params->va_range_B || ((params->va_start_B | params->va_range_B) & page_mask) ||
+       params->va_start_B > MAX_ADDR_B || params->va_range_B > MAX_ADDR_B - params->va_start_B)
+      return -EINVAL;
+
+   struct vmb_gpuvm *gpuvm = calloc(1, sizeof(*gpuvm));
+   if (!gpuvm)
+      return -ENOMEM;
+   gpuvm->params = *params;
+   gpuvm->end_B = params->va_start_B + params->va_range_B;
+   gpuvm->refcount = 1;
+   list_inithead(&gpuvm->extobjs);
+   list_inithead(&gpuvm->evicted);
+
+   gpuvm->bo_capacity = 16;
+   gpuvm->bos = calloc(gpuvm->bo_capacity, sizeof(*gpuvm->bos));
+   gpuvm->free_ids = calloc(gpuvm->bo_capacity, sizeof(*gpuvm->free_ids));
+   gpuvm->bo_count = 1;
+   if (!gpuvm->bos || !gpuvm->free_ids || pool_fill(gpuvm, 1)) {
+      free(gpuvm->bos);
+      free(gpuvm->free_ids);
+      free(gpuvm);
+      return -ENOMEM;
+   }
+   gpuvm->root = node_alloc(gpuvm, true);
+   gpuvm->root->hi = UINT64_MAX;
+
+   *gpuvm_out = gpuvm;
+   return 0;
+}
+
+struct vmb_gpuvm *
+vmb_gpuvm_ref(struct vmb_gpuvm *gpuvm)
+{
+   p_atomic_inc(&gpuvm->refcount);
+   return gpuvm;
+}
+
+void
+vmb_gpuvm_unref(struct vmb_gpuvm *gpuvm)
+{
+   if (!p_atomic_dec_zero(&gpuvm->refcount))
+      return;
+
+   assert(gpuvm->mapping_count == 0 && !gpuvm->deferred);
+   assert(gpuvm->root->is_leaf);
+   node_free(gpuvm, gpuvm->root);
+   pool_trim(gpuvm, 0);
+   free(gpuvm->bos);
+   free(gpuvm->free_ids);
+   free(gpuvm);
+}
+
+int
+vmb_gpuvm_snapshot(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm **snapshot_out)
+{
+   struct vmb_gpuvm *copy;
+   int ret = vmb_gpuvm_create(&gpuvm->params, &copy);
+   if (ret)
+      return ret;
+
+   copy->snapshot = true;
+   struct vmb_gpuvm_bo **bos = realloc(copy->bos, gpuvm->bo_capacity * sizeof(*bos));
+   if (!bos) {
+      ret = -ENOMEM;
+      goto fail;
+   }
+   copy->bos = bos;
+   memcpy(bos, gpuvm->bos, gpuvm->bo_count * sizeof(*bos));
+   copy->bo_count = gpuvm->bo_count;
+   copy->bo_capacity = gpuvm->bo_capacity;
+
+   ret = vmb_gpuvm_reserve_undo(copy, gpuvm->mapping_count);
+   if (ret)
+      goto fail;
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+   vmb_gpuvm_iter_init(gpuvm, &iter, 0, UINT64_MAX);
+   while (vmb_gpuvm_iter_next(&iter, &m))
+      insert_entry(copy, &m);
+
+   *snapshot_out = copy;
+   return 0;
+
+fail:
+   vmb_gpuvm_unref(copy);
+   return ret;
+}
+
+const struct vmb_gpuvm_params *
+vmb_gpuvm_get_params(const struct vmb_gpuvm *gpuvm)
+{
+   return &gpuvm->params;
+}
+
+void
+vmb_gpuvm_clear(struct vmb_gpuvm *gpuvm)
+{
+   punch(gpuvm, gpuvm->params.va_start_B, gpuvm->end_B, NULL);
+}
+
+/* ------------------------------------------------------------------- check */
+
+#define CHECK(cond)                                                                               \
+   do {                                                                                           \
+      if (!(cond)) {                                                                              \
+         fprintf(stderr, "vmbind: gpuvm invariant broken: %s (%s:%d)\n", #cond, __FILE__,         \
+                 __LINE__);                                                                       \
+         abort();                                                                                 \
+      }                                                                                           \
+   } while (0)
+
+struct check_state {
+   const struct node *prev_leaf;
+   uint64_t end_B;
+   size_t mappings, leaves, inners;
+};
+
+static void
+check_below(struct vmb_gpuvm *gpuvm, const struct node *node, uint64_t lo, uint64_t hi,
+            unsigned depth, struct check_state *state)
+{
+   CHECK(node->count <= NODE_CAP);
+   CHECK(node == gpuvm->root || node->count > 0);
+
+   if (!node->is_leaf) {
+      CHECK(depth < gpuvm->height);
+      state->inners++;
+      for (unsigned i = 0; i < node->count; i++) {
+         const uint64_t child_lo = i ? node->key[i] : lo;
+         const uint64_t child_hi = i + 1 < node->count ? node->key[i + 1] : hi;
+
+         CHECK(child_lo < child_hi);
+         CHECK(node->child[i]->parent == node);
+         CHECK((node->child[i]->filter & ~node->child_filter[i]) == 0);
+         CHECK((node->child_filter[i] & ~node->filter) == 0);
+         check_below(gpuvm, node->child[i], child_lo, child_hi, depth + 1, state);
+      }
+      return;
+   }
+
+   CHECK(depth == gpuvm->height);
+   CHECK(node->lo == lo && node->hi == hi);
+   CHECK(node->prev == state->prev_leaf);
+   CHECK(!node->prev || node->prev->next == node);
+   state->prev_leaf = node;
+   state->leaves++;
+   state->mappings += node->count;
+   for (unsigned i = 0; i < node->count; i++) {
+      const struct vmb_mapping m = get_mapping(gpuvm, node, i);
+      const uint32_t id = node->back[i] & ID_MASK;
+
+      CHECK(m.addr_B >= lo && m.addr_B < hi);
+      CHECK(m.addr_B >= state->end_B);
+      CHECK(vmb_gpuvm_range_valid(gpuvm, m.addr_B, m.range_B));
+      CHECK(!m.vm_bo == !!(m.flags & VMB_MAPPING_NULL));
+      CHECK(!id || (m.vm_bo && m.vm_bo->id == id));
+      CHECK((id_filter(id) & ~node->filter) == 0);
+      state->end_B = vmb_mapping_end_B(&m);
+   }
+}
+
+static void
+count_mapping(const struct vmb_mapping *m, void *data)
+{
+   (void)m;
+   ++*(uint32_t *)data;
+}
+
+void
+vmb_gpuvm_check(struct vmb_gpuvm *gpuvm)
+{
+   struct check_state state = { 0 };
+
+   check_below(gpuvm, gpuvm->root, 0, UINT64_MAX, 0, &state);
+   CHECK(!state.prev_leaf->next);
+   CHECK(state.mappings == gpuvm->mapping_count);
+   CHECK(state.leaves == gpuvm->leaf_count);
+   CHECK(state.inners == gpuvm->inner_count);
+
+   for (uint32_t id = 1; id < gpuvm->bo_count; id++) {
+      struct vmb_gpuvm_bo *vm_bo = gpuvm->bos[id];
+      uint32_t count = 0;
+
+      if (!vm_bo)
+         continue;
+      vmb_gpuvm_bo_foreach(vm_bo, count_mapping, &count);
+      CHECK(count == vm_bo->mapping_count);
+      CHECK(vm_bo->refcount >= (vm_bo->mapping_count + vm_bo->record_count > 0));
+      CHECK(vm_bo->evicted == !list_is_empty(&vm_bo->evict_link));
+      CHECK(vm_bo->external == !list_is_empty(&vm_bo->extobj_link) ||
+            list_is_empty(&vm_bo->obj_link));
+   }
+}

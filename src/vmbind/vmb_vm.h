@@ -1,0 +1,241 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * A GPU address space (VM), the ranges reserved in it, and the queues that bind
+ * BOs there.
+ *
+ *    struct vmb_range *range;           a sparse resource, or a plain buffer
+ *    vmb_range_create(vm, &(struct vmb_range_params){ .size_B = 1 << 30,
+ *                     .unbound = VMB_UNBOUND_NULL }, &range);
+ *    vmb_queue_submit(queue, &(struct vmb_submit){
+ *                     .waits = waits, .wait_count = 1,
+ *                     .binds = binds, .bind_count = 4096,
+ *                     .signals = signals, .signal_count = 1 });
+ *
+ * The binds of one submit take effect together: after all waits, before any
+ * signal.  Among them the last bind of an address wins.  They are planned into
+ * the fewest operations and sent in the fewest ioctls; binds that change nothing
+ * cost no operation at all.
+ *
+ * A VM keeps three states.  *Submitted* is what every bind given to the kernel
+ * adds up to.  *Completed* is what the GPU sees now.  Between them lies the log
+ * of pending batches, which keeps BOs and addresses from being freed or used
+ * again before the GPU is done with what was there.
+ *
+ * Locks.  Each VM has a bind lock, held while a batch is planned, sent and
+ * committed (an ioctl may sleep), and a state lock, held for short times by all
+ * others.  Order: bind lock, state lock.  Lookups and dumps never take the bind lock.
+ *
+ * Errors are negative errno.  A call that fails has done nothing, unless it says
+ * -ENODEV: then the device is lost, everything that was to be signalled is
+ * signalled, and all further calls say -ENODEV as well.
+ */
+
+#ifndef VMB_VM_H
+#define VMB_VM_H
+
+#include "vmb_device.h"
+#include "vmb_gpuvm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vmb_queue;
+struct vmb_range;
+
+/* ---------------------------------------------------------------------- vm */
+
+struct vmb_vm_params {
+   /** The part of the device's address space that ranges come from; all of it
+    * if window_range_B is 0. */
+   uint64_t window_start_B;
+   uint64_t window_range_B;
+
+   /** Keep the order of the binds of a batch, one operation a bind: to find
+    * out whether the planner is to blame. */
+   bool ordered;
+};
+
+/** \return 0; -EINVAL if the window is not inside the device's VA range; -ENOSPC
+ *          if the open file has vmb_caps.max_vms VMs already; -ENOMEM, -ENODEV, what the kernel said. */
+int vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params,
+                  struct vmb_vm **vm_out);
+
+/** Waits for what is pending.  Ranges and queues must be gone; mappings that
+ * are left die with the kernel's VM. */
+void vmb_vm_destroy(struct vmb_vm *vm);
+
+struct vmb_device *vmb_vm_device(const struct vmb_vm *vm);
+/** The VM's id in the kernel driver's interface: for submissions. */
+uint32_t vmb_vm_kernel_id(const struct vmb_vm *vm);
+
+/** Frees what completed batches kept.  Called by the VM itself when it submits;
+ * for those who stop submitting.  Never waits. */
+void vmb_vm_retire(struct vmb_vm *vm);
+
+/** Waits until all that was submitted has completed, then retires.  -ETIME,
+ * -ENODEV. */
+int vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns);
+
+/* ------------------------------------------------------------------- range */
+
+/** What the unbound parts of a range are. */
+enum vmb_unbound {
+   /** Holes: an access faults. */
+   VMB_UNBOUND_HOLE,
+   /** Null mappings: an access does not fault (vmb_caps.null_strict). */
+   VMB_UNBOUND_NULL,
+};
+
+enum vmb_range_zone {
+   VMB_ZONE_GENERAL,
+   /** Below 4 GiB. */
+   VMB_ZONE_LOW,
+   /** For addresses that must be the same in another run. */
+   VMB_ZONE_REPLAY,
+};
+
+struct vmb_range_params {
+   uint64_t size_B;
+   /** Power of two; 0 lets the VM choose what suits the size. */
+   uint64_t align_B;
+   enum vmb_range_zone zone;
+   enum vmb_unbound unbound;
+   /** The address that it must have, or 0. */
+   uint64_t fixed_addr_B;
+   /** For dumps; copied.  May be NULL. */
+   const char *name;
+};
+
+/**
+ * Reserves addresses.  A range with VMB_UNBOUND_NULL is bound to null at once,
+ * asynchronously; binds to the range come after that by themselves, GPU work
+ * needs vmb_vm_get_sync().
+ *
+ * \return 0; -EINVAL (size, alignment); -ENOSPC no such room; -EADDRINUSE
+ *         (fixed); -ENOTSUP null on a device that has none; -ENOMEM; -ENODEV
+ */
+int vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
+                     struct vmb_range **range_out);
+
+/** Unbinds all of it and gives the addresses back once that has completed.
+ * The GPU must be done with it. */
+void vmb_range_destroy(struct vmb_range *range);
+
+uint64_t vmb_range_addr_B(const struct vmb_range *range);
+/** Rounded up to pages. */
+uint64_t vmb_range_size_B(const struct vmb_range *range);
+
+/* ------------------------------------------------------------------- queue */
+
+/** A syncobj of the device's fd; \p point 0 means that it is binary. */
+struct vmb_sync {
+   uint32_t syncobj;
+   uint64_t point;
+};
+
+struct vmb_bind {
+   struct vmb_range *range;
+   /** Where in the range; multiples of vmb_caps.page_size_B. */
+   uint64_t offset_B;
+   uint64_t size_B;
+   /** NULL unbinds: back to what the range's unbound parts are. */
+   struct vmb_bo *bo;
+   uint64_t bo_offset_B;
+   /** VMB_MAPPING_READONLY, _NOEXEC, _UNCACHED, _DUMP or 0. */
+   uint16_t flags;
+};
+
+struct vmb_submit {
+   /** Fences must be in place already: a wait before its signal was submitted is
+    * refused with -EINVAL, as the kernel does. */
+   const struct vmb_sync *waits;
+   uint32_t wait_count;
+   const struct vmb_bind *binds;
+   uint32_t bind_count;
+   const struct vmb_sync *signals;
+   uint32_t signal_count;
+};
+
+/** A bind queue: its batches take effect in order.  Batches of different queues
+ * of a VM are ordered only where they touch the same addresses. */
+int vmb_queue_create(struct vmb_vm *vm, struct vmb_queue **queue_out);
+
+/** What is pending goes on and completes. */
+void vmb_queue_destroy(struct vmb_queue *queue);
+
+/**
+ * Submits a batch.  Does not wait for it, though the kernel may throttle.
+ *
+ * \param point_out  if not NULL: the batch's point on the queue's timeline
+ * \return 0
+ *         -EINVAL  a bind is unaligned or outside its range or its BO, or a range
+ *                  or BO of another VM; or a wait has no fence
+ *         -ENOMEM, -ENOBUFS  nothing was bound
+ *         -ENODEV  lost; the signals were signalled
+ */
+int vmb_queue_submit(struct vmb_queue *queue, const struct vmb_submit *submit,
+                     uint64_t *point_out);
+
+/** Waits until a point has completed; 0 is the latest one.  -ETIME, -ENODEV. */
+int vmb_queue_wait(struct vmb_queue *queue, uint64_t point, int64_t abs_timeout_ns);
+
+/** The latest batch's timeline point, to be waited for by others. */
+struct vmb_sync vmb_queue_get_sync(const struct vmb_queue *queue);
+
+/** Binds, and returns when it has taken effect.  The cheapest way where nothing
+ * has to be waited for. */
+int vmb_vm_bind_sync(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t bind_count);
+
+/** What GPU work must wait for to see the binds that ranges made of themselves. */
+struct vmb_sync vmb_vm_get_sync(const struct vmb_vm *vm);
+
+/* -------------------------------------------------------------------- seen */
+
+enum vmb_state {
+   VMB_STATE_SUBMITTED,
+   VMB_STATE_COMPLETED,
+};
+
+/** A mapping as lookups and dumps show it.  Names are copies: valid after the
+ * objects are gone. */
+struct vmb_vm_mapping {
+   uint64_t addr_B;
+   uint64_t range_B;
+   uint64_t bo_offset_B;
+   /** 0 for null mappings. */
+   uint32_t bo_id;
+   uint32_t bo_handle;
+   /** enum vmb_mapping_flags */
+   uint16_t flags;
+};
+
+/** Copies the mappings that touch [addr_B, end_B) in address order, in the given
+ * state.  *maps_out is the caller's to free().  Never waits for an ioctl.  -ENOMEM. */
+int vmb_vm_get_mappings(struct vmb_vm *vm, enum vmb_state state, uint64_t addr_B, uint64_t end_B,
+                        struct vmb_vm_mapping **maps_out, size_t *count_out);
+
+/** What an address is: the range that it lies in, what is mapped there, what was
+ * there before, and what is pending. */
+struct vmb_who {
+   bool in_range;
+   char range_name[64];
+   uint64_t range_addr_B;
+   uint64_t range_size_B;
+   bool mapped;
+   struct vmb_vm_mapping mapping;
+   char bo_name[64];
+   /** What the GPU sees, if a bind of the address is pending. */
+   bool pending;
+   bool completed_mapped;
+   struct vmb_vm_mapping completed;
+};
+
+void vmb_vm_who_is(struct vmb_vm *vm, uint64_t addr_B, struct vmb_who *who_out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VMB_VM_H */
