@@ -122,7 +122,7 @@ set_short(struct vt_options *options)
    options->width_px = 256;
    options->height_px = 144;
    options->texture_px = 4096;
-   options->pool_mib = 4;
+   options->pool_mib = 2;
    options->directory = NULL;
 }
 
