@@ -18,20 +18,20 @@
 /* 4096 texels: levels 0 to 2 are streamed, 3 is 512 texels wide. */
 #define TEXTURE_PX 4096
 
-#define LEVEL_0 0
-#define LEVEL_1 1024
-#define LEVEL_2 (LEVEL_1 + 256)
+#define LEVEL_0  0
+#define LEVEL_1  1024
+#define LEVEL_2  (LEVEL_1 + 256)
 #define STREAMED (LEVEL_2 + 64)
 
 static const struct vt_plan *
-update(struct vt_pages *pages, uint32_t frame, uint32_t budget,
-       const uint32_t *feedback, uint32_t count)
+update(struct vt_pages *pages, uint32_t frame, uint32_t budget, const uint32_t *feedback,
+       uint32_t count)
 {
    return vt_pages_update(pages, frame, feedback, count, budget);
 }
 
-#define UPDATE(pages, frame, budget, ...)                                     \
-   update(pages, frame, budget, (const uint32_t[]){__VA_ARGS__},              \
+#define UPDATE(pages, frame, budget, ...)                                                          \
+   update(pages, frame, budget, (const uint32_t[]){__VA_ARGS__},                                   \
           sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 static void
@@ -78,8 +78,7 @@ a_page_brings_its_ancestors_coarse_first(void **state)
    (void)state;
    vt_pages_init(&pages, TEXTURE_PX, 8);
    const struct vt_plan *plan =
-      UPDATE(&pages, 0, 8, VT_FEEDBACK(0, 5, 2), VT_FEEDBACK_NONE,
-             VT_FEEDBACK(0, 5, 2));
+      UPDATE(&pages, 0, 8, VT_FEEDBACK(0, 5, 2), VT_FEEDBACK_NONE, VT_FEEDBACK(0, 5, 2));
 
    assert_int_equal(plan->wanted_count, 3);
    assert_int_equal(plan->bind_count, 3);
@@ -142,8 +141,7 @@ the_least_recently_needed_goes_first_and_gives_its_slot(void **state)
    UPDATE(&pages, 2, 3, VT_FEEDBACK(2, 2, 0)); /* slot 2 */
    UPDATE(&pages, 3, 3, VT_FEEDBACK(2, 0, 0)); /* the oldest is new again */
 
-   const struct vt_plan *plan =
-      UPDATE(&pages, 4, 3, VT_FEEDBACK(2, 3, 0), VT_FEEDBACK(2, 4, 0));
+   const struct vt_plan *plan = UPDATE(&pages, 4, 3, VT_FEEDBACK(2, 3, 0), VT_FEEDBACK(2, 4, 0));
    assert_int_equal(plan->evict_count, 2);
    assert_bind(&plan->evicts[0], LEVEL_2 + 1, 1);
    assert_bind(&plan->evicts[1], LEVEL_2 + 2, 2);
@@ -181,8 +179,7 @@ what_is_needed_now_is_never_evicted(void **state)
    vt_pages_init(&pages, TEXTURE_PX, 2);
    UPDATE(&pages, 0, 4, VT_FEEDBACK(2, 0, 0), VT_FEEDBACK(2, 1, 0));
    const struct vt_plan *plan =
-      UPDATE(&pages, 1, 4, VT_FEEDBACK(2, 0, 0), VT_FEEDBACK(2, 1, 0),
-             VT_FEEDBACK(2, 2, 0));
+      UPDATE(&pages, 1, 4, VT_FEEDBACK(2, 0, 0), VT_FEEDBACK(2, 1, 0), VT_FEEDBACK(2, 2, 0));
 
    assert_int_equal(plan->bind_count, 0);
    assert_int_equal(plan->evict_count, 0);
@@ -197,9 +194,8 @@ feedback_out_of_range_is_ignored(void **state)
 
    (void)state;
    vt_pages_init(&pages, TEXTURE_PX, 2);
-   const struct vt_plan *plan =
-      UPDATE(&pages, 0, 4, VT_FEEDBACK(0, 32, 0), VT_FEEDBACK(2, 0, 8),
-             VT_FEEDBACK(200, 1, 1), 0xfffffffeu);
+   const struct vt_plan *plan = UPDATE(&pages, 0, 4, VT_FEEDBACK(0, 32, 0), VT_FEEDBACK(2, 0, 8),
+                                       VT_FEEDBACK(200, 1, 1), 0xfffffffeu);
 
    assert_int_equal(plan->wanted_count, 0);
    vt_pages_finish(&pages);
@@ -222,11 +218,9 @@ slots_and_pages_agree_after_any_feedback(void **state)
          uint32_t level = vt_hash(frame, i, 0) % 3;
          uint32_t side = 32 >> level;
 
-         feedback[i] = VT_FEEDBACK(level, vt_hash(frame, i, 1) % side,
-                                   vt_hash(frame, i, 2) % side);
+         feedback[i] = VT_FEEDBACK(level, vt_hash(frame, i, 1) % side, vt_hash(frame, i, 2) % side);
       }
-      const struct vt_plan *plan =
-         update(&pages, frame, 16, feedback, WANTED);
+      const struct vt_plan *plan = update(&pages, frame, 16, feedback, WANTED);
       evicted += plan->evict_count;
 
       uint32_t resident = 0;

@@ -119,8 +119,7 @@ the_watermark_names_the_page(void **state)
 
       assert_int_not_equal(mark, 0);
       assert_int_equal(page[i * 4 + 3], mark);
-      same_as_neighbour +=
-         mark == vt_paint_watermark(level, x + 1, y, px, py);
+      same_as_neighbour += mark == vt_paint_watermark(level, x + 1, y, px, py);
    }
    /* One in 255 by chance, so that four reads miss one in 4e9. */
    assert_true(same_as_neighbour < 3 * VT_PAGE_PX * VT_PAGE_PX / 255);
@@ -131,8 +130,7 @@ static void
 halving_averages(void **state)
 {
    const uint8_t source[4 * 4] = {
-      0, 10, 1, 255, 4, 20, 1, 255,
-      8, 30, 1, 255, 12, 40, 2, 255,
+      0, 10, 1, 255, 4, 20, 1, 255, 8, 30, 1, 255, 12, 40, 2, 255,
    };
    uint8_t out[4];
 
