@@ -46,7 +46,7 @@
 #define FLAG_MASK     ((1u << FLAG_BITS) - 1)
 #define FINGERS       256
 #define FINGER_SHIFT  21
-#define POOL_SLACK    8 /* nodes that the pool keeps beyond what is reserved */
+#define POOL_SLACK    24 /* nodes to have, so that small changes need not be counted out */
 #define MAX_OFFSET_B  (1ull << (64 - ID_BITS + PAGE_SHIFT))
 #define MAX_ADDR_B    (1ull << (64 - FLAG_BITS + PAGE_SHIFT - 1))
 
@@ -101,6 +101,11 @@ struct vmb_gpuvm {
    struct vmb_gpuvm_bo *deferred;
 
    struct node *finger[FINGERS];
+   /* Where in its leaf the latest change was: the next one is often there. */
+   unsigned hint;
+
+   /* A copy for looking at: counts no references. */
+   bool snapshot;
 };
 
 /* ------------------------------------------------------------------ object */
@@ -111,7 +116,7 @@ vmb_gpuvm_obj_init(struct vmb_gpuvm_obj *obj, uint64_t size_B,
                    void (*unref)(struct vmb_gpuvm_obj *obj))
 {
    *obj = (struct vmb_gpuvm_obj){ .size_B = size_B, .ref = ref, .unref = unref };
-   simple_mtx_init(&obj->lock, mtx_plain);
+   mtx_init(&obj->lock, mtx_plain);
    list_inithead(&obj->vm_bos);
 }
 
@@ -124,7 +129,7 @@ vmb_gpuvm_obj_finish(struct vmb_gpuvm_obj *obj)
       list_delinit(&vm_bo->obj_link);
       vm_bo->obj = NULL;
    }
-   simple_mtx_destroy(&obj->lock);
+   mtx_destroy(&obj->lock);
 }
 
 /* ----------------------------------------------------------------- mapping */
@@ -310,6 +315,11 @@ child_for(const struct node *inner, uint64_t x)
 static unsigned
 child_index(const struct node *parent, const struct node *child)
 {
+   if (child->is_leaf) {
+      const unsigned i = child_for(parent, child->lo);
+      if (parent->child[i] == child)
+         return i;
+   }
    for (unsigned i = 0;; i++) {
       assert(i < parent->count);
       if (parent->child[i] == child)
@@ -317,13 +327,37 @@ child_index(const struct node *parent, const struct node *child)
    }
 }
 
+/* lower_bound() in a leaf, for the thread that may change the tree. */
+static inline unsigned
+leaf_index(struct vmb_gpuvm *gpuvm, const struct node *leaf, uint64_t addr_B)
+{
+   const unsigned hint = gpuvm->hint, count = leaf->count;
+
+   if (hint <= count && (hint == 0 || leaf->key[hint - 1] < addr_B) &&
+       (hint == count || leaf->key[hint] >= addr_B))
+      return hint;
+   return gpuvm->hint = lower_bound(leaf->key, count, addr_B);
+}
+
+/* A search steps through the keys, each step waiting for the line of the one before: fetched all
+ * at once, they cost one miss. */
+static inline void
+prefetch_keys(const struct node *node)
+{
+   __builtin_prefetch(node);
+   for (unsigned i = 0; i < NODE_CAP; i += 8)
+      __builtin_prefetch(&node->key[i]);
+}
+
 static struct node *
 descend(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
 {
    struct node *node = gpuvm->root;
 
-   while (!node->is_leaf)
+   for (unsigned level = gpuvm->height; level > 0; level--) {
       node = node->child[child_for(node, addr_B)];
+      prefetch_keys(node);
+   }
    return node;
 }
 
@@ -345,8 +379,14 @@ locate(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
 {
    struct node **slot = finger_slot(gpuvm, addr_B);
 
-   if (!*slot || !in_fence(*slot, addr_B))
+   if (!*slot || !in_fence(*slot, addr_B)) {
       *slot = descend(gpuvm, addr_B);
+      /* A change moves about half of the columns. */
+      for (unsigned i = 0; i < NODE_CAP; i += 8) {
+         __builtin_prefetch(&(*slot)->range[i]);
+         __builtin_prefetch(&(*slot)->back[i]);
+      }
+   }
    return *slot;
 }
 
@@ -395,6 +435,7 @@ insert_child(struct node *parent, unsigned at, uint64_t key, struct node *child)
    parent->child[at] = child;
    parent->child_filter[at] = child->filter;
    parent->count++;
+   parent->filter |= child->filter;
    child->parent = parent;
 }
 
@@ -563,18 +604,18 @@ shrink(struct vmb_gpuvm *gpuvm, struct node *leaf)
  * (atomic) reference.  mapping_count is the number of entries in the tree. */
 
 static inline void
-entry_get(struct vmb_gpuvm_bo *vm_bo)
+entry_get(const struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_bo *vm_bo)
 {
-   if (!vm_bo)
+   if (!vm_bo || unlikely(gpuvm->snapshot))
       return;
    if (vm_bo->mapping_count++ == 0 && vm_bo->record_count == 0)
       vmb_gpuvm_bo_get(vm_bo);
 }
 
 static inline void
-entry_put(struct vmb_gpuvm_bo *vm_bo)
+entry_put(const struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_bo *vm_bo)
 {
-   if (!vm_bo)
+   if (!vm_bo || unlikely(gpuvm->snapshot))
       return;
    assert(vm_bo->mapping_count);
    if (--vm_bo->mapping_count == 0 && vm_bo->record_count == 0)
@@ -584,17 +625,18 @@ entry_put(struct vmb_gpuvm_bo *vm_bo)
 /* The mapping is cut or goes away: its entry's reference goes to the record,
  * or is dropped. */
 static inline void
-entry_replaced(const struct vmb_mapping *m, struct vmb_replaced *replaced)
+entry_replaced(const struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m,
+               struct vmb_replaced *replaced)
 {
    if (replaced) {
       assert(replaced->count < replaced->capacity);
       replaced->mappings[replaced->count++] = *m;
-      if (m->vm_bo) {
+      if (m->vm_bo && !gpuvm->snapshot) {
          m->vm_bo->record_count++;
          m->vm_bo->mapping_count--;
       }
    } else {
-      entry_put(m->vm_bo);
+      entry_put(gpuvm, m->vm_bo);
    }
 }
 
@@ -630,16 +672,16 @@ insert_entry(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m)
 static void
 insert_mapping(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m)
 {
-   entry_get(m->vm_bo);
+   entry_get(gpuvm, m->vm_bo);
    insert_entry(gpuvm, m);
 }
 
-/* The place of the first mapping that ends after addr_B. */
+/* The place of the first mapping that ends after addr_B; \p i is that of the
+ * first one in the leaf that does not start before. */
 static inline void
-first_overlap(struct node *leaf, uint64_t addr_B, struct node **leaf_out, unsigned *index_out)
+first_overlap(struct node *leaf, unsigned i, uint64_t addr_B, struct node **leaf_out,
+              unsigned *index_out)
 {
-   unsigned i = lower_bound(leaf->key, leaf->count, addr_B);
-
    if (i > 0) {
       if (entry_end(leaf, i - 1) > addr_B)
          i--;
@@ -666,7 +708,8 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
    struct node *leaf;
    unsigned i;
 
-   first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+   leaf = locate(gpuvm, addr_B);
+   first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
    if (i == leaf->count || leaf->key[i] >= end_B)
       return;
 
@@ -675,8 +718,8 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
       const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
 
       leaf->range[i] = pack_range(addr_B - old.addr_B, old.flags);
-      entry_get(old.vm_bo);
-      entry_replaced(&old, replaced);
+      entry_get(gpuvm, old.vm_bo);
+      entry_replaced(gpuvm, &old, replaced);
 
       if (vmb_mapping_end_B(&old) > end_B) {
          const struct vmb_mapping next =
@@ -692,7 +735,7 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
       unsigned last = i;
       while (last < leaf->count && leaf->key[last] < end_B && entry_end(leaf, last) <= end_B) {
          const struct vmb_mapping old = get_mapping(gpuvm, leaf, last);
-         entry_replaced(&old, replaced);
+         entry_replaced(gpuvm, &old, replaced);
          last++;
       }
       const unsigned gone = last - i;
@@ -709,8 +752,8 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
             const struct vmb_mapping next =
                vmb_mapping_clip(&old, end_B, vmb_mapping_end_B(&old));
 
-            entry_get(old.vm_bo);
-            entry_replaced(&old, replaced);
+            entry_get(gpuvm, old.vm_bo);
+            entry_replaced(gpuvm, &old, replaced);
             if (end_B < leaf->hi) {
                set_entry(leaf, i, &next);
             } else {
@@ -749,16 +792,16 @@ vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
    assert(!map->vm_bo == !!(map->flags & VMB_MAPPING_NULL));
 
    struct node *leaf = locate(gpuvm, addr_B);
-   const unsigned i = lower_bound(leaf->key, leaf->count, addr_B);
+   const unsigned i = leaf_index(gpuvm, leaf, addr_B);
 
    /* Exactly over an old one: the place stays. */
    if (i < leaf->count && leaf->key[i] == addr_B && entry_end(leaf, i) == end_B) {
       const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
 
-      entry_get(map->vm_bo);
+      entry_get(gpuvm, map->vm_bo);
       set_entry(leaf, i, map);
       add_filter(leaf, id_filter(map->vm_bo ? map->vm_bo->id : 0));
-      entry_replaced(&old, replaced);
+      entry_replaced(gpuvm, &old, replaced);
       return;
    }
 
@@ -770,14 +813,16 @@ vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
       return;
    }
 
-   entry_get(map->vm_bo);
+   entry_get(gpuvm, map->vm_bo);
    if (unlikely(leaf->count + 2 > NODE_CAP)) {
       insert_entry(gpuvm, map);
       return;
    }
-   entries_move(leaf, i + 1, leaf, i, leaf->count - i);
+   if (i < leaf->count)
+      entries_move(leaf, i + 1, leaf, i, leaf->count - i);
    set_entry(leaf, i, map);
    leaf->count++;
+   gpuvm->hint = i + 1;
    gpuvm->mapping_count++;
    add_filter(leaf, id_filter(map->vm_bo ? map->vm_bo->id : 0));
 }
@@ -807,7 +852,7 @@ vmb_gpuvm_undo(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B,
       struct vmb_gpuvm_bo *vm_bo = replaced[i].vm_bo;
 
       /* The record's reference moves into the tree. */
-      if (vm_bo) {
+      if (vm_bo && !gpuvm->snapshot) {
          vm_bo->mapping_count++;
          vm_bo->record_count--;
       }
@@ -826,7 +871,7 @@ req_valid(const struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *req)
       return true;
    if (!m->vm_bo != !!(m->flags & VMB_MAPPING_NULL))
       return false;
-   if (m->vm_bo && m->vm_bo->gpuvm != gpuvm)
+   if (m->vm_bo && m->vm_bo->gpuvm != gpuvm && !gpuvm->snapshot)
       return false;
    return (m->offset_B & (gpuvm->params.page_size_B - 1)) == 0 && m->offset_B < MAX_OFFSET_B;
 }
@@ -845,17 +890,26 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
    const struct node *counted = NULL;
 
    for (size_t r = 0; r < count; r++) {
+      if (!req_valid(gpuvm, &reqs[r]))
+         return -EINVAL;
+   }
+
+   /* Few requests, which the pool's slack covers whatever they meet: two leaves
+    * and what is above them each. */
+   if (!replaced_out && count <= 4 && gpuvm->pool_count >= count * 2 * (gpuvm->height + 2))
+      return 0;
+
+   for (size_t r = 0; r < count; r++) {
       const uint64_t addr_B = reqs[r].map.addr_B;
       const uint64_t end_B = addr_B + reqs[r].map.range_B;
 
-      if (!req_valid(gpuvm, &reqs[r]))
-         return -EINVAL;
       sorted &= addr_B >= max_end_B;
       max_end_B = MAX2(max_end_B, end_B);
 
       struct node *leaf;
       unsigned i;
-      first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+      leaf = locate(gpuvm, addr_B);
+      first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
       adds += 2;
 
       for (;;) {
@@ -877,25 +931,35 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
    }
 
    if (!sorted) {
-      /* Later requests meet what earlier ones leave: each can cut what the
-       * ones before it made, and no leaf is known. */
+      /* Later requests meet what earlier ones leave: the new mapping and two
+       * pieces each, every one of which is replaced at most once; and no leaf
+       * is known. */
       splits += count;
-      replaced += 2 * count;
+      replaced += 3 * count;
    }
    splits += adds / 31;
-   /* Undoing puts the replaced ones back. */
-   splits += replaced / 31;
 
    const size_t inner = splits / 31 + MIN2(splits, gpuvm->inner_count) + gpuvm->height + 2;
    const size_t want = splits + inner;
    const int ret = pool_fill(gpuvm, want);
    if (ret)
       return ret;
-   pool_trim(gpuvm, MAX2(2 * want, gpuvm->leaf_count / 4) + POOL_SLACK);
+   /* What is not there for the slack is not needed. */
+   if (gpuvm->pool_count < POOL_SLACK)
+      (void)pool_fill(gpuvm, POOL_SLACK);
+   pool_trim(gpuvm, MAX2(2 * want, gpuvm->leaf_count / 4) + 2 * POOL_SLACK);
 
    if (replaced_out)
       *replaced_out = replaced;
    return 0;
+}
+
+int
+vmb_gpuvm_reserve_undo(struct vmb_gpuvm *gpuvm, size_t replaced)
+{
+   /* The worst case: a leaf and, now and then, what is above it. */
+   return pool_fill(gpuvm, MIN2(replaced, replaced / 31 + gpuvm->leaf_count) * 2 +
+                              gpuvm->height + 2);
 }
 
 int
@@ -920,7 +984,8 @@ vmb_gpuvm_set_flags(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B, 
       struct node *leaf;
       unsigned i;
 
-      first_overlap(locate(gpuvm, cuts[c]), cuts[c], &leaf, &i);
+      leaf = locate(gpuvm, cuts[c]);
+      first_overlap(leaf, leaf_index(gpuvm, leaf, cuts[c]), cuts[c], &leaf, &i);
       if (i == leaf->count || leaf->key[i] >= cuts[c])
          continue;
       const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
@@ -933,7 +998,8 @@ vmb_gpuvm_set_flags(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B, 
 
    struct node *leaf;
    unsigned i;
-   first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+   leaf = locate(gpuvm, addr_B);
+   first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
    for (; leaf; leaf = leaf->next, i = 0) {
       for (; i < leaf->count; i++) {
          if (leaf->key[i] >= end_B)
@@ -990,7 +1056,9 @@ vmb_gpuvm_find(struct vmb_gpuvm *gpuvm, uint64_t addr_B, struct vmb_mapping *map
    struct node *leaf;
    unsigned i;
 
-   first_overlap(descend(gpuvm, addr_B), addr_B, &leaf, &i);
+   leaf = descend(gpuvm, addr_B);
+   i = lower_bound(leaf->key, leaf->count, addr_B);
+   first_overlap(leaf, i, addr_B, &leaf, &i);
    if (i == leaf->count || leaf->key[i] > addr_B)
       return false;
    *map_out = get_mapping(gpuvm, leaf, i);
@@ -1001,9 +1069,9 @@ void
 vmb_gpuvm_iter_init(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_iter *iter, uint64_t addr_B,
                     uint64_t end_B)
 {
-   struct node *leaf;
+   struct node *leaf = descend(gpuvm, addr_B);
 
-   first_overlap(descend(gpuvm, addr_B), addr_B, &leaf, &iter->index);
+   first_overlap(leaf, lower_bound(leaf->key, leaf->count, addr_B), addr_B, &leaf, &iter->index);
    iter->gpuvm = gpuvm;
    iter->leaf = leaf;
    iter->end_B = end_B;
@@ -1117,7 +1185,7 @@ vmb_gpuvm_bo_unmap_all(struct vmb_gpuvm_bo *vm_bo, struct vmb_replaced *replaced
       for (unsigned i = 0; i < leaf->count; i++) {
          if ((leaf->back[i] & ID_MASK) == vm_bo->id) {
             const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
-            entry_replaced(&old, replaced);
+            entry_replaced(gpuvm, &old, replaced);
             gpuvm->mapping_count--;
          } else {
             entries_move(leaf, kept++, leaf, i, 1);
@@ -1219,9 +1287,9 @@ find_locked(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
 struct vmb_gpuvm_bo *
 vmb_gpuvm_bo_find(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
 {
-   simple_mtx_lock(&obj->lock);
+   mtx_lock(&obj->lock);
    struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
-   simple_mtx_unlock(&obj->lock);
+   mtx_unlock(&obj->lock);
    return vm_bo;
 }
 
@@ -1231,7 +1299,7 @@ vmb_gpuvm_bo_obtain_prealloc(struct vmb_gpuvm_bo *prealloc)
    struct vmb_gpuvm *gpuvm = prealloc->gpuvm;
    struct vmb_gpuvm_obj *obj = prealloc->obj;
 
-   simple_mtx_lock(&obj->lock);
+   mtx_lock(&obj->lock);
    struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
    if (vm_bo) {
       vmb_gpuvm_bo_get(vm_bo);
@@ -1239,7 +1307,7 @@ vmb_gpuvm_bo_obtain_prealloc(struct vmb_gpuvm_bo *prealloc)
       list_addtail(&prealloc->obj_link, &obj->vm_bos);
       prealloc->userptr_seq = obj->userptr_seq;
    }
-   simple_mtx_unlock(&obj->lock);
+   mtx_unlock(&obj->lock);
 
    if (vm_bo) {
       vmb_gpuvm_bo_put(prealloc);
@@ -1285,9 +1353,9 @@ vm_bo_unlink(struct vmb_gpuvm_bo *vm_bo)
    struct vmb_gpuvm *gpuvm = vm_bo->gpuvm;
 
    if (vm_bo->obj) {
-      simple_mtx_lock(&vm_bo->obj->lock);
+      mtx_lock(&vm_bo->obj->lock);
       list_delinit(&vm_bo->obj_link);
-      simple_mtx_unlock(&vm_bo->obj->lock);
+      mtx_unlock(&vm_bo->obj->lock);
    }
    if (!list_is_empty(&vm_bo->extobj_link)) {
       list_delinit(&vm_bo->extobj_link);
@@ -1410,10 +1478,10 @@ vmb_gpuvm_userptr_invalidate(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
    if (gpuvm->params.weak)
       return -EINVAL;
 
-   simple_mtx_lock(&obj->lock);
+   mtx_lock(&obj->lock);
    obj->userptr_seq++;
    struct vmb_gpuvm_bo *vm_bo = find_locked(gpuvm, obj);
-   simple_mtx_unlock(&obj->lock);
+   mtx_unlock(&obj->lock);
 
    return vm_bo ? vmb_gpuvm_bo_set_evicted(vm_bo, true) : 0;
 }
@@ -1421,9 +1489,9 @@ vmb_gpuvm_userptr_invalidate(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
 uint64_t
 vmb_gpuvm_userptr_begin(struct vmb_gpuvm_bo *vm_bo)
 {
-   simple_mtx_lock(&vm_bo->obj->lock);
+   mtx_lock(&vm_bo->obj->lock);
    const uint64_t seq = vm_bo->obj->userptr_seq;
-   simple_mtx_unlock(&vm_bo->obj->lock);
+   mtx_unlock(&vm_bo->obj->lock);
    return seq;
 }
 
@@ -1501,11 +1569,48 @@ vmb_gpuvm_unref(struct vmb_gpuvm *gpuvm)
       return;
 
    assert(gpuvm->mapping_count == 0 && !gpuvm->deferred);
+   assert(gpuvm->root->is_leaf);
    node_free(gpuvm, gpuvm->root);
    pool_trim(gpuvm, 0);
    free(gpuvm->bos);
    free(gpuvm->free_ids);
    free(gpuvm);
+}
+
+int
+vmb_gpuvm_snapshot(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm **snapshot_out)
+{
+   struct vmb_gpuvm *copy;
+   int ret = vmb_gpuvm_create(&gpuvm->params, &copy);
+   if (ret)
+      return ret;
+
+   copy->snapshot = true;
+   struct vmb_gpuvm_bo **bos = realloc(copy->bos, gpuvm->bo_capacity * sizeof(*bos));
+   if (!bos) {
+      ret = -ENOMEM;
+      goto fail;
+   }
+   copy->bos = bos;
+   memcpy(bos, gpuvm->bos, gpuvm->bo_count * sizeof(*bos));
+   copy->bo_count = gpuvm->bo_count;
+   copy->bo_capacity = gpuvm->bo_capacity;
+
+   ret = vmb_gpuvm_reserve_undo(copy, gpuvm->mapping_count);
+   if (ret)
+      goto fail;
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+   vmb_gpuvm_iter_init(gpuvm, &iter, 0, UINT64_MAX);
+   while (vmb_gpuvm_iter_next(&iter, &m))
+      insert_entry(copy, &m);
+
+   *snapshot_out = copy;
+   return 0;
+
+fail:
+   vmb_gpuvm_unref(copy);
+   return ret;
 }
 
 const struct vmb_gpuvm_params *

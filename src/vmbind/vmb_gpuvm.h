@@ -46,9 +46,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "c11/threads.h"
 #include "util/list.h"
 #include "util/macros.h"
-#include "util/simple_mtx.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -73,7 +73,7 @@ struct vmb_gpuvm_obj {
    void (*unref)(struct vmb_gpuvm_obj *obj);
 
    /** Guards vm_bos and userptr_seq. */
-   simple_mtx_t lock;
+   mtx_t lock;
    struct list_head vm_bos;
 
    /** Number of times that the pages behind a userptr were invalidated. */
@@ -173,6 +173,13 @@ int vmb_gpuvm_create(const struct vmb_gpuvm_params *params, struct vmb_gpuvm **g
 struct vmb_gpuvm *vmb_gpuvm_ref(struct vmb_gpuvm *gpuvm);
 /** The last reference must find no mapping: vmb_gpuvm_clear() first. */
 void vmb_gpuvm_unref(struct vmb_gpuvm *gpuvm);
+
+/**
+ * A copy to look at and to play changes through (map, unmap and undo, with their
+ * reservations): it counts no references, neither of vm_bos nor in records, and
+ * is valid only while the original's vm_bos are.  Clear it before the unref.  -ENOMEM.
+ */
+int vmb_gpuvm_snapshot(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm **snapshot_out);
 
 const struct vmb_gpuvm_params *vmb_gpuvm_get_params(const struct vmb_gpuvm *gpuvm);
 
@@ -302,10 +309,13 @@ void vmb_gpuvm_release_replaced(const struct vmb_mapping *mappings, size_t count
 
 /** Undoes the latest change of the range: whatever is in it goes, and the
  * \p replaced mappings come back as they were, node for node.  Their
- * references move back into the tree.  Needs no reservation, as long as no
- * other change came in between. */
+ * references move back into the tree.  Needs vmb_gpuvm_reserve_undo(). */
 void vmb_gpuvm_undo(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B,
                     const struct vmb_mapping *replaced, size_t count);
+
+/** Makes sure that undoing changes which replaced so many mappings needs no more
+ * memory.  -ENOMEM. */
+int vmb_gpuvm_reserve_undo(struct vmb_gpuvm *gpuvm, size_t replaced);
 
 /**
  * Sets and clears flags on exactly the given range, cutting the mappings at
