@@ -85,11 +85,9 @@ paint_overview_page(void *data, uint32_t index)
    uint32_t x = index % side, y = index / side;
    uint8_t *page = vt_alloc(VT_PAGE_B, 1);
 
-   vt_paint_page(app->world, app->pages.texture_px, app->pages.fixed_level, x,
-                 y, page);
+   vt_paint_page(app->world, app->pages.texture_px, app->pages.fixed_level, x, y, page);
    for (uint32_t row = 0; row < VT_PAGE_PX; row++) {
-      memcpy(&app->overview[((y * VT_PAGE_PX + row) * VT_FIXED_LEVEL_PX +
-                             x * VT_PAGE_PX) * 4],
+      memcpy(&app->overview[((y * VT_PAGE_PX + row) * VT_FIXED_LEVEL_PX + x * VT_PAGE_PX) * 4],
              &page[row * VT_PAGE_PX * 4], VT_PAGE_PX * 4);
    }
    free(page);
@@ -97,8 +95,7 @@ paint_overview_page(void *data, uint32_t index)
 
 /* Cuts one level into pages, marks them and appends them to the staging. */
 static void
-stage_level(const struct vt_pages *pages, uint32_t level,
-            const uint8_t *picture, uint8_t *staging,
+stage_level(const struct vt_pages *pages, uint32_t level, const uint8_t *picture, uint8_t *staging,
             struct vt_upload *uploads, uint32_t *count, uint32_t *used_B)
 {
    uint32_t side = vt_pages_side(pages, level);
@@ -108,18 +105,15 @@ stage_level(const struct vt_pages *pages, uint32_t level,
    for (uint32_t i = 0; i < side * side; i++) {
       uint32_t x = i % side, y = i / side;
       uint8_t *page = staging + *used_B;
-      const uint8_t *corner =
-         picture + (size_t)y * extent_px * pitch_B + x * extent_px * 4;
+      const uint8_t *corner = picture + (size_t)y * extent_px * pitch_B + x * extent_px * 4;
 
       for (uint32_t row = 0; row < extent_px; row++)
-         memcpy(page + row * extent_px * 4, corner + row * pitch_B,
-                extent_px * 4);
+         memcpy(page + row * extent_px * 4, corner + row * pitch_B, extent_px * 4);
       /* The fixed level came from vt_paint_page with its marks. */
       if (level != pages->fixed_level)
          vt_paint_mark(level, x, y, extent_px, page);
 
-      uploads[(*count)++] =
-         (struct vt_upload){vt_pages_index(pages, level, x, y), *used_B};
+      uploads[(*count)++] = (struct vt_upload){vt_pages_index(pages, level, x, y), *used_B};
       *used_B += extent_px * extent_px * 4;
    }
 }
@@ -136,17 +130,14 @@ load_base(struct app *app)
 
    app->overview = vt_alloc(VT_FIXED_LEVEL_PX * VT_FIXED_LEVEL_PX, 4);
    vt_workers_run(app->workers, paint_overview_page, app,
-                  (VT_FIXED_LEVEL_PX / VT_PAGE_PX) *
-                     (VT_FIXED_LEVEL_PX / VT_PAGE_PX));
+                  (VT_FIXED_LEVEL_PX / VT_PAGE_PX) * (VT_FIXED_LEVEL_PX / VT_PAGE_PX));
 
    vt_buffer_init(&app->vk, &staging, (VkDeviceSize)page_count * VT_PAGE_B,
                   VK_BUFFER_USAGE_TRANSFER_SRC_BIT);
    uint8_t *picture = vt_alloc((size_t)size_px * size_px, 4);
    memcpy(picture, app->overview, (size_t)size_px * size_px * 4);
-   for (uint32_t level = pages->fixed_level; level < pages->level_count;
-        level++) {
-      stage_level(pages, level, picture, staging.data, uploads, &count,
-                  &used_B);
+   for (uint32_t level = pages->fixed_level; level < pages->level_count; level++) {
+      stage_level(pages, level, picture, staging.data, uploads, &count, &used_B);
       if (size_px > 1) {
          uint8_t *half = vt_alloc((size_t)size_px * size_px / 4, 4);
 
@@ -158,10 +149,9 @@ load_base(struct app *app)
    }
    free(picture);
 
-   vt_texture_bind_base(&app->vk, &app->texture, pages, app->bind_timeline,
-                        ++app->bind_value);
-   vt_scene_upload_base(&app->vk, &app->scene, &app->texture, pages, &staging,
-                        uploads, count, app->bind_timeline, app->bind_value);
+   vt_texture_bind_base(&app->vk, &app->texture, pages, app->bind_timeline, ++app->bind_value);
+   vt_scene_upload_base(&app->vk, &app->scene, &app->texture, pages, &staging, uploads, count,
+                        app->bind_timeline, app->bind_value);
    vt_buffer_finish(&app->vk, &staging);
    free(uploads);
 }
@@ -181,14 +171,14 @@ paint_page(void *data, uint32_t index)
    const struct vt_pages *pages = &job->app->pages;
    struct vt_page page = vt_pages_page(pages, job->binds[index].page);
 
-   vt_paint_page(job->app->world, pages->texture_px, page.level, page.x,
-                 page.y, job->staging + (size_t)index * VT_PAGE_B);
+   vt_paint_page(job->app->world, pages->texture_px, page.level, page.x, page.y,
+                 job->staging + (size_t)index * VT_PAGE_B);
 }
 
 /* Draws and binds the pages of a plan. */
 static void
-stream_pages(struct app *app, uint32_t frame, struct vt_slot *slot,
-             const struct vt_plan *plan, struct vt_upload *uploads)
+stream_pages(struct app *app, uint32_t frame, struct vt_slot *slot, const struct vt_plan *plan,
+             struct vt_upload *uploads)
 {
    struct paint_job job = {app, plan->binds, slot->staging.data};
    uint64_t start_ns = vt_now_ns();
@@ -200,21 +190,19 @@ stream_pages(struct app *app, uint32_t frame, struct vt_slot *slot,
 
    if (plan->bind_count + plan->evict_count == 0)
       return;
-   app->stats.bind_ns += vt_texture_bind_plan(
-      &app->vk, &app->texture, &app->pages, plan, app->frame_timeline, frame,
-      app->bind_timeline, ++app->bind_value);
+   app->stats.bind_ns +=
+      vt_texture_bind_plan(&app->vk, &app->texture, &app->pages, plan, app->frame_timeline, frame,
+                           app->bind_timeline, ++app->bind_value);
    app->stats.bind_calls++;
 }
 
 static void
-camera_of_frame(const struct app *app, uint32_t frame,
-                struct vt_camera *camera)
+camera_of_frame(const struct app *app, uint32_t frame, struct vt_camera *camera)
 {
    uint32_t last = app->options.frames - 1;
    double t = last ? (double)VT_MIN(frame, last) / last : 0.0;
 
-   vt_camera_at(camera, app->world, t,
-                (double)app->options.width_px / app->options.height_px);
+   vt_camera_at(camera, app->world, t, (double)app->options.width_px / app->options.height_px);
 }
 
 static void
@@ -230,8 +218,7 @@ remember_frame(struct app *app, uint32_t frame, const struct vt_plan *plan)
       record->is_resident[i] = vt_pages_is_resident(&app->pages, i);
 
    record->plan_digest =
-      vt_digest(vt_digest(VT_DIGEST_INIT, plan->evicts,
-                          plan->evict_count * sizeof(*plan->evicts)),
+      vt_digest(vt_digest(VT_DIGEST_INIT, plan->evicts, plan->evict_count * sizeof(*plan->evicts)),
                 plan->binds, plan->bind_count * sizeof(*plan->binds));
    record->bound = plan->bind_count;
    record->evicted = plan->evict_count;
@@ -251,21 +238,18 @@ submit_frame(struct app *app, uint32_t frame, const uint32_t *feedback)
 {
    struct vt_slot *slot = &app->scene.slots[frame % VT_SLOTS];
    struct record *record = &app->records[frame % VT_SLOTS];
-   uint32_t feedback_count =
-      app->scene.feedback_width_px * app->scene.feedback_height_px;
+   uint32_t feedback_count = app->scene.feedback_width_px * app->scene.feedback_height_px;
    struct vt_upload uploads[VT_PAGE_BUDGET];
    struct vt_camera ahead;
    const struct vt_plan *plan =
-      vt_pages_update(&app->pages, frame, feedback,
-                      feedback ? feedback_count : 0, VT_PAGE_BUDGET);
+      vt_pages_update(&app->pages, frame, feedback, feedback ? feedback_count : 0, VT_PAGE_BUDGET);
 
    stream_pages(app, frame, slot, plan, uploads);
    remember_frame(app, frame, plan);
    camera_of_frame(app, frame + VT_LATENCY, &ahead);
-   vt_scene_submit(&app->vk, &app->scene, &app->texture, &app->pages, slot,
-                   &record->camera, &ahead, uploads, plan->bind_count,
-                   record->places, app->bind_timeline, app->bind_value, app->frame_timeline,
-                   frame + 1);
+   vt_scene_submit(&app->vk, &app->scene, &app->texture, &app->pages, slot, &record->camera, &ahead,
+                   uploads, plan->bind_count, record->places, app->bind_timeline, app->bind_value,
+                   app->frame_timeline, frame + 1);
 }
 
 /* ---- its results ---- */
@@ -281,15 +265,14 @@ expected_alphas(const struct vt_pages *pages, const struct vt_page *page,
    for (uint32_t i = 0; i < VT_AUDIT_PLACES; i++) {
       uint32_t x = places[i] & 255 & mask, y = places[i] >> 8 & mask;
 
-      alphas |= (uint32_t)vt_paint_watermark(page->level, page->x, page->y, x,
-                                             y) << 8 * i;
+      alphas |= (uint32_t)vt_paint_watermark(page->level, page->x, page->y, x, y) << 8 * i;
    }
    return alphas;
 }
 
 static void
-report_wrong(struct app *app, uint32_t frame, const struct vt_page *page,
-             bool resident, const struct vt_finding *found, uint32_t alphas)
+report_wrong(struct app *app, uint32_t frame, const struct vt_page *page, bool resident,
+             const struct vt_finding *found, uint32_t alphas)
 {
    if (app->stats.wrong++ >= MAX_REPORTS)
       return;
@@ -297,9 +280,8 @@ report_wrong(struct app *app, uint32_t frame, const struct vt_page *page,
    fprintf(stderr,
            "\nvirtual-texture: frame %u: page L%u %u,%u is %s, but the GPU "
            "reads %08x (residency %x) instead of %08x\n",
-           frame, page->level, page->x, page->y,
-           resident ? "resident" : "not resident", found->alphas,
-           found->resident, alphas);
+           frame, page->level, page->x, page->y, resident ? "resident" : "not resident",
+           found->alphas, found->resident, alphas);
 }
 
 /* Compares what the GPU read from every page with what is bound there, and
@@ -318,8 +300,7 @@ check_audit(struct app *app, uint32_t frame, const struct vt_finding *found)
       struct vt_finding seen = found[i], expected = {0};
 
       if (resident) {
-         expected.alphas =
-            expected_alphas(&app->pages, &page, record->places);
+         expected.alphas = expected_alphas(&app->pages, &page, record->places);
          expected.resident = 0xf;
       }
       /* Of colours only that there are none is known. */
@@ -329,14 +310,11 @@ check_audit(struct app *app, uint32_t frame, const struct vt_finding *found)
       if (!resident && !strict)
          seen.alphas = 0;
 
-      if (seen.alphas != expected.alphas ||
-          seen.resident != expected.resident)
-         report_wrong(app, frame, &page, resident, &found[i],
-                      expected.alphas);
+      if (seen.alphas != expected.alphas || seen.resident != expected.resident)
+         report_wrong(app, frame, &page, resident, &found[i], expected.alphas);
       digest = vt_digest(digest, &seen, sizeof(seen));
    }
-   app->stats.audited +=
-      (uint64_t)app->pages.page_count * VT_AUDIT_PLACES;
+   app->stats.audited += (uint64_t)app->pages.page_count * VT_AUDIT_PLACES;
    return digest;
 }
 
@@ -349,9 +327,8 @@ show_progress(const struct app *app, uint32_t frame)
 
    if (!terminal && done % 20 != 0 && done != frames)
       return;
-   printf("%sframe %*u/%u  resident %5u  bound %2u  evicted %2u%s",
-          terminal ? "\r" : "", 3, done, frames, record->resident,
-          record->bound, record->evicted,
+   printf("%sframe %*u/%u  resident %5u  bound %2u  evicted %2u%s", terminal ? "\r" : "", 3, done,
+          frames, record->resident, record->bound, record->evicted,
           terminal && done != frames ? "" : "\n");
    fflush(stdout);
 }
@@ -369,8 +346,7 @@ finish_frame(struct app *app, uint32_t frame)
 {
    const struct vt_slot *slot = &app->scene.slots[frame % VT_SLOTS];
    const struct record *record = &app->records[frame % VT_SLOTS];
-   size_t picture_B =
-      (size_t)app->options.width_px * app->options.height_px * 4;
+   size_t picture_B = (size_t)app->options.width_px * app->options.height_px * 4;
 
    vt_vk_wait(&app->vk, app->frame_timeline, frame + 1);
 
@@ -378,11 +354,10 @@ finish_frame(struct app *app, uint32_t frame)
    write_raw(app, slot->picture.data, picture_B);
    if (app->digest_file)
       fprintf(app->digest_file,
-              "frame %u picture %016" PRIx64 " pages %016" PRIx64
-              " audit %016" PRIx64 " bound %u evicted %u\n",
-              frame, vt_digest(VT_DIGEST_INIT, slot->picture.data, picture_B),
-              record->plan_digest, audit_digest, record->bound,
-              record->evicted);
+              "frame %u picture %016" PRIx64 " pages %016" PRIx64 " audit %016" PRIx64
+              " bound %u evicted %u\n",
+              frame, vt_digest(VT_DIGEST_INIT, slot->picture.data, picture_B), record->plan_digest,
+              audit_digest, record->bound, record->evicted);
    if (app->output)
       vt_output_frame(app->output, slot->picture.data,
                       &(struct vt_frame_info){
@@ -414,8 +389,7 @@ fly(struct app *app)
       }
       submit_frame(app, frame, feedback);
    }
-   for (uint32_t frame = frames > VT_LATENCY ? frames - VT_LATENCY : 0;
-        frame < frames; frame++)
+   for (uint32_t frame = frames > VT_LATENCY ? frames - VT_LATENCY : 0; frame < frames; frame++)
       finish_frame(app, frame);
    app->stats.flight_ns = vt_now_ns() - start_ns;
 }
@@ -447,12 +421,10 @@ init_app(struct app *app)
 {
    const struct vt_options *options = &app->options;
 
-   vt_pages_init(&app->pages, options->texture_px,
-                 options->pool_mib * (1024 * 1024 / VT_PAGE_B));
+   vt_pages_init(&app->pages, options->texture_px, options->pool_mib * (1024 * 1024 / VT_PAGE_B));
    vt_vk_init(&app->vk, options->device);
-   printf("%s: %ux%u texture, %u levels, pool of %u pages\n",
-          app->vk.properties.deviceName, options->texture_px,
-          options->texture_px, app->pages.level_count, app->pages.slot_count);
+   printf("%s: %ux%u texture, %u levels, pool of %u pages\n", app->vk.properties.deviceName,
+          options->texture_px, options->texture_px, app->pages.level_count, app->pages.slot_count);
    fflush(stdout);
 
    app->digest_file = open_file(options->digest_path);
@@ -460,8 +432,8 @@ init_app(struct app *app)
    app->workers = vt_workers_create();
    app->world = vt_world_create();
    vt_texture_init(&app->vk, &app->texture, &app->pages);
-   vt_scene_init(&app->vk, &app->scene, &app->texture, &app->pages,
-                 app->world, options->width_px, options->height_px);
+   vt_scene_init(&app->vk, &app->scene, &app->texture, &app->pages, app->world, options->width_px,
+                 options->height_px);
    app->frame_timeline = vt_vk_timeline(&app->vk);
    app->bind_timeline = vt_vk_timeline(&app->vk);
    for (uint32_t i = 0; i < VT_SLOTS; i++)
@@ -469,9 +441,8 @@ init_app(struct app *app)
    load_base(app);
 
    if (options->directory)
-      app->output = vt_output_create(options->directory, &app->pages,
-                                     app->overview, options->width_px,
-                                     options->height_px, options->frames);
+      app->output = vt_output_create(options->directory, &app->pages, app->overview,
+                                     options->width_px, options->height_px, options->frames);
 }
 
 static void
@@ -490,8 +461,7 @@ write_results(struct app *app)
    close_file(app->digest_file, app->options.digest_path);
    close_file(app->raw_file, app->options.raw_path);
    if (app->output) {
-      snprintf(title, sizeof(title),
-               "%u x %u texels, %u MiB of pages for %u MiB of texture - %s",
+      snprintf(title, sizeof(title), "%u x %u texels, %u MiB of pages for %u MiB of texture - %s",
                stats->texture_px, stats->texture_px, app->options.pool_mib,
                (unsigned)(stats->texture_B >> 20), stats->device);
       vt_output_finish(app->output, title);
@@ -533,8 +503,7 @@ main(int argc, char **argv)
    finish_app(&app);
 
    if (app.stats.wrong) {
-      fprintf(stderr,
-              "virtual-texture: %" PRIu64 " pages were not what was bound\n",
+      fprintf(stderr, "virtual-texture: %" PRIu64 " pages were not what was bound\n",
               app.stats.wrong);
       return VT_EXIT_WRONG;
    }

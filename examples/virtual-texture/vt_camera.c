@@ -11,8 +11,8 @@
 
 #include "vt_util.h"
 
-#define NEAR 0.0015
-#define FAR 6.0
+#define NEAR         0.0015
+#define FAR          6.0
 #define TAN_HALF_FOV 0.46
 
 /* Where the camera is, how far above the ground, and where it looks. */
@@ -25,26 +25,20 @@ struct key {
  * around to the southern plains and out to the sea.
  */
 static const struct key keys[] = {
-   {0.500, 1.280, 0.900, 0.500, 0.560},
-   {0.470, 0.880, 0.300, 0.455, 0.500},
-   {0.462, 0.566, 0.030, 0.450, 0.490},
-   {0.440, 0.440, 0.016, 0.420, 0.380},
-   {0.395, 0.370, 0.018, 0.345, 0.340},
-   {0.320, 0.330, 0.022, 0.255, 0.370},
-   {0.265, 0.410, 0.028, 0.290, 0.480},
-   {0.310, 0.520, 0.030, 0.370, 0.570},
-   {0.405, 0.600, 0.018, 0.460, 0.620},
-   {0.500, 0.650, 0.022, 0.560, 0.690},
-   {0.590, 0.730, 0.030, 0.640, 0.780},
-   {0.690, 0.780, 0.050, 0.780, 0.700},
+   {0.500, 1.280, 0.900, 0.500, 0.560}, {0.470, 0.880, 0.300, 0.455, 0.500},
+   {0.462, 0.566, 0.030, 0.450, 0.490}, {0.440, 0.440, 0.016, 0.420, 0.380},
+   {0.395, 0.370, 0.018, 0.345, 0.340}, {0.320, 0.330, 0.022, 0.255, 0.370},
+   {0.265, 0.410, 0.028, 0.290, 0.480}, {0.310, 0.520, 0.030, 0.370, 0.570},
+   {0.405, 0.600, 0.018, 0.460, 0.620}, {0.500, 0.650, 0.022, 0.560, 0.690},
+   {0.590, 0.730, 0.030, 0.640, 0.780}, {0.690, 0.780, 0.050, 0.780, 0.700},
    {0.800, 0.980, 0.230, 0.640, 0.640},
 };
 
 static double
 spline(double a, double b, double c, double d, double t)
 {
-   return 0.5 * (2.0 * b + t * (c - a + t * (2.0 * a - 5.0 * b + 4.0 * c - d +
-                                             t * (3.0 * (b - c) + d - a))));
+   return 0.5 * (2.0 * b +
+                 t * (c - a + t * (2.0 * a - 5.0 * b + 4.0 * c - d + t * (3.0 * (b - c) + d - a))));
 }
 
 static double
@@ -105,16 +99,14 @@ cross(const double a[3], const double b[3], double out[3])
 }
 
 void
-vt_camera_at(struct vt_camera *camera, const struct vt_world *world, double t,
-             double aspect)
+vt_camera_at(struct vt_camera *camera, const struct vt_world *world, double t, double aspect)
 {
    double at = t * (VT_ARRAY_SIZE(keys) - 1);
    double x = key_value(at, offsetof(struct key, x));
    double y = key_value(at, offsetof(struct key, y));
    double look_x = key_value(at, offsetof(struct key, look_x));
    double look_y = key_value(at, offsetof(struct key, look_y));
-   double clearance =
-      VT_MAX(key_value(at, offsetof(struct key, clearance)), 0.014);
+   double clearance = VT_MAX(key_value(at, offsetof(struct key, clearance)), 0.014);
    double eye[3] = {x, ground_around(world, x, y) + clearance, y};
    double forward[3] = {
       look_x - x,
@@ -143,8 +135,7 @@ vt_camera_at(struct vt_camera *camera, const struct vt_world *world, double t,
       double dot = 0.0;
 
       for (int column = 0; column < 3; column++) {
-         camera->view_projection[column * 4 + row] =
-            (float)(gain[row] * rows[row][column]);
+         camera->view_projection[column * 4 + row] = (float)(gain[row] * rows[row][column]);
          dot += rows[row][column] * eye[column];
       }
       camera->view_projection[12 + row] = (float)(bias[row] - gain[row] * dot);
@@ -160,8 +151,7 @@ vt_camera_at(struct vt_camera *camera, const struct vt_world *world, double t,
 }
 
 bool
-vt_camera_sees_box(const struct vt_camera *camera, const float lo[3],
-                   const float hi[3])
+vt_camera_sees_box(const struct vt_camera *camera, const float lo[3], const float hi[3])
 {
    const float *m = camera->view_projection;
    /* How many corners are outside of each plane: -x, +x, -y, +y, near. */

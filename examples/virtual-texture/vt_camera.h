@@ -27,11 +27,9 @@ struct vt_camera {
 };
 
 /* `t` runs from 0 at the start of the flight to 1 at its end. */
-void vt_camera_at(struct vt_camera *camera, const struct vt_world *world,
-                  double t, double aspect);
+void vt_camera_at(struct vt_camera *camera, const struct vt_world *world, double t, double aspect);
 
 /* Whether any of the box may be in the picture. */
-bool vt_camera_sees_box(const struct vt_camera *camera, const float lo[3],
-                        const float hi[3]);
+bool vt_camera_sees_box(const struct vt_camera *camera, const float lo[3], const float hi[3]);
 
 #endif /* VT_CAMERA_H */

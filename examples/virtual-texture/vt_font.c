@@ -146,9 +146,8 @@ halo_bit(char c, int x, int y)
 }
 
 static void
-draw(const struct vt_canvas *canvas, int x, int y, int scale,
-     const struct vt_ink *ink, const char *text,
-     bool (*bit)(char c, int x, int y))
+draw(const struct vt_canvas *canvas, int x, int y, int scale, const struct vt_ink *ink,
+     const char *text, bool (*bit)(char c, int x, int y))
 {
    for (; *text; text++, x += VT_FONT_ADVANCE_PX * scale) {
       if (x + 7 * scale < 0 || x - scale >= canvas->width_px)
@@ -156,24 +155,22 @@ draw(const struct vt_canvas *canvas, int x, int y, int scale,
       for (int gy = -1; gy <= VT_FONT_HEIGHT_PX; gy++) {
          for (int gx = -1; gx <= 5; gx++) {
             if (bit(*text, gx, gy))
-               vt_fill(canvas, x + gx * scale, y + gy * scale, scale, scale,
-                       ink);
+               vt_fill(canvas, x + gx * scale, y + gy * scale, scale, scale, ink);
          }
       }
    }
 }
 
 void
-vt_text(const struct vt_canvas *canvas, int x, int y, int scale,
-        const struct vt_ink *ink, const char *text)
+vt_text(const struct vt_canvas *canvas, int x, int y, int scale, const struct vt_ink *ink,
+        const char *text)
 {
    draw(canvas, x, y, scale, ink, text, glyph_bit);
 }
 
 void
-vt_text_halo(const struct vt_canvas *canvas, int x, int y, int scale,
-             const struct vt_ink *ink, const struct vt_ink *halo,
-             const char *text)
+vt_text_halo(const struct vt_canvas *canvas, int x, int y, int scale, const struct vt_ink *ink,
+             const struct vt_ink *halo, const char *text)
 {
    draw(canvas, x, y, scale, halo, text, halo_bit);
    draw(canvas, x, y, scale, ink, text, glyph_bit);

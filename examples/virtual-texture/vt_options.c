@@ -70,8 +70,7 @@ static const char usage[] =
    "  --device N|NAME    as listed by --list\n"
    "  --list             the devices, and what they lack\n";
 
-static void bad_usage(const char *format, ...)
-   __attribute__((format(printf, 1, 2), noreturn));
+static void bad_usage(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 static void
 bad_usage(const char *format, ...)
@@ -93,8 +92,7 @@ parse_number(const char *option, const char *text, uint32_t lo, uint32_t hi)
    unsigned long value = strtoul(text, &end, 10);
 
    if (*text < '0' || *text > '9' || *end || value < lo || value > hi)
-      bad_usage("--%s takes a number from %u to %u, not '%s'", option, lo, hi,
-                text);
+      bad_usage("--%s takes a number from %u to %u, not '%s'", option, lo, hi, text);
    return (uint32_t)value;
 }
 
@@ -104,10 +102,9 @@ parse_size(struct vt_options *options, const char *text)
    unsigned width, height;
    char rest;
 
-   if (sscanf(text, "%ux%u%c", &width, &height, &rest) != 2 || width < 64 ||
-       height < 64 || width > 4096 || height > 4096)
-      bad_usage("--size takes WIDTHxHEIGHT from 64x64 to 4096x4096, not '%s'",
-                text);
+   if (sscanf(text, "%ux%u%c", &width, &height, &rest) != 2 || width < 64 || height < 64 ||
+       width > 4096 || height > 4096)
+      bad_usage("--size takes WIDTHxHEIGHT from 64x64 to 4096x4096, not '%s'", text);
    options->width_px = width;
    options->height_px = height;
 }
@@ -122,7 +119,7 @@ set_short(struct vt_options *options)
    options->width_px = 256;
    options->height_px = 144;
    options->texture_px = 4096;
-   options->pool_mib = 4;
+   options->pool_mib = 2;
    options->directory = NULL;
 }
 
@@ -150,8 +147,7 @@ vt_options_parse(struct vt_options *options, int argc, char **argv)
          break;
       case OPTION_TEXTURE_SIZE:
          options->texture_px =
-            parse_number("texture-size", optarg, 2 * VT_FIXED_LEVEL_PX,
-                         MAX_TEXTURE_PX);
+            parse_number("texture-size", optarg, 2 * VT_FIXED_LEVEL_PX, MAX_TEXTURE_PX);
          if (options->texture_px & (options->texture_px - 1))
             bad_usage("--texture-size takes a power of two, not '%s'", optarg);
          break;

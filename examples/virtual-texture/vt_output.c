@@ -24,12 +24,12 @@
 
 /* The sheet: rows and columns of reduced frames with a caption each. */
 #define SHEET_COLUMNS 3
-#define SHEET_ROWS 4
-#define SHEET_FRAMES (SHEET_COLUMNS * SHEET_ROWS)
+#define SHEET_ROWS    4
+#define SHEET_FRAMES  (SHEET_COLUMNS * SHEET_ROWS)
 #define TILE_WIDTH_PX 480
-#define GAP_PX 10
-#define CAPTION_PX 22
-#define TITLE_PX 50
+#define GAP_PX        10
+#define CAPTION_PX    22
+#define TITLE_PX      50
 
 #define FRAME_MS 50
 
@@ -72,8 +72,7 @@ vt_output_path(const char *directory, const char *name)
 /* Averages the source area under each texel of the target. */
 static void
 resample(const uint8_t *source, uint32_t source_width, uint32_t source_height,
-         const struct vt_canvas *target, int left, int top, int width,
-         int height)
+         const struct vt_canvas *target, int left, int top, int width, int height)
 {
    for (int y = 0; y < height; y++) {
       float y0 = (float)y * source_height / height;
@@ -97,8 +96,7 @@ resample(const uint8_t *source, uint32_t source_width, uint32_t source_height,
             }
          }
 
-         uint8_t *out =
-            &target->rgba[((top + y) * target->width_px + left + x) * 4];
+         uint8_t *out = &target->rgba[((top + y) * target->width_px + left + x) * 4];
          for (int c = 0; c < 3; c++)
             out[c] = (uint8_t)(sum[c] / area + 0.5f);
          out[3] = 255;
@@ -110,13 +108,11 @@ resample(const uint8_t *source, uint32_t source_width, uint32_t source_height,
 
 /* The finest level that is resident at a place, fixed_level if none is. */
 static uint32_t
-finest_level(const struct vt_pages *pages, const uint8_t *is_resident,
-             float x, float y)
+finest_level(const struct vt_pages *pages, const uint8_t *is_resident, float x, float y)
 {
    for (uint32_t level = 0; level < pages->fixed_level; level++) {
       uint32_t side = vt_pages_side(pages, level);
-      uint32_t page = vt_pages_index(pages, level, (uint32_t)(x * side),
-                                     (uint32_t)(y * side));
+      uint32_t page = vt_pages_index(pages, level, (uint32_t)(x * side), (uint32_t)(y * side));
 
       if (is_resident[page])
          return level;
@@ -137,10 +133,8 @@ draw_inset(struct vt_output *output, const struct vt_canvas *canvas,
       memcpy(&canvas->rgba[((top + y) * canvas->width_px + left) * 4],
              &output->inset[y * INSET_PX * 4], INSET_PX * 4);
       for (int x = 0; x < INSET_PX; x++) {
-         uint32_t level =
-            finest_level(output->pages, info->is_resident,
-                         ((float)x + 0.5f) / INSET_PX,
-                         ((float)y + 0.5f) / INSET_PX);
+         uint32_t level = finest_level(output->pages, info->is_resident,
+                                       ((float)x + 0.5f) / INSET_PX, ((float)y + 0.5f) / INSET_PX);
 
          if (level < output->pages->fixed_level)
             vt_fill(canvas, left + x, top + y, 1, 1,
@@ -149,8 +143,8 @@ draw_inset(struct vt_output *output, const struct vt_canvas *canvas,
    }
 
    /* The camera and its line of sight. */
-   float length = sqrtf(camera->forward[0] * camera->forward[0] +
-                        camera->forward[2] * camera->forward[2]);
+   float length =
+      sqrtf(camera->forward[0] * camera->forward[0] + camera->forward[2] * camera->forward[2]);
    for (int i = 24; i >= 0; i--) {
       float along = (float)i / INSET_PX * 0.5f / VT_MAX(length, 1e-3f);
       int x = (int)((camera->eye[0] + camera->forward[0] * along) * INSET_PX);
@@ -158,8 +152,7 @@ draw_inset(struct vt_output *output, const struct vt_canvas *canvas,
       int size = i == 0 ? 5 : 1;
 
       if (x >= 2 && y >= 2 && x < INSET_PX - 2 && y < INSET_PX - 2)
-         vt_fill(canvas, left + x - size / 2, top + y - size / 2, size, size,
-                 &white);
+         vt_fill(canvas, left + x - size / 2, top + y - size / 2, size, size, &white);
    }
 }
 
@@ -171,10 +164,9 @@ draw_legend(struct vt_output *output, const struct vt_canvas *canvas,
    int x = 8;
    char text[128];
 
-   int width = snprintf(text, sizeof(text),
-                        "frame %03u  bound %2u  evicted %2u  resident %4u/%u",
-                        info->frame, info->bound, info->evicted,
-                        info->resident, output->pages->slot_count);
+   int width =
+      snprintf(text, sizeof(text), "frame %03u  bound %2u  evicted %2u  resident %4u/%u",
+               info->frame, info->bound, info->evicted, info->resident, output->pages->slot_count);
    width *= VT_FONT_ADVANCE_PX;
    vt_fill(canvas, 0, top - 4, canvas->width_px - INSET_PX - 14, 20, &shade);
    vt_text(canvas, x, top + 1, 1, &white, text);
@@ -201,10 +193,8 @@ sheet_init(struct vt_output *output)
    int tile_height = (int)output->tile_height_px;
 
    sheet->width_px = SHEET_COLUMNS * (TILE_WIDTH_PX + GAP_PX) + GAP_PX;
-   sheet->height_px = TITLE_PX +
-                      SHEET_ROWS * (tile_height + CAPTION_PX + GAP_PX);
-   sheet->rgba =
-      vt_alloc((size_t)sheet->width_px * sheet->height_px, 4);
+   sheet->height_px = TITLE_PX + SHEET_ROWS * (tile_height + CAPTION_PX + GAP_PX);
+   sheet->rgba = vt_alloc((size_t)sheet->width_px * sheet->height_px, 4);
    vt_fill(sheet, 0, 0, sheet->width_px, sheet->height_px, &paper);
 }
 
@@ -216,22 +206,19 @@ sheet_frame(const struct vt_output *output, uint32_t n)
 }
 
 static void
-sheet_add(struct vt_output *output, const uint8_t *rgba,
-          const struct vt_frame_info *info)
+sheet_add(struct vt_output *output, const uint8_t *rgba, const struct vt_frame_info *info)
 {
    int tile_height = (int)output->tile_height_px;
    uint32_t n = output->sheet_next++;
    int left = GAP_PX + (int)(n % SHEET_COLUMNS) * (TILE_WIDTH_PX + GAP_PX);
-   int top = TITLE_PX + (int)(n / SHEET_COLUMNS) *
-                           (tile_height + CAPTION_PX + GAP_PX);
+   int top = TITLE_PX + (int)(n / SHEET_COLUMNS) * (tile_height + CAPTION_PX + GAP_PX);
    char caption[96];
 
-   resample(rgba, output->width_px, output->height_px, &output->sheet, left,
-            top, TILE_WIDTH_PX, tile_height);
+   resample(rgba, output->width_px, output->height_px, &output->sheet, left, top, TILE_WIDTH_PX,
+            tile_height);
    snprintf(caption, sizeof(caption),
-            "frame %u: bound %u, evicted %u, resident %u, still absent %u",
-            info->frame, info->bound, info->evicted, info->resident,
-            info->absent);
+            "frame %u: bound %u, evicted %u, resident %u, still absent %u", info->frame,
+            info->bound, info->evicted, info->resident, info->absent);
    vt_text(&output->sheet, left, top + tile_height + 6, 1, &white, caption);
 }
 
@@ -266,17 +253,14 @@ animation_init(struct vt_output *output)
 {
    WebPAnimEncoderOptions options;
 
-   if (!WebPAnimEncoderOptionsInit(&options) ||
-       !WebPConfigInit(&output->animation_config))
+   if (!WebPAnimEncoderOptionsInit(&options) || !WebPConfigInit(&output->animation_config))
       vt_die("libwebp is not the version that this was built with");
    options.kmax = 30;
    output->animation_config.quality = 78.0f;
    output->animation_config.method = 2;
-   output->animation = WebPAnimEncoderNew(
-      (int)output->width_px, (int)output->height_px, &options);
+   output->animation = WebPAnimEncoderNew((int)output->width_px, (int)output->height_px, &options);
    if (!output->animation)
-      vt_die("libwebp cannot encode %ux%u", output->width_px,
-             output->height_px);
+      vt_die("libwebp cannot encode %ux%u", output->width_px, output->height_px);
 }
 
 static void
@@ -290,8 +274,8 @@ animation_add(struct vt_output *output, const uint8_t *rgba, uint32_t frame)
    picture.width = (int)output->width_px;
    picture.height = (int)output->height_px;
    if (!WebPPictureImportRGBX(&picture, rgba, picture.width * 4) ||
-       !WebPAnimEncoderAdd(output->animation, &picture,
-                           (int)frame * FRAME_MS, &output->animation_config))
+       !WebPAnimEncoderAdd(output->animation, &picture, (int)frame * FRAME_MS,
+                           &output->animation_config))
       vt_die("libwebp: %s", WebPAnimEncoderGetError(output->animation));
    WebPPictureFree(&picture);
 }
@@ -304,12 +288,10 @@ animation_write(struct vt_output *output)
    WebPData data;
 
    WebPDataInit(&data);
-   if (!WebPAnimEncoderAdd(output->animation, NULL,
-                           (int)output->frame_count * FRAME_MS, NULL) ||
+   if (!WebPAnimEncoderAdd(output->animation, NULL, (int)output->frame_count * FRAME_MS, NULL) ||
        !WebPAnimEncoderAssemble(output->animation, &data))
       vt_die("libwebp: %s", WebPAnimEncoderGetError(output->animation));
-   if (!file || fwrite(data.bytes, data.size, 1, file) != 1 ||
-       fclose(file) != 0)
+   if (!file || fwrite(data.bytes, data.size, 1, file) != 1 || fclose(file) != 0)
       vt_die("cannot write %s: %s", path, strerror(errno));
    WebPDataClear(&data);
    WebPAnimEncoderDelete(output->animation);
@@ -319,9 +301,8 @@ animation_write(struct vt_output *output)
 /* ---- the whole ---- */
 
 struct vt_output *
-vt_output_create(const char *directory, const struct vt_pages *pages,
-                 const uint8_t *overview, uint32_t width_px,
-                 uint32_t height_px, uint32_t frame_count)
+vt_output_create(const char *directory, const struct vt_pages *pages, const uint8_t *overview,
+                 uint32_t width_px, uint32_t height_px, uint32_t frame_count)
 {
    struct vt_output *output = vt_alloc(1, sizeof(*output));
 
@@ -338,8 +319,7 @@ vt_output_create(const char *directory, const struct vt_pages *pages,
 
    const struct vt_canvas inset = {output->inset, INSET_PX, INSET_PX};
    const struct vt_ink dim = {30, 34, 44, 0.45f};
-   resample(overview, VT_FIXED_LEVEL_PX, VT_FIXED_LEVEL_PX, &inset, 0, 0,
-            INSET_PX, INSET_PX);
+   resample(overview, VT_FIXED_LEVEL_PX, VT_FIXED_LEVEL_PX, &inset, 0, 0, INSET_PX, INSET_PX);
    vt_fill(&inset, 0, 0, INSET_PX, INSET_PX, &dim);
 
    sheet_init(output);
@@ -348,14 +328,11 @@ vt_output_create(const char *directory, const struct vt_pages *pages,
 }
 
 void
-vt_output_frame(struct vt_output *output, const uint8_t *rgba,
-                const struct vt_frame_info *info)
+vt_output_frame(struct vt_output *output, const uint8_t *rgba, const struct vt_frame_info *info)
 {
-   const struct vt_canvas canvas = {
-      output->frame, (int)output->width_px, (int)output->height_px};
+   const struct vt_canvas canvas = {output->frame, (int)output->width_px, (int)output->height_px};
 
-   memcpy(output->frame, rgba,
-          (size_t)output->width_px * output->height_px * 4);
+   memcpy(output->frame, rgba, (size_t)output->width_px * output->height_px * 4);
    /* There is no room for an inset on a very small picture. */
    if (canvas.width_px >= 4 * INSET_PX && canvas.height_px >= 2 * INSET_PX) {
       draw_inset(output, &canvas, info);

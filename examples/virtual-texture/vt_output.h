@@ -29,10 +29,9 @@ struct vt_frame_info {
 };
 
 /* `overview` is the picture of the fixed level, VT_FIXED_LEVEL_PX square. */
-struct vt_output *vt_output_create(const char *directory,
-                                   const struct vt_pages *pages,
-                                   const uint8_t *overview, uint32_t width_px,
-                                   uint32_t height_px, uint32_t frame_count);
+struct vt_output *vt_output_create(const char *directory, const struct vt_pages *pages,
+                                   const uint8_t *overview, uint32_t width_px, uint32_t height_px,
+                                   uint32_t frame_count);
 void vt_output_frame(struct vt_output *output, const uint8_t *rgba,
                      const struct vt_frame_info *info);
 

@@ -55,8 +55,7 @@ vt_pages_finish(struct vt_pages *pages)
 }
 
 uint32_t
-vt_pages_index(const struct vt_pages *pages, uint32_t level, uint32_t x,
-               uint32_t y)
+vt_pages_index(const struct vt_pages *pages, uint32_t level, uint32_t x, uint32_t y)
 {
    return pages->first_page[level] + y * vt_pages_side(pages, level) + x;
 }
@@ -79,8 +78,7 @@ vt_pages_page(const struct vt_pages *pages, uint32_t index)
 bool
 vt_pages_is_resident(const struct vt_pages *pages, uint32_t index)
 {
-   return index >= pages->streamed_page_count ||
-          pages->slot_of_page[index] >= 0;
+   return index >= pages->streamed_page_count || pages->slot_of_page[index] >= 0;
 }
 
 /* Marks one page and its streamed ancestors as needed; an ancestor that is
@@ -148,9 +146,8 @@ collect_victims(struct vt_pages *pages, uint32_t frame)
 }
 
 const struct vt_plan *
-vt_pages_update(struct vt_pages *pages, uint32_t frame,
-                const uint32_t *feedback, uint32_t feedback_count,
-                uint32_t budget)
+vt_pages_update(struct vt_pages *pages, uint32_t frame, const uint32_t *feedback,
+                uint32_t feedback_count, uint32_t budget)
 {
    struct vt_plan *plan = &pages->plan;
    uint32_t missing = 0;

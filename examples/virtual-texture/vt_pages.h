@@ -29,8 +29,7 @@
 #define VT_FEEDBACK_NONE 0xffffffffu
 
 /* What the feedback pass writes for a page; must agree with feedback.frag. */
-#define VT_FEEDBACK(level, x, y)                                              \
-   ((uint32_t)(level) << 24 | (uint32_t)(y) << 12 | (uint32_t)(x))
+#define VT_FEEDBACK(level, x, y) ((uint32_t)(level) << 24 | (uint32_t)(y) << 12 | (uint32_t)(x))
 
 struct vt_page {
    uint32_t level;
@@ -68,18 +67,17 @@ struct vt_pages {
    uint32_t page_count;          /* of all levels */
    uint32_t streamed_page_count; /* of the levels below fixed_level */
 
-   uint32_t resident_count;      /* streamed pages only */
-   int32_t *slot_of_page;        /* -1: not resident */
+   uint32_t resident_count; /* streamed pages only */
+   int32_t *slot_of_page;   /* -1: not resident */
    uint32_t *page_of_slot;
-   uint32_t *last_needed;        /* frame + 1, 0: never */
-   uint32_t *wanted;             /* scratch */
-   uint32_t *victims;            /* scratch */
+   uint32_t *last_needed; /* frame + 1, 0: never */
+   uint32_t *wanted;      /* scratch */
+   uint32_t *victims;     /* scratch */
    struct vt_plan plan;
 };
 
 /* texture_px: a power of two, at least 2 * VT_FIXED_LEVEL_PX. */
-void vt_pages_init(struct vt_pages *pages, uint32_t texture_px,
-                   uint32_t slot_count);
+void vt_pages_init(struct vt_pages *pages, uint32_t texture_px, uint32_t slot_count);
 void vt_pages_finish(struct vt_pages *pages);
 
 /* Pages along one side of a level. */
@@ -98,8 +96,7 @@ vt_pages_extent_px(const struct vt_pages *pages, uint32_t level)
    return level_px < VT_PAGE_PX ? level_px : VT_PAGE_PX;
 }
 
-uint32_t vt_pages_index(const struct vt_pages *pages, uint32_t level,
-                        uint32_t x, uint32_t y);
+uint32_t vt_pages_index(const struct vt_pages *pages, uint32_t level, uint32_t x, uint32_t y);
 struct vt_page vt_pages_page(const struct vt_pages *pages, uint32_t index);
 bool vt_pages_is_resident(const struct vt_pages *pages, uint32_t index);
 
@@ -108,8 +105,7 @@ bool vt_pages_is_resident(const struct vt_pages *pages, uint32_t index);
  * valid until the next call.
  */
 const struct vt_plan *vt_pages_update(struct vt_pages *pages, uint32_t frame,
-                                      const uint32_t *feedback,
-                                      uint32_t feedback_count,
+                                      const uint32_t *feedback, uint32_t feedback_count,
                                       uint32_t budget);
 
 #endif /* VT_PAGES_H */

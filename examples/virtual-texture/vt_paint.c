@@ -21,10 +21,10 @@
 /* The page and a margin of one texel for slopes. */
 #define PATCH_PX (VT_PAGE_PX + 2)
 
-#define SEED_DETAIL 211u
-#define SEED_FIELD 223u
-#define SEED_BLOCK 227u
-#define SEED_GROUND 229u
+#define SEED_DETAIL    211u
+#define SEED_FIELD     223u
+#define SEED_BLOCK     227u
+#define SEED_GROUND    229u
 #define SEED_WATERMARK 233u
 
 struct rgb {
@@ -35,8 +35,8 @@ struct rgb {
 struct patch {
    const struct vt_world *world;
    uint32_t level;
-   double x, y;     /* of the top left texel's top left corner */
-   float texel;     /* world units */
+   double x, y; /* of the top left texel's top left corner */
+   float texel; /* world units */
 
    float height[PATCH_PX * PATCH_PX];
    float moisture[PATCH_PX * PATCH_PX];
@@ -91,8 +91,7 @@ lattice_axis_init(struct lattice_axis *axis, double start, double step)
  * world.  The lattice is never finer than half the texels.
  */
 static void
-add_noise(const struct patch *patch, uint32_t seed, uint32_t frequency,
-          float amplitude, float *out)
+add_noise(const struct patch *patch, uint32_t seed, uint32_t frequency, float amplitude, float *out)
 {
    enum { MAX_LATTICE = PATCH_PX / 2 + 3 };
    float gx[MAX_LATTICE][MAX_LATTICE], gy[MAX_LATTICE][MAX_LATTICE];
@@ -107,8 +106,7 @@ add_noise(const struct patch *patch, uint32_t seed, uint32_t frequency,
 
    for (int j = 0; j <= ay.cell[PATCH_PX - 1] + 1; j++) {
       for (int i = 0; i <= ax.cell[PATCH_PX - 1] + 1; i++) {
-         uint32_t h = vt_hash(seed + frequency, (uint32_t)(first_x + i),
-                              (uint32_t)(first_y + j));
+         uint32_t h = vt_hash(seed + frequency, (uint32_t)(first_x + i), (uint32_t)(first_y + j));
 
          gx[j][i] = (float)(int32_t)(h & 0xffff) / 32768.0f - 1.0f;
          gy[j][i] = (float)(int32_t)(h >> 16) / 32768.0f - 1.0f;
@@ -125,8 +123,7 @@ add_noise(const struct patch *patch, uint32_t seed, uint32_t frequency,
          float a = gx[j][i] * fx + gy[j][i] * fy;
          float b = gx[j][i + 1] * (fx - 1.0f) + gy[j][i + 1] * fy;
          float c = gx[j + 1][i] * fx + gy[j + 1][i] * (fy - 1.0f);
-         float d =
-            gx[j + 1][i + 1] * (fx - 1.0f) + gy[j + 1][i + 1] * (fy - 1.0f);
+         float d = gx[j + 1][i + 1] * (fx - 1.0f) + gy[j + 1][i + 1] * (fy - 1.0f);
 
          a += (b - a) * u;
          c += (d - c) * u;
@@ -144,14 +141,11 @@ make_relief(struct patch *patch)
    float detail[PATCH_PX * PATCH_PX] = {0};
    float amplitude = 0.034f;
 
-   vt_world_patch(patch->world->height, x, y, patch->texel, PATCH_PX,
-                  patch->height);
-   vt_world_patch(patch->world->moisture, x, y, patch->texel, PATCH_PX,
-                  patch->moisture);
+   vt_world_patch(patch->world->height, x, y, patch->texel, PATCH_PX, patch->height);
+   vt_world_patch(patch->world->moisture, x, y, patch->texel, PATCH_PX, patch->moisture);
    memset(patch->ground, 0, sizeof(patch->ground));
 
-   for (uint32_t frequency = 128;
-        (double)frequency * patch->texel <= 0.5 && frequency <= 4096;
+   for (uint32_t frequency = 128; (double)frequency * patch->texel <= 0.5 && frequency <= 4096;
         frequency *= 2) {
       add_noise(patch, SEED_DETAIL, frequency, amplitude, detail);
       amplitude *= 0.52f;
@@ -166,8 +160,7 @@ make_relief(struct patch *patch)
       float h = patch->height[i];
 
       /* Mountains are rough, plains and the sea are not. */
-      patch->height[i] =
-         h + detail[i] * vt_clampf(0.10f + 1.5f * h, 0.10f, 1.3f);
+      patch->height[i] = h + detail[i] * vt_clampf(0.10f + 1.5f * h, 0.10f, 1.3f);
    }
 }
 
@@ -187,11 +180,9 @@ cover(float *coverage, float x0, float y0, float x1, float y1, float half_px)
    for (int y = top; y < bottom; y++) {
       for (int x = left; x < right; x++) {
          float px = (float)x + 0.5f - x0, py = (float)y + 0.5f - y0;
-         float t =
-            vt_clampf((px * dx + py * dy) * inverse_length2, 0.0f, 1.0f);
+         float t = vt_clampf((px * dx + py * dy) * inverse_length2, 0.0f, 1.0f);
          float ex = px - t * dx, ey = py - t * dy;
-         float covered =
-            vt_clampf(half_px + 0.5f - sqrtf(ex * ex + ey * ey), 0.0f, 1.0f);
+         float covered = vt_clampf(half_px + 0.5f - sqrtf(ex * ex + ey * ey), 0.0f, 1.0f);
          float *at = &coverage[y * VT_PAGE_PX + x];
 
          *at = VT_MAX(*at, covered);
@@ -202,9 +193,7 @@ cover(float *coverage, float x0, float y0, float x1, float y1, float half_px)
 static uint32_t
 bucket_of(double v)
 {
-   return v <= 0.0   ? 0
-          : v >= 1.0 ? VT_BUCKETS - 1
-                     : (uint32_t)(v * VT_BUCKETS);
+   return v <= 0.0 ? 0 : v >= 1.0 ? VT_BUCKETS - 1 : (uint32_t)(v * VT_BUCKETS);
 }
 
 static void
@@ -218,26 +207,22 @@ draw_segments(struct patch *patch)
    memset(patch->river, 0, sizeof(patch->river));
    memset(patch->road, 0, sizeof(patch->road));
 
-   for (uint32_t by = bucket_of(patch->y - margin);
-        by <= bucket_of(patch->y + size + margin); by++) {
+   for (uint32_t by = bucket_of(patch->y - margin); by <= bucket_of(patch->y + size + margin);
+        by++) {
       uint32_t row = by * VT_BUCKETS;
       uint32_t first = row + bucket_of(patch->x - margin);
       uint32_t last = row + bucket_of(patch->x + size + margin);
 
-      for (uint32_t i = world->bucket_start[first];
-           i < world->bucket_start[last + 1]; i++) {
-         const struct vt_segment *s =
-            &world->segments[world->bucket_segments[i]];
+      for (uint32_t i = world->bucket_start[first]; i < world->bucket_start[last + 1]; i++) {
+         const struct vt_segment *s = &world->segments[world->bucket_segments[i]];
          bool river = s->kind == VT_SEGMENT_RIVER;
          float half_px = s->half_width * texels;
 
          /* A map of a smaller scale leaves the small ones out. */
          if (half_px < (river ? 0.22f : 0.10f))
             continue;
-         cover(river ? patch->river : patch->road,
-               (float)(s->x0 - patch->x) * texels,
-               (float)(s->y0 - patch->y) * texels,
-               (float)(s->x1 - patch->x) * texels,
+         cover(river ? patch->river : patch->road, (float)(s->x0 - patch->x) * texels,
+               (float)(s->y0 - patch->y) * texels, (float)(s->x1 - patch->x) * texels,
                (float)(s->y1 - patch->y) * texels, VT_MAX(half_px, 0.5f));
       }
    }
@@ -270,13 +255,13 @@ land_colour(float height, float moisture, float slope, float ground)
    float wet = moisture + 0.10f * ground;
    struct rgb c = mix(steppe, meadow, vt_smoothf(0.28f, 0.52f, wet));
 
-   c = mix(c, forest, vt_smoothf(0.52f, 0.60f, wet + 0.12f * ground) *
-                         (1.0f - vt_smoothf(0.34f, 0.46f, height)));
+   c = mix(
+      c, forest,
+      vt_smoothf(0.52f, 0.60f, wet + 0.12f * ground) * (1.0f - vt_smoothf(0.34f, 0.46f, height)));
    c = mix(c, heath, vt_smoothf(0.26f, 0.44f, height + 0.02f * ground));
    c = mix(c, rock, vt_smoothf(0.42f, 0.56f, height + 0.03f * ground));
    c = mix(c, rock, vt_smoothf(14.0f, 30.0f, slope));
-   c = mix(c, snow, vt_smoothf(0.58f, 0.66f,
-                               height + 0.03f * ground - 0.002f * slope));
+   c = mix(c, snow, vt_smoothf(0.58f, 0.66f, height + 0.03f * ground - 0.002f * slope));
    c = mix(sand, c, vt_smoothf(0.004f, 0.014f, height + 0.003f * ground));
    return scale(c, 1.0f + 0.09f * ground);
 }
@@ -310,9 +295,7 @@ colour_ground(struct patch *patch)
          float h = patch->height[at];
          float ground = patch->ground[at];
          float gx = (patch->height[at + 1] - patch->height[at - 1]) * 0.5f;
-         float gy =
-            (patch->height[at + PATCH_PX] - patch->height[at - PATCH_PX]) *
-            0.5f;
+         float gy = (patch->height[at + PATCH_PX] - patch->height[at - PATCH_PX]) * 0.5f;
          float rise_px = sqrtf(gx * gx + gy * gy);
          struct rgb c;
 
@@ -324,8 +307,7 @@ colour_ground(struct patch *patch)
             /* Light from the north-west, as on every map. */
             float sx = gx / patch->texel * 0.075f;
             float sy = gy / patch->texel * 0.075f;
-            float light =
-               (0.78f + sx * 0.9f + sy * 0.9f) / sqrtf(1.0f + sx * sx + sy * sy);
+            float light = (0.78f + sx * 0.9f + sy * 0.9f) / sqrtf(1.0f + sx * sx + sy * sy);
             float line = contour(h, interval, rise_px, 0.5f) * 0.30f;
             float index_line = contour(h, interval * 5, rise_px, 1.0f) * 0.45f;
 
@@ -334,8 +316,7 @@ colour_ground(struct patch *patch)
             c = mix(c, h > 0.62f ? ice_ink : ink, VT_MAX(line, index_line));
             /* The shore line itself. */
             c = mix(c, (struct rgb){0.12f, 0.26f, 0.36f},
-                    0.6f * vt_clampf(1.2f - h / VT_MAX(rise_px, 1e-7f), 0.0f,
-                                     1.0f));
+                    0.6f * vt_clampf(1.2f - h / VT_MAX(rise_px, 1e-7f), 0.0f, 1.0f));
          }
          patch->colour[y * VT_PAGE_PX + x] = c;
       }
@@ -355,8 +336,8 @@ field_colour(const struct vt_town *town, float u, float v, float texel)
    float row = vt_floorf(v / 0.0016f);
    float shift = vt_hash_unit(SEED_FIELD, (uint32_t)(int)row, 0);
    float column = vt_floorf(u / 0.0029f + shift);
-   uint32_t h = vt_hash(SEED_FIELD, (uint32_t)(int)row,
-                        (uint32_t)(int)column + (uint32_t)town->name[0]);
+   uint32_t h =
+      vt_hash(SEED_FIELD, (uint32_t)(int)row, (uint32_t)(int)column + (uint32_t)town->name[0]);
    struct rgb c = crops[h % VT_ARRAY_SIZE(crops)];
 
    /* Furrows, where a texel can show them; hedges around. */
@@ -435,8 +416,7 @@ draw_town(struct patch *patch, const struct vt_town *town)
 
          float dx = ((float)x + 0.5f - left) * patch->texel;
          float dy = ((float)y + 0.5f - top) * patch->texel;
-         float d = sqrtf(dx * dx + dy * dy) / town->radius +
-                   0.25f * patch->ground[at];
+         float d = sqrtf(dx * dx + dy * dy) / town->radius + 0.25f * patch->ground[at];
          float u = dx * town->cos_a + dy * town->sin_a;
          float v = dy * town->cos_a - dx * town->sin_a;
          float light = 1.0f;
@@ -444,21 +424,18 @@ draw_town(struct patch *patch, const struct vt_town *town)
 
          if (d < 3.9f) {
             float gx = patch->height[at + 1] - patch->height[at - 1];
-            float gy =
-               patch->height[at + PATCH_PX] - patch->height[at - PATCH_PX];
+            float gy = patch->height[at + PATCH_PX] - patch->height[at - PATCH_PX];
             light += vt_clampf((gx + gy) * 0.03f * inverse, -0.35f, 0.2f);
 
             /* Fields stop at slopes and thin out. */
             float slope = sqrtf(gx * gx + gy * gy) * 0.5f * inverse;
-            float strength = vt_smoothf(3.9f, 2.6f, d) *
-                             vt_smoothf(9.0f, 5.0f, slope) * 0.85f;
+            float strength = vt_smoothf(3.9f, 2.6f, d) * vt_smoothf(9.0f, 5.0f, slope) * 0.85f;
             struct rgb field = field_colour(town, u, v, patch->texel);
 
             *c = mix(*c, scale(field, light), strength);
          }
          if (d < 1.1f) {
-            *c = scale(town_colour(u, v, patch->texel, 1.25f - d, *c),
-                       0.5f + 0.5f * light);
+            *c = scale(town_colour(u, v, patch->texel, 1.25f - d, *c), 0.5f + 0.5f * light);
          }
       }
    }
@@ -494,10 +471,8 @@ draw_lines(struct patch *patch)
             continue;
          patch->colour[i] = mix(patch->colour[i], water, patch->river[i]);
          if (patch->road[i] > 0.0f) {
-            struct rgb c = mix(road_edge, road,
-                               vt_smoothf(0.45f, 0.75f, patch->road[i]));
-            patch->colour[i] =
-               mix(patch->colour[i], c, vt_smoothf(0.0f, 0.5f, patch->road[i]));
+            struct rgb c = mix(road_edge, road, vt_smoothf(0.45f, 0.75f, patch->road[i]));
+            patch->colour[i] = mix(patch->colour[i], c, vt_smoothf(0.0f, 0.5f, patch->road[i]));
          }
       }
    }
@@ -512,9 +487,7 @@ letter_towns(const struct patch *patch, const struct vt_canvas *canvas)
    static const struct vt_ink halo = {255, 248, 228, 0.75f};
    /* Texel sizes, not levels: the same map whatever the texture's size. */
    int size = patch->texel < 0.0001f ? 3 : patch->texel < 0.0003f ? 2 : 1;
-   uint32_t shown = patch->texel < 0.0003f   ? VT_MAX_TOWNS
-                    : patch->texel < 0.0006f ? 28
-                                             : 12;
+   uint32_t shown = patch->texel < 0.0003f ? VT_MAX_TOWNS : patch->texel < 0.0006f ? 28 : 12;
 
    for (uint32_t i = 0; i < VT_MIN(patch->world->town_count, shown); i++) {
       const struct vt_town *town = &patch->world->towns[i];
@@ -523,17 +496,14 @@ letter_towns(const struct patch *patch, const struct vt_canvas *canvas)
       int above = (int)(town->radius / patch->texel) + 3;
       int width = vt_text_width_px(town->name, size);
 
-      if (x + width < 0 || x - width > VT_PAGE_PX || y < -VT_PAGE_PX ||
-          y > 3 * VT_PAGE_PX)
+      if (x + width < 0 || x - width > VT_PAGE_PX || y < -VT_PAGE_PX || y > 3 * VT_PAGE_PX)
          continue;
-      vt_text_halo(canvas, x - width / 2, y - above - 8 * size, size, &ink,
-                   &halo, town->name);
+      vt_text_halo(canvas, x - width / 2, y - above - 8 * size, size, &ink, &halo, town->name);
    }
 }
 
 uint8_t
-vt_paint_watermark(uint32_t level, uint32_t page_x, uint32_t page_y,
-                   uint32_t x, uint32_t y)
+vt_paint_watermark(uint32_t level, uint32_t page_x, uint32_t page_y, uint32_t x, uint32_t y)
 {
    uint32_t page = level << 24 | page_y << 12 | page_x;
 
@@ -541,8 +511,7 @@ vt_paint_watermark(uint32_t level, uint32_t page_x, uint32_t page_y,
 }
 
 void
-vt_paint_mark(uint32_t level, uint32_t page_x, uint32_t page_y,
-              uint32_t extent_px, uint8_t *rgba)
+vt_paint_mark(uint32_t level, uint32_t page_x, uint32_t page_y, uint32_t extent_px, uint8_t *rgba)
 {
    static const struct vt_ink level_inks[] = {
       {235, 64, 52, 0.95f},  {240, 150, 40, 0.95f}, {245, 215, 60, 0.95f},
@@ -557,16 +526,14 @@ vt_paint_mark(uint32_t level, uint32_t page_x, uint32_t page_y,
    if (extent_px == VT_PAGE_PX) {
       vt_fill(&canvas, 0, 0, VT_PAGE_PX, 1, &line);
       vt_fill(&canvas, 0, 1, 1, VT_PAGE_PX - 1, &line);
-      vt_fill(&canvas, 3, 4, 6, 7,
-              &level_inks[level % VT_ARRAY_SIZE(level_inks)]);
+      vt_fill(&canvas, 3, 4, 6, 7, &level_inks[level % VT_ARRAY_SIZE(level_inks)]);
       snprintf(label, sizeof(label), "L%u %u,%u", level, page_x, page_y);
       vt_text_halo(&canvas, 12, 4, 1, &ink, &halo, label);
    }
 
    for (uint32_t y = 0; y < extent_px; y++) {
       for (uint32_t x = 0; x < extent_px; x++) {
-         rgba[(y * extent_px + x) * 4 + 3] =
-            vt_paint_watermark(level, page_x, page_y, x, y);
+         rgba[(y * extent_px + x) * 4 + 3] = vt_paint_watermark(level, page_x, page_y, x, y);
       }
    }
 }
@@ -580,8 +547,8 @@ to_byte(float v)
 }
 
 void
-vt_paint_page(const struct vt_world *world, uint32_t texture_px,
-              uint32_t level, uint32_t page_x, uint32_t page_y, uint8_t *rgba)
+vt_paint_page(const struct vt_world *world, uint32_t texture_px, uint32_t level, uint32_t page_x,
+              uint32_t page_y, uint8_t *rgba)
 {
    struct vt_canvas canvas = {rgba, VT_PAGE_PX, VT_PAGE_PX};
    double texel = 1.0 / (texture_px >> level);
@@ -621,8 +588,7 @@ vt_paint_halve(const uint8_t *source, uint32_t size_px, uint8_t *out)
          const uint8_t *b = a + size_px * 4;
 
          for (int c = 0; c < 4; c++) {
-            out[(y * half_px + x) * 4 + c] =
-               (uint8_t)((a[c] + a[c + 4] + b[c] + b[c + 4] + 2) / 4);
+            out[(y * half_px + x) * 4 + c] = (uint8_t)((a[c] + a[c + 4] + b[c] + b[c + 4] + 2) / 4);
          }
       }
    }

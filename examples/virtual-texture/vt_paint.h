@@ -17,19 +17,18 @@
 #include "vt_world.h"
 
 /* Draws a 128 x 128 page of a level of at least VT_FIXED_LEVEL_PX. */
-void vt_paint_page(const struct vt_world *world, uint32_t texture_px,
-                   uint32_t level, uint32_t page_x, uint32_t page_y,
-                   uint8_t *rgba);
+void vt_paint_page(const struct vt_world *world, uint32_t texture_px, uint32_t level,
+                   uint32_t page_x, uint32_t page_y, uint8_t *rgba);
 
 /* Halves a square picture of `size_px`, colours only. */
 void vt_paint_halve(const uint8_t *source, uint32_t size_px, uint8_t *out);
 
 /* Lettering and watermark of a page that was not drawn by vt_paint_page. */
-void vt_paint_mark(uint32_t level, uint32_t page_x, uint32_t page_y,
-                   uint32_t extent_px, uint8_t *rgba);
+void vt_paint_mark(uint32_t level, uint32_t page_x, uint32_t page_y, uint32_t extent_px,
+                   uint8_t *rgba);
 
 /* The alpha of one texel of a page; never 0, which is what nothing reads as. */
-uint8_t vt_paint_watermark(uint32_t level, uint32_t page_x, uint32_t page_y,
-                           uint32_t x, uint32_t y);
+uint8_t vt_paint_watermark(uint32_t level, uint32_t page_x, uint32_t page_y, uint32_t x,
+                           uint32_t y);
 
 #endif /* VT_PAINT_H */

@@ -20,23 +20,20 @@
 #include "terrain_vert.h"
 
 #define COLOUR_FORMAT VK_FORMAT_R8G8B8A8_UNORM
-#define PAGE_FORMAT VK_FORMAT_R32_UINT
-#define DEPTH_FORMAT VK_FORMAT_D32_SFLOAT
+#define PAGE_FORMAT   VK_FORMAT_R32_UINT
+#define DEPTH_FORMAT  VK_FORMAT_D32_SFLOAT
 
 /* The relief: chunks of quads, each drawn or not as a whole. */
-#define GRID_QUADS 384
-#define CHUNK_QUADS 16
-#define CHUNKS (GRID_QUADS / CHUNK_QUADS)
+#define GRID_QUADS    384
+#define CHUNK_QUADS   16
+#define CHUNKS        (GRID_QUADS / CHUNK_QUADS)
 #define CHUNK_INDICES (CHUNK_QUADS * CHUNK_QUADS * 6)
 
-#define ALL_STAGES                                                            \
-   (VK_SHADER_STAGE_VERTEX_BIT | VK_SHADER_STAGE_FRAGMENT_BIT |               \
-    VK_SHADER_STAGE_COMPUTE_BIT)
+#define ALL_STAGES                                                                                 \
+   (VK_SHADER_STAGE_VERTEX_BIT | VK_SHADER_STAGE_FRAGMENT_BIT | VK_SHADER_STAGE_COMPUTE_BIT)
 
 /* Stages that read the texture. */
-#define READERS                                                               \
-   (VK_PIPELINE_STAGE_FRAGMENT_SHADER_BIT |                                   \
-    VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT)
+#define READERS (VK_PIPELINE_STAGE_FRAGMENT_SHADER_BIT | VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT)
 
 /* As in shaders/audit.comp. */
 struct audit_constants {
@@ -48,13 +45,11 @@ struct audit_constants {
 /* ---- relief ---- */
 
 static void
-build_relief(const struct vt_vk *vk, struct vt_scene *scene,
-             const struct vt_world *world)
+build_relief(const struct vt_vk *vk, struct vt_scene *scene, const struct vt_world *world)
 {
    const uint32_t side = GRID_QUADS + 1;
 
-   vt_buffer_init(vk, &scene->vertices,
-                  (VkDeviceSize)side * side * 3 * sizeof(float),
+   vt_buffer_init(vk, &scene->vertices, (VkDeviceSize)side * side * 3 * sizeof(float),
                   VK_BUFFER_USAGE_VERTEX_BUFFER_BIT);
    float *vertex = scene->vertices.data;
    for (uint32_t y = 0; y < side; y++) {
@@ -69,11 +64,9 @@ build_relief(const struct vt_vk *vk, struct vt_scene *scene,
    }
 
    vt_buffer_init(vk, &scene->indices,
-                  (VkDeviceSize)CHUNKS * CHUNKS * CHUNK_INDICES *
-                     sizeof(uint32_t),
+                  (VkDeviceSize)CHUNKS * CHUNKS * CHUNK_INDICES * sizeof(uint32_t),
                   VK_BUFFER_USAGE_INDEX_BUFFER_BIT);
-   scene->chunk_height =
-      vt_alloc(CHUNKS * CHUNKS, sizeof(*scene->chunk_height));
+   scene->chunk_height = vt_alloc(CHUNKS * CHUNKS, sizeof(*scene->chunk_height));
 
    const float *vertices = scene->vertices.data;
    uint32_t *index = scene->indices.data;
@@ -124,10 +117,8 @@ create_pass(const struct vt_vk *vk, VkFormat format)
          .finalLayout = VK_IMAGE_LAYOUT_DEPTH_STENCIL_ATTACHMENT_OPTIMAL,
       },
    };
-   const VkAttachmentReference colour = {
-      0, VK_IMAGE_LAYOUT_COLOR_ATTACHMENT_OPTIMAL};
-   const VkAttachmentReference depth = {
-      1, VK_IMAGE_LAYOUT_DEPTH_STENCIL_ATTACHMENT_OPTIMAL};
+   const VkAttachmentReference colour = {0, VK_IMAGE_LAYOUT_COLOR_ATTACHMENT_OPTIMAL};
+   const VkAttachmentReference depth = {1, VK_IMAGE_LAYOUT_DEPTH_STENCIL_ATTACHMENT_OPTIMAL};
    const VkSubpassDescription subpass = {
       .pipelineBindPoint = VK_PIPELINE_BIND_POINT_GRAPHICS,
       .colorAttachmentCount = 1,
@@ -135,20 +126,17 @@ create_pass(const struct vt_vk *vk, VkFormat format)
       .pDepthStencilAttachment = &depth,
    };
    const VkPipelineStageFlags depth_tests =
-      VK_PIPELINE_STAGE_EARLY_FRAGMENT_TESTS_BIT |
-      VK_PIPELINE_STAGE_LATE_FRAGMENT_TESTS_BIT;
+      VK_PIPELINE_STAGE_EARLY_FRAGMENT_TESTS_BIT | VK_PIPELINE_STAGE_LATE_FRAGMENT_TESTS_BIT;
    const VkSubpassDependency dependencies[2] = {
       {
          /* The frame before used the same targets, and copied from them. */
          .srcSubpass = VK_SUBPASS_EXTERNAL,
          .dstSubpass = 0,
          .srcStageMask = VK_PIPELINE_STAGE_TRANSFER_BIT |
-                         VK_PIPELINE_STAGE_COLOR_ATTACHMENT_OUTPUT_BIT |
-                         depth_tests,
-         .dstStageMask =
-            VK_PIPELINE_STAGE_COLOR_ATTACHMENT_OUTPUT_BIT | depth_tests,
-         .srcAccessMask = VK_ACCESS_COLOR_ATTACHMENT_WRITE_BIT |
-                          VK_ACCESS_DEPTH_STENCIL_ATTACHMENT_WRITE_BIT,
+                         VK_PIPELINE_STAGE_COLOR_ATTACHMENT_OUTPUT_BIT | depth_tests,
+         .dstStageMask = VK_PIPELINE_STAGE_COLOR_ATTACHMENT_OUTPUT_BIT | depth_tests,
+         .srcAccessMask =
+            VK_ACCESS_COLOR_ATTACHMENT_WRITE_BIT | VK_ACCESS_DEPTH_STENCIL_ATTACHMENT_WRITE_BIT,
          .dstAccessMask = VK_ACCESS_COLOR_ATTACHMENT_WRITE_BIT |
                           VK_ACCESS_COLOR_ATTACHMENT_READ_BIT |
                           VK_ACCESS_DEPTH_STENCIL_ATTACHMENT_WRITE_BIT |
@@ -174,23 +162,20 @@ create_pass(const struct vt_vk *vk, VkFormat format)
    };
    VkRenderPass pass;
 
-   vt_check(vkCreateRenderPass(vk->device, &info, NULL, &pass),
-            "vkCreateRenderPass");
+   vt_check(vkCreateRenderPass(vk->device, &info, NULL, &pass), "vkCreateRenderPass");
    return pass;
 }
 
 static void
-create_target(const struct vt_vk *vk, VkFormat format, uint32_t width_px,
-              uint32_t height_px, struct vt_image *colour,
-              struct vt_image *depth, VkRenderPass *pass, VkFramebuffer *frame)
+create_target(const struct vt_vk *vk, VkFormat format, uint32_t width_px, uint32_t height_px,
+              struct vt_image *colour, struct vt_image *depth, VkRenderPass *pass,
+              VkFramebuffer *frame)
 {
    vt_image_init(vk, colour, format, width_px, height_px,
-                 VK_IMAGE_USAGE_COLOR_ATTACHMENT_BIT |
-                    VK_IMAGE_USAGE_TRANSFER_SRC_BIT,
+                 VK_IMAGE_USAGE_COLOR_ATTACHMENT_BIT | VK_IMAGE_USAGE_TRANSFER_SRC_BIT,
                  VK_IMAGE_ASPECT_COLOR_BIT);
    vt_image_init(vk, depth, DEPTH_FORMAT, width_px, height_px,
-                 VK_IMAGE_USAGE_DEPTH_STENCIL_ATTACHMENT_BIT,
-                 VK_IMAGE_ASPECT_DEPTH_BIT);
+                 VK_IMAGE_USAGE_DEPTH_STENCIL_ATTACHMENT_BIT, VK_IMAGE_ASPECT_DEPTH_BIT);
    *pass = create_pass(vk, format);
 
    const VkImageView views[2] = {colour->view, depth->view};
@@ -203,8 +188,7 @@ create_target(const struct vt_vk *vk, VkFormat format, uint32_t width_px,
       .height = height_px,
       .layers = 1,
    };
-   vt_check(vkCreateFramebuffer(vk->device, &info, NULL, frame),
-            "vkCreateFramebuffer");
+   vt_check(vkCreateFramebuffer(vk->device, &info, NULL, frame), "vkCreateFramebuffer");
 }
 
 /* ---- descriptors ---- */
@@ -225,8 +209,7 @@ create_descriptors(const struct vt_vk *vk, struct vt_scene *scene)
    const VkDescriptorSetLayoutBinding bindings[2] = {
       {0, VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, 1,
        VK_SHADER_STAGE_FRAGMENT_BIT | VK_SHADER_STAGE_COMPUTE_BIT, NULL},
-      {1, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT,
-       NULL},
+      {1, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, NULL},
    };
    const VkDescriptorSetLayoutCreateInfo set_layout = {
       .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
@@ -234,7 +217,9 @@ create_descriptors(const struct vt_vk *vk, struct vt_scene *scene)
       .pBindings = bindings,
    };
    const VkPushConstantRange constants = {
-      ALL_STAGES, 0, sizeof(struct vt_camera),
+      ALL_STAGES,
+      0,
+      sizeof(struct vt_camera),
    };
    const VkDescriptorPoolSize sizes[2] = {
       {VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, VT_SLOTS},
@@ -247,14 +232,11 @@ create_descriptors(const struct vt_vk *vk, struct vt_scene *scene)
       .pPoolSizes = sizes,
    };
 
-   vt_check(vkCreateSampler(vk->device, &sampler, NULL, &scene->sampler),
-            "vkCreateSampler");
-   vt_check(vkCreateDescriptorSetLayout(vk->device, &set_layout, NULL,
-                                        &scene->set_layout),
+   vt_check(vkCreateSampler(vk->device, &sampler, NULL, &scene->sampler), "vkCreateSampler");
+   vt_check(vkCreateDescriptorSetLayout(vk->device, &set_layout, NULL, &scene->set_layout),
             "vkCreateDescriptorSetLayout");
-   vt_check(
-      vkCreateDescriptorPool(vk->device, &pool, NULL, &scene->descriptors),
-      "vkCreateDescriptorPool");
+   vt_check(vkCreateDescriptorPool(vk->device, &pool, NULL, &scene->descriptors),
+            "vkCreateDescriptorPool");
 
    const VkPipelineLayoutCreateInfo layout = {
       .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
@@ -263,9 +245,8 @@ create_descriptors(const struct vt_vk *vk, struct vt_scene *scene)
       .pushConstantRangeCount = 1,
       .pPushConstantRanges = &constants,
    };
-   vt_check(
-      vkCreatePipelineLayout(vk->device, &layout, NULL, &scene->layout),
-      "vkCreatePipelineLayout");
+   vt_check(vkCreatePipelineLayout(vk->device, &layout, NULL, &scene->layout),
+            "vkCreatePipelineLayout");
 }
 
 /* ---- pipelines ---- */
@@ -280,8 +261,7 @@ create_module(const struct vt_vk *vk, const uint32_t *code, size_t size_B)
    };
    VkShaderModule module;
 
-   vt_check(vkCreateShaderModule(vk->device, &info, NULL, &module),
-            "vkCreateShaderModule");
+   vt_check(vkCreateShaderModule(vk->device, &info, NULL, &module), "vkCreateShaderModule");
    return module;
 }
 
@@ -295,8 +275,7 @@ struct pipeline_info {
 };
 
 static VkPipeline
-create_pipeline(const struct vt_vk *vk, const struct vt_scene *scene,
-                const struct pipeline_info *p)
+create_pipeline(const struct vt_vk *vk, const struct vt_scene *scene, const struct pipeline_info *p)
 {
    VkShaderModule vertex = create_module(vk, p->vertex, p->vertex_B);
    VkShaderModule fragment = create_module(vk, p->fragment, p->fragment_B);
@@ -315,10 +294,9 @@ create_pipeline(const struct vt_vk *vk, const struct vt_scene *scene,
          .pSpecializationInfo = p->specialization,
       },
    };
-   const VkVertexInputBindingDescription binding = {
-      0, 3 * sizeof(float), VK_VERTEX_INPUT_RATE_VERTEX};
-   const VkVertexInputAttributeDescription attribute = {
-      0, 0, VK_FORMAT_R32G32B32_SFLOAT, 0};
+   const VkVertexInputBindingDescription binding = {0, 3 * sizeof(float),
+                                                    VK_VERTEX_INPUT_RATE_VERTEX};
+   const VkVertexInputAttributeDescription attribute = {0, 0, VK_FORMAT_R32G32B32_SFLOAT, 0};
    const VkPipelineVertexInputStateCreateInfo input = {
       .sType = VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO,
       .vertexBindingDescriptionCount = p->is_relief ? 1 : 0,
@@ -382,8 +360,7 @@ create_pipeline(const struct vt_vk *vk, const struct vt_scene *scene,
    };
    VkPipeline pipeline;
 
-   vt_check(vkCreateGraphicsPipelines(vk->device, VK_NULL_HANDLE, 1, &info,
-                                      NULL, &pipeline),
+   vt_check(vkCreateGraphicsPipelines(vk->device, VK_NULL_HANDLE, 1, &info, NULL, &pipeline),
             "vkCreateGraphicsPipelines");
    vkDestroyShaderModule(vk->device, fragment, NULL);
    vkDestroyShaderModule(vk->device, vertex, NULL);
@@ -391,8 +368,7 @@ create_pipeline(const struct vt_vk *vk, const struct vt_scene *scene,
 }
 
 static void
-create_pipelines(const struct vt_vk *vk, struct vt_scene *scene,
-                 const struct vt_pages *pages)
+create_pipelines(const struct vt_vk *vk, struct vt_scene *scene, const struct vt_pages *pages)
 {
    const int32_t constants[2] = {
       (int32_t)pages->fixed_level,
@@ -402,12 +378,10 @@ create_pipelines(const struct vt_vk *vk, struct vt_scene *scene,
       {0, 0, sizeof(int32_t)},
       {1, sizeof(int32_t), sizeof(int32_t)},
    };
-   const VkSpecializationInfo picture = {
-      1, entries, sizeof(constants), constants};
-   const VkSpecializationInfo feedback = {
-      2, entries, sizeof(constants), constants};
+   const VkSpecializationInfo picture_constants = {1, entries, sizeof(constants), constants};
+   const VkSpecializationInfo feedback_constants = {2, entries, sizeof(constants), constants};
 
-   scene->terrain = create_pipeline(vk, scene, &(struct pipeline_info){
+   const struct pipeline_info terrain = {
       .vertex = vt_terrain_vert,
       .vertex_B = sizeof(vt_terrain_vert),
       .fragment = vt_terrain_frag,
@@ -416,9 +390,9 @@ create_pipelines(const struct vt_vk *vk, struct vt_scene *scene,
       .width_px = scene->width_px,
       .height_px = scene->height_px,
       .is_relief = true,
-      .specialization = &picture,
-   });
-   scene->sky = create_pipeline(vk, scene, &(struct pipeline_info){
+      .specialization = &picture_constants,
+   };
+   const struct pipeline_info sky = {
       .vertex = vt_sky_vert,
       .vertex_B = sizeof(vt_sky_vert),
       .fragment = vt_sky_frag,
@@ -426,8 +400,8 @@ create_pipelines(const struct vt_vk *vk, struct vt_scene *scene,
       .pass = scene->colour_pass,
       .width_px = scene->width_px,
       .height_px = scene->height_px,
-   });
-   scene->feedback = create_pipeline(vk, scene, &(struct pipeline_info){
+   };
+   const struct pipeline_info feedback = {
       .vertex = vt_terrain_vert,
       .vertex_B = sizeof(vt_terrain_vert),
       .fragment = vt_feedback_frag,
@@ -436,23 +410,26 @@ create_pipelines(const struct vt_vk *vk, struct vt_scene *scene,
       .width_px = scene->feedback_width_px,
       .height_px = scene->feedback_height_px,
       .is_relief = true,
-      .specialization = &feedback,
-   });
+      .specialization = &feedback_constants,
+   };
 
-   VkShaderModule audit =
-      create_module(vk, vt_audit_comp, sizeof(vt_audit_comp));
+   scene->terrain = create_pipeline(vk, scene, &terrain);
+   scene->sky = create_pipeline(vk, scene, &sky);
+   scene->feedback = create_pipeline(vk, scene, &feedback);
+
+   VkShaderModule audit = create_module(vk, vt_audit_comp, sizeof(vt_audit_comp));
    const VkComputePipelineCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-      .stage = {
-         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-         .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-         .module = audit,
-         .pName = "main",
-      },
+      .stage =
+         {
+            .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+            .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+            .module = audit,
+            .pName = "main",
+         },
       .layout = scene->layout,
    };
-   vt_check(vkCreateComputePipelines(vk->device, VK_NULL_HANDLE, 1, &info,
-                                     NULL, &scene->audit),
+   vt_check(vkCreateComputePipelines(vk->device, VK_NULL_HANDLE, 1, &info, NULL, &scene->audit),
             "vkCreateComputePipelines");
    vkDestroyShaderModule(vk->device, audit, NULL);
 }
@@ -460,16 +437,14 @@ create_pipelines(const struct vt_vk *vk, struct vt_scene *scene,
 /* ---- slots ---- */
 
 static void
-init_slot(const struct vt_vk *vk, const struct vt_scene *scene,
-          struct vt_slot *slot, const struct vt_texture *texture,
-          const struct vt_pages *pages)
+init_slot(const struct vt_vk *vk, const struct vt_scene *scene, struct vt_slot *slot,
+          const struct vt_texture *texture, const struct vt_pages *pages)
 {
    const VkCommandPoolCreateInfo pool = {
       .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
       .queueFamilyIndex = vk->graphics_family,
    };
-   vt_check(vkCreateCommandPool(vk->device, &pool, NULL, &slot->commands),
-            "vkCreateCommandPool");
+   vt_check(vkCreateCommandPool(vk->device, &pool, NULL, &slot->commands), "vkCreateCommandPool");
 
    const VkCommandBufferAllocateInfo command = {
       .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
@@ -480,17 +455,13 @@ init_slot(const struct vt_vk *vk, const struct vt_scene *scene,
    vt_check(vkAllocateCommandBuffers(vk->device, &command, &slot->command),
             "vkAllocateCommandBuffers");
 
-   vt_buffer_init(vk, &slot->staging, VT_PAGE_BUDGET * VT_PAGE_B,
-                  VK_BUFFER_USAGE_TRANSFER_SRC_BIT);
-   vt_buffer_init(vk, &slot->picture,
-                  (VkDeviceSize)scene->width_px * scene->height_px * 4,
+   vt_buffer_init(vk, &slot->staging, VT_PAGE_BUDGET * VT_PAGE_B, VK_BUFFER_USAGE_TRANSFER_SRC_BIT);
+   vt_buffer_init(vk, &slot->picture, (VkDeviceSize)scene->width_px * scene->height_px * 4,
                   VK_BUFFER_USAGE_TRANSFER_DST_BIT);
    vt_buffer_init(vk, &slot->feedback,
-                  (VkDeviceSize)scene->feedback_width_px *
-                     scene->feedback_height_px * 4,
+                  (VkDeviceSize)scene->feedback_width_px * scene->feedback_height_px * 4,
                   VK_BUFFER_USAGE_TRANSFER_DST_BIT);
-   vt_buffer_init(vk, &slot->audit,
-                  pages->page_count * sizeof(struct vt_finding),
+   vt_buffer_init(vk, &slot->audit, pages->page_count * sizeof(struct vt_finding),
                   VK_BUFFER_USAGE_STORAGE_BUFFER_BIT);
 
    const VkDescriptorSetAllocateInfo set = {
@@ -499,13 +470,11 @@ init_slot(const struct vt_vk *vk, const struct vt_scene *scene,
       .descriptorSetCount = 1,
       .pSetLayouts = &scene->set_layout,
    };
-   vt_check(vkAllocateDescriptorSets(vk->device, &set, &slot->set),
-            "vkAllocateDescriptorSets");
+   vt_check(vkAllocateDescriptorSets(vk->device, &set, &slot->set), "vkAllocateDescriptorSets");
 
-   const VkDescriptorImageInfo map = {
-      scene->sampler, texture->view, VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL};
-   const VkDescriptorBufferInfo findings = {
-      slot->audit.buffer, 0, VK_WHOLE_SIZE};
+   const VkDescriptorImageInfo map = {scene->sampler, texture->view,
+                                      VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL};
+   const VkDescriptorBufferInfo findings = {slot->audit.buffer, 0, VK_WHOLE_SIZE};
    const VkWriteDescriptorSet writes[2] = {
       {
          .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
@@ -528,9 +497,8 @@ init_slot(const struct vt_vk *vk, const struct vt_scene *scene,
 }
 
 void
-vt_scene_init(const struct vt_vk *vk, struct vt_scene *scene,
-              const struct vt_texture *texture, const struct vt_pages *pages,
-              const struct vt_world *world, uint32_t width_px,
+vt_scene_init(const struct vt_vk *vk, struct vt_scene *scene, const struct vt_texture *texture,
+              const struct vt_pages *pages, const struct vt_world *world, uint32_t width_px,
               uint32_t height_px)
 {
    memset(scene, 0, sizeof(*scene));
@@ -540,13 +508,10 @@ vt_scene_init(const struct vt_vk *vk, struct vt_scene *scene,
    scene->feedback_height_px = VT_MAX(height_px >> VT_FEEDBACK_SHIFT, 1u);
 
    build_relief(vk, scene, world);
-   create_target(vk, COLOUR_FORMAT, scene->width_px, scene->height_px,
-                 &scene->colour, &scene->colour_depth, &scene->colour_pass,
-                 &scene->colour_frame);
-   create_target(vk, PAGE_FORMAT, scene->feedback_width_px,
-                 scene->feedback_height_px, &scene->pages,
-                 &scene->pages_depth, &scene->feedback_pass,
-                 &scene->feedback_frame);
+   create_target(vk, COLOUR_FORMAT, scene->width_px, scene->height_px, &scene->colour,
+                 &scene->colour_depth, &scene->colour_pass, &scene->colour_frame);
+   create_target(vk, PAGE_FORMAT, scene->feedback_width_px, scene->feedback_height_px,
+                 &scene->pages, &scene->pages_depth, &scene->feedback_pass, &scene->feedback_frame);
    create_descriptors(vk, scene);
    create_pipelines(vk, scene, pages);
    for (uint32_t i = 0; i < VT_SLOTS; i++)
@@ -596,22 +561,19 @@ begin(const struct vt_vk *vk, struct vt_slot *slot)
       .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
    };
 
-   vt_check(vkResetCommandPool(vk->device, slot->commands, 0),
-            "vkResetCommandPool");
-   vt_check(vkBeginCommandBuffer(slot->command, &info),
-            "vkBeginCommandBuffer");
+   vt_check(vkResetCommandPool(vk->device, slot->commands, 0), "vkResetCommandPool");
+   vt_check(vkBeginCommandBuffer(slot->command, &info), "vkBeginCommandBuffer");
 }
 
 static void
-texture_barrier(VkCommandBuffer command, const struct vt_texture *texture,
-                uint32_t level_count, VkImageLayout from, VkImageLayout to)
+texture_barrier(VkCommandBuffer command, const struct vt_texture *texture, uint32_t level_count,
+                VkImageLayout from, VkImageLayout to)
 {
    const bool to_read = to == VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL;
    const VkImageMemoryBarrier barrier = {
       .sType = VK_STRUCTURE_TYPE_IMAGE_MEMORY_BARRIER,
       .srcAccessMask = to_read ? VK_ACCESS_TRANSFER_WRITE_BIT : 0,
-      .dstAccessMask =
-         to_read ? VK_ACCESS_SHADER_READ_BIT : VK_ACCESS_TRANSFER_WRITE_BIT,
+      .dstAccessMask = to_read ? VK_ACCESS_SHADER_READ_BIT : VK_ACCESS_TRANSFER_WRITE_BIT,
       .oldLayout = from,
       .newLayout = to,
       .srcQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED,
@@ -622,14 +584,13 @@ texture_barrier(VkCommandBuffer command, const struct vt_texture *texture,
    const VkPipelineStageFlags transfer = VK_PIPELINE_STAGE_TRANSFER_BIT;
 
    vkCmdPipelineBarrier(command, to_read ? transfer : READERS | transfer,
-                        to_read ? READERS : transfer, 0, 0, NULL, 0, NULL, 1,
-                        &barrier);
+                        to_read ? READERS : transfer, 0, 0, NULL, 0, NULL, 1, &barrier);
 }
 
 static void
 record_uploads(VkCommandBuffer command, const struct vt_texture *texture,
-               const struct vt_pages *pages, VkBuffer staging,
-               const struct vt_upload *uploads, uint32_t count)
+               const struct vt_pages *pages, VkBuffer staging, const struct vt_upload *uploads,
+               uint32_t count)
 {
    VkBufferImageCopy *copies = vt_alloc(count, sizeof(*copies));
 
@@ -640,27 +601,24 @@ record_uploads(VkCommandBuffer command, const struct vt_texture *texture,
       copies[i] = (VkBufferImageCopy){
          .bufferOffset = uploads[i].staging_B,
          .imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, page.level, 0, 1},
-         .imageOffset = {(int32_t)(page.x * VT_PAGE_PX),
-                         (int32_t)(page.y * VT_PAGE_PX), 0},
+         .imageOffset = {(int32_t)(page.x * VT_PAGE_PX), (int32_t)(page.y * VT_PAGE_PX), 0},
          .imageExtent = {extent_px, extent_px, 1},
       };
    }
-   vkCmdCopyBufferToImage(command, staging, texture->image,
-                          VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, count, copies);
+   vkCmdCopyBufferToImage(command, staging, texture->image, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
+                          count, copies);
    free(copies);
 }
 
 /* Draws the chunks that the camera sees, neighbours in one draw. */
 static void
-record_relief(VkCommandBuffer command, const struct vt_scene *scene,
-              const struct vt_camera *camera)
+record_relief(VkCommandBuffer command, const struct vt_scene *scene, const struct vt_camera *camera)
 {
    const VkDeviceSize zero = 0;
    uint32_t run = 0;
 
    vkCmdBindVertexBuffers(command, 0, 1, &scene->vertices.buffer, &zero);
-   vkCmdBindIndexBuffer(command, scene->indices.buffer, 0,
-                        VK_INDEX_TYPE_UINT32);
+   vkCmdBindIndexBuffer(command, scene->indices.buffer, 0, VK_INDEX_TYPE_UINT32);
 
    for (uint32_t chunk = 0; chunk <= CHUNKS * CHUNKS; chunk++) {
       bool seen = false;
@@ -676,16 +634,15 @@ record_relief(VkCommandBuffer command, const struct vt_scene *scene,
       if (seen) {
          run++;
       } else if (run) {
-         vkCmdDrawIndexed(command, run * CHUNK_INDICES, 1,
-                          (chunk - run) * CHUNK_INDICES, 0, 0);
+         vkCmdDrawIndexed(command, run * CHUNK_INDICES, 1, (chunk - run) * CHUNK_INDICES, 0, 0);
          run = 0;
       }
    }
 }
 
 static void
-begin_pass(VkCommandBuffer command, VkRenderPass pass, VkFramebuffer frame,
-           uint32_t width_px, uint32_t height_px, uint32_t clear_value)
+begin_pass(VkCommandBuffer command, VkRenderPass pass, VkFramebuffer frame, uint32_t width_px,
+           uint32_t height_px, uint32_t clear_value)
 {
    const VkClearValue clear[2] = {
       {.color = {.uint32 = {clear_value, 0, 0, 0}}},
@@ -704,59 +661,51 @@ begin_pass(VkCommandBuffer command, VkRenderPass pass, VkFramebuffer frame,
 }
 
 static void
-copy_to_host(VkCommandBuffer command, VkImage image, uint32_t width_px,
-             uint32_t height_px, VkBuffer buffer)
+copy_to_host(VkCommandBuffer command, VkImage image, uint32_t width_px, uint32_t height_px,
+             VkBuffer buffer)
 {
    const VkBufferImageCopy copy = {
       .imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1},
       .imageExtent = {width_px, height_px, 1},
    };
 
-   vkCmdCopyImageToBuffer(command, image, VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL,
-                          buffer, 1, &copy);
+   vkCmdCopyImageToBuffer(command, image, VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL, buffer, 1, &copy);
 }
 
 static void
-record_pictures(VkCommandBuffer command, const struct vt_scene *scene,
-                const struct vt_slot *slot, const struct vt_camera *camera,
-                const struct vt_camera *ahead)
+record_pictures(VkCommandBuffer command, const struct vt_scene *scene, const struct vt_slot *slot,
+                const struct vt_camera *camera, const struct vt_camera *ahead)
 {
    struct vt_camera reduced = *ahead;
 
-   vkCmdBindDescriptorSets(command, VK_PIPELINE_BIND_POINT_GRAPHICS,
-                           scene->layout, 0, 1, &slot->set, 0, NULL);
+   vkCmdBindDescriptorSets(command, VK_PIPELINE_BIND_POINT_GRAPHICS, scene->layout, 0, 1,
+                           &slot->set, 0, NULL);
 
-   vkCmdPushConstants(command, scene->layout, ALL_STAGES, 0, sizeof(*camera),
-                      camera);
-   begin_pass(command, scene->colour_pass, scene->colour_frame,
-              scene->width_px, scene->height_px, 0);
-   vkCmdBindPipeline(command, VK_PIPELINE_BIND_POINT_GRAPHICS,
-                     scene->terrain);
+   vkCmdPushConstants(command, scene->layout, ALL_STAGES, 0, sizeof(*camera), camera);
+   begin_pass(command, scene->colour_pass, scene->colour_frame, scene->width_px, scene->height_px,
+              0);
+   vkCmdBindPipeline(command, VK_PIPELINE_BIND_POINT_GRAPHICS, scene->terrain);
    record_relief(command, scene, camera);
    vkCmdBindPipeline(command, VK_PIPELINE_BIND_POINT_GRAPHICS, scene->sky);
    vkCmdDraw(command, 3, 1, 0, 0);
    vkCmdEndRenderPass(command);
-   copy_to_host(command, scene->colour.image, scene->width_px,
-                scene->height_px, slot->picture.buffer);
+   copy_to_host(command, scene->colour.image, scene->width_px, scene->height_px,
+                slot->picture.buffer);
 
    reduced.eye[3] = VT_FEEDBACK_SHIFT;
-   vkCmdPushConstants(command, scene->layout, ALL_STAGES, 0, sizeof(reduced),
-                      &reduced);
-   begin_pass(command, scene->feedback_pass, scene->feedback_frame,
-              scene->feedback_width_px, scene->feedback_height_px,
-              VT_FEEDBACK_NONE);
-   vkCmdBindPipeline(command, VK_PIPELINE_BIND_POINT_GRAPHICS,
-                     scene->feedback);
+   vkCmdPushConstants(command, scene->layout, ALL_STAGES, 0, sizeof(reduced), &reduced);
+   begin_pass(command, scene->feedback_pass, scene->feedback_frame, scene->feedback_width_px,
+              scene->feedback_height_px, VT_FEEDBACK_NONE);
+   vkCmdBindPipeline(command, VK_PIPELINE_BIND_POINT_GRAPHICS, scene->feedback);
    record_relief(command, scene, ahead);
    vkCmdEndRenderPass(command);
-   copy_to_host(command, scene->pages.image, scene->feedback_width_px,
-                scene->feedback_height_px, slot->feedback.buffer);
+   copy_to_host(command, scene->pages.image, scene->feedback_width_px, scene->feedback_height_px,
+                slot->feedback.buffer);
 }
 
 static void
-record_audit(VkCommandBuffer command, const struct vt_scene *scene,
-             const struct vt_slot *slot, const struct vt_pages *pages,
-             const uint32_t places[VT_AUDIT_PLACES])
+record_audit(VkCommandBuffer command, const struct vt_scene *scene, const struct vt_slot *slot,
+             const struct vt_pages *pages, const uint32_t places[VT_AUDIT_PLACES])
 {
    struct audit_constants constants = {
       .page_count = pages->page_count,
@@ -764,10 +713,9 @@ record_audit(VkCommandBuffer command, const struct vt_scene *scene,
    };
 
    memcpy(constants.places, places, sizeof(constants.places));
-   vkCmdBindDescriptorSets(command, VK_PIPELINE_BIND_POINT_COMPUTE,
-                           scene->layout, 0, 1, &slot->set, 0, NULL);
-   vkCmdPushConstants(command, scene->layout, ALL_STAGES, 0,
-                      sizeof(constants), &constants);
+   vkCmdBindDescriptorSets(command, VK_PIPELINE_BIND_POINT_COMPUTE, scene->layout, 0, 1, &slot->set,
+                           0, NULL);
+   vkCmdPushConstants(command, scene->layout, ALL_STAGES, 0, sizeof(constants), &constants);
    vkCmdBindPipeline(command, VK_PIPELINE_BIND_POINT_COMPUTE, scene->audit);
    vkCmdDispatch(command, (pages->page_count + 63) / 64, 1, 1);
 }
@@ -777,24 +725,20 @@ record_host_barrier(VkCommandBuffer command)
 {
    const VkMemoryBarrier barrier = {
       .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-      .srcAccessMask =
-         VK_ACCESS_TRANSFER_WRITE_BIT | VK_ACCESS_SHADER_WRITE_BIT,
+      .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT | VK_ACCESS_SHADER_WRITE_BIT,
       .dstAccessMask = VK_ACCESS_HOST_READ_BIT,
    };
 
    vkCmdPipelineBarrier(command,
-                        VK_PIPELINE_STAGE_TRANSFER_BIT |
-                           VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-                        VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0, NULL, 0,
-                        NULL);
+                        VK_PIPELINE_STAGE_TRANSFER_BIT | VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                        VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0, NULL, 0, NULL);
 }
 
 static void
-submit(const struct vt_vk *vk, struct vt_slot *slot, VkSemaphore wait,
-       uint64_t wait_value, VkSemaphore signal, uint64_t signal_value)
+submit(const struct vt_vk *vk, struct vt_slot *slot, VkSemaphore wait, uint64_t wait_value,
+       VkSemaphore signal, uint64_t signal_value)
 {
-   const VkPipelineStageFlags stages =
-      READERS | VK_PIPELINE_STAGE_TRANSFER_BIT;
+   const VkPipelineStageFlags stages = READERS | VK_PIPELINE_STAGE_TRANSFER_BIT;
    const VkTimelineSemaphoreSubmitInfo values = {
       .sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
       .waitSemaphoreValueCount = 1,
@@ -815,40 +759,32 @@ submit(const struct vt_vk *vk, struct vt_slot *slot, VkSemaphore wait,
    };
 
    vt_check(vkEndCommandBuffer(slot->command), "vkEndCommandBuffer");
-   vt_check(vkQueueSubmit(vk->graphics_queue, 1, &info, VK_NULL_HANDLE),
-            "vkQueueSubmit");
+   vt_check(vkQueueSubmit(vk->graphics_queue, 1, &info, VK_NULL_HANDLE), "vkQueueSubmit");
 }
 
 void
 vt_scene_upload_base(const struct vt_vk *vk, struct vt_scene *scene,
-                     const struct vt_texture *texture,
-                     const struct vt_pages *pages,
-                     const struct vt_buffer *staging,
-                     const struct vt_upload *uploads, uint32_t count,
-                     VkSemaphore wait, uint64_t wait_value)
+                     const struct vt_texture *texture, const struct vt_pages *pages,
+                     const struct vt_buffer *staging, const struct vt_upload *uploads,
+                     uint32_t count, VkSemaphore wait, uint64_t wait_value)
 {
    struct vt_slot *slot = &scene->slots[0];
 
    begin(vk, slot);
-   texture_barrier(slot->command, texture, pages->level_count,
-                   VK_IMAGE_LAYOUT_UNDEFINED,
+   texture_barrier(slot->command, texture, pages->level_count, VK_IMAGE_LAYOUT_UNDEFINED,
                    VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
-   record_uploads(slot->command, texture, pages, staging->buffer, uploads,
-                  count);
-   texture_barrier(slot->command, texture, pages->level_count,
-                   VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
+   record_uploads(slot->command, texture, pages, staging->buffer, uploads, count);
+   texture_barrier(slot->command, texture, pages->level_count, VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
                    VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL);
    submit(vk, slot, wait, wait_value, VK_NULL_HANDLE, 0);
    vt_check(vkQueueWaitIdle(vk->graphics_queue), "vkQueueWaitIdle");
 }
 
 void
-vt_scene_submit(const struct vt_vk *vk, struct vt_scene *scene,
-                const struct vt_texture *texture,
-                const struct vt_pages *pages, struct vt_slot *slot,
-                const struct vt_camera *camera, const struct vt_camera *ahead,
-                const struct vt_upload *uploads, uint32_t upload_count,
-                const uint32_t places[VT_AUDIT_PLACES], VkSemaphore wait,
+vt_scene_submit(const struct vt_vk *vk, struct vt_scene *scene, const struct vt_texture *texture,
+                const struct vt_pages *pages, struct vt_slot *slot, const struct vt_camera *camera,
+                const struct vt_camera *ahead, const struct vt_upload *uploads,
+                uint32_t upload_count, const uint32_t places[VT_AUDIT_PLACES], VkSemaphore wait,
                 uint64_t wait_value, VkSemaphore signal, uint64_t signal_value)
 {
    begin(vk, slot);
@@ -857,8 +793,7 @@ vt_scene_submit(const struct vt_vk *vk, struct vt_scene *scene,
       texture_barrier(slot->command, texture, pages->fixed_level,
                       VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL,
                       VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL);
-      record_uploads(slot->command, texture, pages, slot->staging.buffer,
-                     uploads, upload_count);
+      record_uploads(slot->command, texture, pages, slot->staging.buffer, uploads, upload_count);
       texture_barrier(slot->command, texture, pages->fixed_level,
                       VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
                       VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL);

@@ -20,7 +20,7 @@
  * camera will be by then.
  */
 #define VT_LATENCY 2
-#define VT_SLOTS (VT_LATENCY + 1)
+#define VT_SLOTS   (VT_LATENCY + 1)
 
 /* Pages bound, drawn and uploaded in one frame, at most. */
 #define VT_PAGE_BUDGET 64
@@ -75,10 +75,9 @@ struct vt_scene {
    struct vt_slot slots[VT_SLOTS];
 };
 
-void vt_scene_init(const struct vt_vk *vk, struct vt_scene *scene,
-                   const struct vt_texture *texture,
-                   const struct vt_pages *pages, const struct vt_world *world,
-                   uint32_t width_px, uint32_t height_px);
+void vt_scene_init(const struct vt_vk *vk, struct vt_scene *scene, const struct vt_texture *texture,
+                   const struct vt_pages *pages, const struct vt_world *world, uint32_t width_px,
+                   uint32_t height_px);
 void vt_scene_finish(const struct vt_vk *vk, struct vt_scene *scene);
 
 /* Brings the whole image into the layout that frames expect, and uploads the
@@ -86,23 +85,19 @@ void vt_scene_finish(const struct vt_vk *vk, struct vt_scene *scene);
  * until it is done.
  */
 void vt_scene_upload_base(const struct vt_vk *vk, struct vt_scene *scene,
-                          const struct vt_texture *texture,
-                          const struct vt_pages *pages,
-                          const struct vt_buffer *staging,
-                          const struct vt_upload *uploads, uint32_t count,
-                          VkSemaphore wait, uint64_t wait_value);
+                          const struct vt_texture *texture, const struct vt_pages *pages,
+                          const struct vt_buffer *staging, const struct vt_upload *uploads,
+                          uint32_t count, VkSemaphore wait, uint64_t wait_value);
 
 /* Records and submits one frame: the picture from `camera`, the feedback from
  * `ahead`.
  */
 void vt_scene_submit(const struct vt_vk *vk, struct vt_scene *scene,
-                     const struct vt_texture *texture,
-                     const struct vt_pages *pages, struct vt_slot *slot,
-                     const struct vt_camera *camera,
-                     const struct vt_camera *ahead,
-                     const struct vt_upload *uploads, uint32_t upload_count,
-                     const uint32_t places[VT_AUDIT_PLACES], VkSemaphore wait,
-                     uint64_t wait_value, VkSemaphore signal,
+                     const struct vt_texture *texture, const struct vt_pages *pages,
+                     struct vt_slot *slot, const struct vt_camera *camera,
+                     const struct vt_camera *ahead, const struct vt_upload *uploads,
+                     uint32_t upload_count, const uint32_t places[VT_AUDIT_PLACES],
+                     VkSemaphore wait, uint64_t wait_value, VkSemaphore signal,
                      uint64_t signal_value);
 
 #endif /* VT_SCENE_H */

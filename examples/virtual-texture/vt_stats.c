@@ -43,25 +43,22 @@ static void
 write_table(const struct vt_stats *s, FILE *file)
 {
    fprintf(file, "%-26s %s\n", "device", s->device);
-   fprintf(file, "%-26s %u in %.1f s\n", "frames", s->frames,
-           (double)s->flight_ns * 1e-9);
-   fprintf(file, "%-26s %" PRIu64 " (%" PRIu64 " pages bound, %" PRIu64
-           " evicted) in %" PRIu64 " calls\n",
+   fprintf(file, "%-26s %u in %.1f s\n", "frames", s->frames, (double)s->flight_ns * 1e-9);
+   fprintf(file,
+           "%-26s %" PRIu64 " (%" PRIu64 " pages bound, %" PRIu64 " evicted) in %" PRIu64
+           " calls\n",
            "binds asked", binds(s), s->bound, s->evicted, s->bind_calls);
-   fprintf(file, "%-26s %.2f\n", "µs per bind",
-           ratio((double)s->bind_ns * 1e-3, (double)binds(s)));
-   fprintf(file, "%-26s %" PRIu64 " of %u in the pool, %" PRIu64 " at most\n",
-           "pages resident", s->resident_end, s->pool_pages,
-           s->resident_peak);
-   fprintf(file, "%-26s %.1f of %.1f (%.1f %%)\n", "MiB bound of MiB texture",
-           mib(bound_peak_B(s)), mib(s->texture_B),
-           100.0 * ratio((double)bound_peak_B(s), (double)s->texture_B));
+   fprintf(file, "%-26s %.2f\n", "µs per bind", ratio((double)s->bind_ns * 1e-3, (double)binds(s)));
+   fprintf(file, "%-26s %" PRIu64 " of %u in the pool, %" PRIu64 " at most\n", "pages resident",
+           s->resident_end, s->pool_pages, s->resident_peak);
+   fprintf(file, "%-26s %.1f of %.1f (%.1f %%)\n", "MiB bound of MiB texture", mib(bound_peak_B(s)),
+           mib(s->texture_B), 100.0 * ratio((double)bound_peak_B(s), (double)s->texture_B));
    fprintf(file, "%-26s %.2f %%\n", "wanted pages in place",
            100.0 - 100.0 * ratio((double)s->absent, (double)s->wanted));
    fprintf(file, "%-26s %.2f\n", "ms to draw a page",
            ratio((double)s->paint_ns * 1e-6, (double)s->bound));
-   fprintf(file, "%-26s %" PRIu64 ", wrong: %" PRIu64 "\n", "page reads audited",
-           s->audited, s->wrong);
+   fprintf(file, "%-26s %" PRIu64 ", wrong: %" PRIu64 "\n", "page reads audited", s->audited,
+           s->wrong);
 }
 
 /* Device names come from drivers. */
@@ -104,15 +101,14 @@ write_json(const struct vt_stats *s, FILE *file)
            "  \"audited\": %" PRIu64 ",\n"
            "  \"wrong\": %" PRIu64 "\n"
            "}\n",
-           s->frames, s->flight_ns, s->texture_px, s->texture_B, binds(s),
-           s->bound, s->evicted, s->bind_calls, s->bind_ns, s->pool_pages,
-           s->resident_end, s->resident_peak, bound_peak_B(s), s->wanted,
-           s->absent, s->paint_ns, s->audited, s->wrong);
+           s->frames, s->flight_ns, s->texture_px, s->texture_B, binds(s), s->bound, s->evicted,
+           s->bind_calls, s->bind_ns, s->pool_pages, s->resident_end, s->resident_peak,
+           bound_peak_B(s), s->wanted, s->absent, s->paint_ns, s->audited, s->wrong);
 }
 
 static void
-write_file(const struct vt_stats *stats, const char *directory,
-           const char *name, void (*write)(const struct vt_stats *, FILE *))
+write_file(const struct vt_stats *stats, const char *directory, const char *name,
+           void (*write)(const struct vt_stats *, FILE *))
 {
    char *path = vt_output_path(directory, name);
    FILE *file = fopen(path, "w");

@@ -17,19 +17,19 @@ struct vt_stats {
    uint32_t texture_px;
    uint32_t pool_pages;
 
-   uint64_t bound;         /* pages, as are the next three */
+   uint64_t bound; /* pages, as are the next three */
    uint64_t evicted;
    uint64_t resident_peak;
    uint64_t resident_end;
-   uint64_t bind_calls;    /* vkQueueBindSparse with pages */
-   uint64_t bind_ns;       /* in these calls */
-   uint64_t wanted;        /* pages, summed over frames */
-   uint64_t absent;        /* of these, still not there when drawn */
-   uint64_t audited;       /* page reads checked */
-   uint64_t wrong;         /* of these, not what was bound */
+   uint64_t bind_calls; /* vkQueueBindSparse with pages */
+   uint64_t bind_ns;    /* in these calls */
+   uint64_t wanted;     /* pages, summed over frames */
+   uint64_t absent;     /* of these, still not there when drawn */
+   uint64_t audited;    /* page reads checked */
+   uint64_t wrong;      /* of these, not what was bound */
 
-   uint64_t texture_B;     /* address space */
-   uint64_t base_B;        /* memory that is always bound */
+   uint64_t texture_B; /* address space */
+   uint64_t base_B;    /* memory that is always bound */
    uint64_t paint_ns;
    uint64_t flight_ns;
 };

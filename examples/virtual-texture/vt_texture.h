@@ -33,17 +33,14 @@ void vt_texture_finish(const struct vt_vk *vk, struct vt_texture *texture);
  * vkQueueBindSparse that signals the timeline.
  */
 void vt_texture_bind_base(const struct vt_vk *vk, struct vt_texture *texture,
-                          const struct vt_pages *pages, VkSemaphore signal,
-                          uint64_t signal_value);
+                          const struct vt_pages *pages, VkSemaphore signal, uint64_t signal_value);
 
 /* The evictions and binds of one frame in one vkQueueBindSparse.  Returns the
  * time that the call took.
  */
-uint64_t vt_texture_bind_plan(const struct vt_vk *vk,
-                              struct vt_texture *texture,
-                              const struct vt_pages *pages,
-                              const struct vt_plan *plan, VkSemaphore wait,
-                              uint64_t wait_value, VkSemaphore signal,
+uint64_t vt_texture_bind_plan(const struct vt_vk *vk, struct vt_texture *texture,
+                              const struct vt_pages *pages, const struct vt_plan *plan,
+                              VkSemaphore wait, uint64_t wait_value, VkSemaphore signal,
                               uint64_t signal_value);
 
 #endif /* VT_TEXTURE_H */

@@ -12,13 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VT_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define VT_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define VT_MIN(a, b)     ((a) < (b) ? (a) : (b))
+#define VT_MAX(a, b)     ((a) > (b) ? (a) : (b))
 #define VT_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* A page is the standard 64 KiB block of a 32-bit 2D format. */
 #define VT_PAGE_PX 128
-#define VT_PAGE_B (VT_PAGE_PX * VT_PAGE_PX * 4)
+#define VT_PAGE_B  (VT_PAGE_PX * VT_PAGE_PX * 4)
 
 /* Exit codes: 1 is an error, 2 bad usage, 3 a picture that cannot be right. */
 #define VT_EXIT_ERROR 1
@@ -26,8 +26,7 @@
 #define VT_EXIT_WRONG 3
 
 /* Prints one line, "virtual-texture: ...", and ends the process. */
-void vt_die(const char *format, ...)
-   __attribute__((format(printf, 1, 2), noreturn));
+void vt_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* Zeroed memory; ends the process when there is none. */
 void *vt_alloc(size_t count, size_t size_B);
@@ -40,8 +39,7 @@ uint64_t vt_now_ns(void);
 static inline uint32_t
 vt_hash(uint32_t a, uint32_t b, uint32_t c)
 {
-   uint32_t h = a * 0x9e3779b1u ^ (b + 0x7f4a7c15u) * 0x85ebca77u ^
-                (c + 0x165667b1u) * 0xc2b2ae3du;
+   uint32_t h = a * 0x9e3779b1u ^ (b + 0x7f4a7c15u) * 0x85ebca77u ^ (c + 0x165667b1u) * 0xc2b2ae3du;
    h ^= h >> 15;
    h *= 0x2c1b3c6du;
    h ^= h >> 12;

@@ -12,28 +12,38 @@
 
 #include "vt_util.h"
 
-#define MAX_DEVICES 16
+#define MAX_DEVICES  16
 #define MAX_FAMILIES 16
-#define NO_FAMILY 0xffffffffu
+#define NO_FAMILY    0xffffffffu
 
 static const char *
 result_name(VkResult result)
 {
-   switch (result) {
-   case VK_NOT_READY: return "VK_NOT_READY";
-   case VK_TIMEOUT: return "VK_TIMEOUT";
-   case VK_INCOMPLETE: return "VK_INCOMPLETE";
-   case VK_ERROR_OUT_OF_HOST_MEMORY: return "VK_ERROR_OUT_OF_HOST_MEMORY";
-   case VK_ERROR_OUT_OF_DEVICE_MEMORY: return "VK_ERROR_OUT_OF_DEVICE_MEMORY";
-   case VK_ERROR_INITIALIZATION_FAILED: return "VK_ERROR_INITIALIZATION_FAILED";
-   case VK_ERROR_DEVICE_LOST: return "VK_ERROR_DEVICE_LOST";
-   case VK_ERROR_MEMORY_MAP_FAILED: return "VK_ERROR_MEMORY_MAP_FAILED";
-   case VK_ERROR_LAYER_NOT_PRESENT: return "VK_ERROR_LAYER_NOT_PRESENT";
-   case VK_ERROR_FEATURE_NOT_PRESENT: return "VK_ERROR_FEATURE_NOT_PRESENT";
-   case VK_ERROR_INCOMPATIBLE_DRIVER: return "VK_ERROR_INCOMPATIBLE_DRIVER";
-   case VK_ERROR_FORMAT_NOT_SUPPORTED: return "VK_ERROR_FORMAT_NOT_SUPPORTED";
-   default: return "an error";
+   static const struct {
+      VkResult result;
+      const char *name;
+   } names[] = {
+#define NAME(result) {result, #result}
+      NAME(VK_NOT_READY),
+      NAME(VK_TIMEOUT),
+      NAME(VK_INCOMPLETE),
+      NAME(VK_ERROR_OUT_OF_HOST_MEMORY),
+      NAME(VK_ERROR_OUT_OF_DEVICE_MEMORY),
+      NAME(VK_ERROR_INITIALIZATION_FAILED),
+      NAME(VK_ERROR_DEVICE_LOST),
+      NAME(VK_ERROR_MEMORY_MAP_FAILED),
+      NAME(VK_ERROR_LAYER_NOT_PRESENT),
+      NAME(VK_ERROR_FEATURE_NOT_PRESENT),
+      NAME(VK_ERROR_INCOMPATIBLE_DRIVER),
+      NAME(VK_ERROR_FORMAT_NOT_SUPPORTED),
+#undef NAME
+   };
+
+   for (size_t i = 0; i < VT_ARRAY_SIZE(names); i++) {
+      if (names[i].result == result)
+         return names[i].name;
    }
+   return "an error";
 }
 
 void
@@ -69,8 +79,7 @@ static uint32_t
 enumerate(const struct vt_vk *vk, VkPhysicalDevice devices[MAX_DEVICES])
 {
    uint32_t count = MAX_DEVICES;
-   VkResult result =
-      vkEnumeratePhysicalDevices(vk->instance, &count, devices);
+   VkResult result = vkEnumeratePhysicalDevices(vk->instance, &count, devices);
 
    if (result != VK_INCOMPLETE)
       vt_check(result, "vkEnumeratePhysicalDevices");
@@ -81,16 +90,14 @@ enumerate(const struct vt_vk *vk, VkPhysicalDevice devices[MAX_DEVICES])
 }
 
 static uint32_t
-find_family(VkPhysicalDevice physical, VkQueueFlags wanted,
-            VkQueueFlags unwanted)
+find_family(VkPhysicalDevice physical, VkQueueFlags wanted, VkQueueFlags unwanted)
 {
    VkQueueFamilyProperties families[MAX_FAMILIES];
    uint32_t count = MAX_FAMILIES;
 
    vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
    for (uint32_t i = 0; i < count; i++) {
-      if ((families[i].queueFlags & wanted) == wanted &&
-          !(families[i].queueFlags & unwanted))
+      if ((families[i].queueFlags & wanted) == wanted && !(families[i].queueFlags & unwanted))
          return i;
    }
    return NO_FAMILY;
@@ -122,8 +129,7 @@ missing_feature(VkPhysicalDevice physical)
       return "shaderResourceResidency";
    if (!features12.timelineSemaphore)
       return "timelineSemaphore";
-   if (find_family(physical, VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT,
-                   0) == NO_FAMILY)
+   if (find_family(physical, VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT, 0) == NO_FAMILY)
       return "a queue for graphics and compute";
    if (find_family(physical, VK_QUEUE_SPARSE_BINDING_BIT, 0) == NO_FAMILY)
       return "a queue that binds sparse memory";
@@ -143,8 +149,8 @@ vt_vk_list(void)
       VkPhysicalDeviceProperties properties;
 
       vkGetPhysicalDeviceProperties(devices[i], &properties);
-      printf("%u  %s  %s%s\n", i, properties.deviceName,
-             missing ? "lacks " : "will do", missing ? missing : "");
+      printf("%u  %s  %s%s\n", i, properties.deviceName, missing ? "lacks " : "will do",
+             missing ? missing : "");
    }
    vkDestroyInstance(vk.instance, NULL);
 }
@@ -191,22 +197,19 @@ choose_device(struct vt_vk *vk, const char *wanted)
 static void
 choose_families(struct vt_vk *vk)
 {
-   vk->graphics_family = find_family(
-      vk->physical, VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT, 0);
+   vk->graphics_family = find_family(vk->physical, VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT, 0);
 
    /* A family that does nothing else first, then any other than the graphics
     * one, then that one.
     */
-   vk->sparse_family =
-      find_family(vk->physical, VK_QUEUE_SPARSE_BINDING_BIT,
-                  VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT);
+   vk->sparse_family = find_family(vk->physical, VK_QUEUE_SPARSE_BINDING_BIT,
+                                   VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT);
    if (vk->sparse_family == NO_FAMILY)
-      vk->sparse_family = find_family(
-         vk->physical, VK_QUEUE_SPARSE_BINDING_BIT, VK_QUEUE_GRAPHICS_BIT);
+      vk->sparse_family =
+         find_family(vk->physical, VK_QUEUE_SPARSE_BINDING_BIT, VK_QUEUE_GRAPHICS_BIT);
    if (vk->sparse_family == NO_FAMILY)
-      vk->sparse_family = find_family(
-         vk->physical,
-         VK_QUEUE_SPARSE_BINDING_BIT | VK_QUEUE_GRAPHICS_BIT, 0);
+      vk->sparse_family =
+         find_family(vk->physical, VK_QUEUE_SPARSE_BINDING_BIT | VK_QUEUE_GRAPHICS_BIT, 0);
 }
 
 static void
@@ -244,8 +247,7 @@ create_device(struct vt_vk *vk)
       .pEnabledFeatures = &features,
    };
 
-   vt_check(vkCreateDevice(vk->physical, &info, NULL, &vk->device),
-            "vkCreateDevice");
+   vt_check(vkCreateDevice(vk->physical, &info, NULL, &vk->device), "vkCreateDevice");
    vkGetDeviceQueue(vk->device, vk->graphics_family, 0, &vk->graphics_queue);
    vkGetDeviceQueue(vk->device, vk->sparse_family, 0, &vk->sparse_queue);
 }
@@ -258,8 +260,7 @@ vt_vk_init(struct vt_vk *vk, const char *wanted)
    choose_device(vk, wanted);
    choose_families(vk);
    vkGetPhysicalDeviceMemoryProperties(vk->physical, &vk->memory);
-   vk->strict_reads =
-      vk->properties.sparseProperties.residencyNonResidentStrict;
+   vk->strict_reads = vk->properties.sparseProperties.residencyNonResidentStrict;
    create_device(vk);
 }
 
@@ -273,12 +274,10 @@ vt_vk_finish(struct vt_vk *vk)
 /* ---- memory ---- */
 
 static uint32_t
-find_memory_type(const struct vt_vk *vk, uint32_t type_bits,
-                 VkMemoryPropertyFlags wanted)
+find_memory_type(const struct vt_vk *vk, uint32_t type_bits, VkMemoryPropertyFlags wanted)
 {
    for (uint32_t i = 0; i < vk->memory.memoryTypeCount; i++) {
-      if (type_bits >> i & 1 &&
-          (vk->memory.memoryTypes[i].propertyFlags & wanted) == wanted)
+      if (type_bits >> i & 1 && (vk->memory.memoryTypes[i].propertyFlags & wanted) == wanted)
          return i;
    }
    return VK_MAX_MEMORY_TYPES;
@@ -292,26 +291,23 @@ vt_vk_allocate(const struct vt_vk *vk, VkDeviceSize size_B, uint32_t type_bits,
    VkDeviceMemory memory;
 
    /* Device-local is a wish, host-visible a need. */
-   if (type == VK_MAX_MEMORY_TYPES &&
-       !(wanted & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT))
+   if (type == VK_MAX_MEMORY_TYPES && !(wanted & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT))
       type = find_memory_type(vk, type_bits, 0);
    if (type == VK_MAX_MEMORY_TYPES)
-      vt_die("the device has no memory type for this use (bits %#x)",
-             type_bits);
+      vt_die("the device has no memory type for this use (bits %#x)", type_bits);
 
    const VkMemoryAllocateInfo info = {
       .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
       .allocationSize = size_B,
       .memoryTypeIndex = type,
    };
-   vt_check(vkAllocateMemory(vk->device, &info, NULL, &memory),
-            "vkAllocateMemory");
+   vt_check(vkAllocateMemory(vk->device, &info, NULL, &memory), "vkAllocateMemory");
    return memory;
 }
 
 void
-vt_buffer_init(const struct vt_vk *vk, struct vt_buffer *buffer,
-               VkDeviceSize size_B, VkBufferUsageFlags usage)
+vt_buffer_init(const struct vt_vk *vk, struct vt_buffer *buffer, VkDeviceSize size_B,
+               VkBufferUsageFlags usage)
 {
    const VkBufferCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
@@ -320,16 +316,14 @@ vt_buffer_init(const struct vt_vk *vk, struct vt_buffer *buffer,
    };
    VkMemoryRequirements needs;
 
-   vt_check(vkCreateBuffer(vk->device, &info, NULL, &buffer->buffer),
-            "vkCreateBuffer");
+   vt_check(vkCreateBuffer(vk->device, &info, NULL, &buffer->buffer), "vkCreateBuffer");
    vkGetBufferMemoryRequirements(vk->device, buffer->buffer, &needs);
-   buffer->memory = vt_vk_allocate(vk, needs.size, needs.memoryTypeBits,
-                                   VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
-                                      VK_MEMORY_PROPERTY_HOST_COHERENT_BIT);
+   buffer->memory =
+      vt_vk_allocate(vk, needs.size, needs.memoryTypeBits,
+                     VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT);
    vt_check(vkBindBufferMemory(vk->device, buffer->buffer, buffer->memory, 0),
             "vkBindBufferMemory");
-   vt_check(vkMapMemory(vk->device, buffer->memory, 0, VK_WHOLE_SIZE, 0,
-                        &buffer->data),
+   vt_check(vkMapMemory(vk->device, buffer->memory, 0, VK_WHOLE_SIZE, 0, &buffer->data),
             "vkMapMemory");
 }
 
@@ -341,9 +335,8 @@ vt_buffer_finish(const struct vt_vk *vk, struct vt_buffer *buffer)
 }
 
 void
-vt_image_init(const struct vt_vk *vk, struct vt_image *image, VkFormat format,
-              uint32_t width_px, uint32_t height_px, VkImageUsageFlags usage,
-              VkImageAspectFlags aspect)
+vt_image_init(const struct vt_vk *vk, struct vt_image *image, VkFormat format, uint32_t width_px,
+              uint32_t height_px, VkImageUsageFlags usage, VkImageAspectFlags aspect)
 {
    const VkImageCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
@@ -358,13 +351,11 @@ vt_image_init(const struct vt_vk *vk, struct vt_image *image, VkFormat format,
    };
    VkMemoryRequirements needs;
 
-   vt_check(vkCreateImage(vk->device, &info, NULL, &image->image),
-            "vkCreateImage");
+   vt_check(vkCreateImage(vk->device, &info, NULL, &image->image), "vkCreateImage");
    vkGetImageMemoryRequirements(vk->device, image->image, &needs);
-   image->memory = vt_vk_allocate(vk, needs.size, needs.memoryTypeBits,
-                                  VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT);
-   vt_check(vkBindImageMemory(vk->device, image->image, image->memory, 0),
-            "vkBindImageMemory");
+   image->memory =
+      vt_vk_allocate(vk, needs.size, needs.memoryTypeBits, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT);
+   vt_check(vkBindImageMemory(vk->device, image->image, image->memory, 0), "vkBindImageMemory");
 
    const VkImageViewCreateInfo view = {
       .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
@@ -373,8 +364,7 @@ vt_image_init(const struct vt_vk *vk, struct vt_image *image, VkFormat format,
       .format = format,
       .subresourceRange = {aspect, 0, 1, 0, 1},
    };
-   vt_check(vkCreateImageView(vk->device, &view, NULL, &image->view),
-            "vkCreateImageView");
+   vt_check(vkCreateImageView(vk->device, &view, NULL, &image->view), "vkCreateImageView");
 }
 
 void
@@ -400,8 +390,7 @@ vt_vk_timeline(const struct vt_vk *vk)
    };
    VkSemaphore timeline;
 
-   vt_check(vkCreateSemaphore(vk->device, &info, NULL, &timeline),
-            "vkCreateSemaphore");
+   vt_check(vkCreateSemaphore(vk->device, &info, NULL, &timeline), "vkCreateSemaphore");
    return timeline;
 }
 
@@ -419,6 +408,5 @@ vt_vk_wait(const struct vt_vk *vk, VkSemaphore timeline, uint64_t value)
     */
    const uint64_t timeout_ns = 300ull * 1000000000ull;
 
-   vt_check(vkWaitSemaphores(vk->device, &info, timeout_ns),
-            "vkWaitSemaphores");
+   vt_check(vkWaitSemaphores(vk->device, &info, timeout_ns), "vkWaitSemaphores");
 }

@@ -22,8 +22,8 @@ struct vt_vk {
    uint32_t graphics_family;
    uint32_t sparse_family; /* may be the same */
    VkQueue graphics_queue;
-   VkQueue sparse_queue;   /* likewise */
-   bool strict_reads;      /* residencyNonResidentStrict */
+   VkQueue sparse_queue; /* likewise */
+   bool strict_reads;    /* residencyNonResidentStrict */
 };
 
 struct vt_buffer {
@@ -50,18 +50,17 @@ void vt_vk_list(void);
 void vt_vk_init(struct vt_vk *vk, const char *wanted);
 void vt_vk_finish(struct vt_vk *vk);
 
-VkDeviceMemory vt_vk_allocate(const struct vt_vk *vk, VkDeviceSize size_B,
-                              uint32_t type_bits,
+VkDeviceMemory vt_vk_allocate(const struct vt_vk *vk, VkDeviceSize size_B, uint32_t type_bits,
                               VkMemoryPropertyFlags wanted);
 
-void vt_buffer_init(const struct vt_vk *vk, struct vt_buffer *buffer,
-                    VkDeviceSize size_B, VkBufferUsageFlags usage);
+void vt_buffer_init(const struct vt_vk *vk, struct vt_buffer *buffer, VkDeviceSize size_B,
+                    VkBufferUsageFlags usage);
 void vt_buffer_finish(const struct vt_vk *vk, struct vt_buffer *buffer);
 
 /* A single-level attachment that is also copied from. */
-void vt_image_init(const struct vt_vk *vk, struct vt_image *image,
-                   VkFormat format, uint32_t width_px, uint32_t height_px,
-                   VkImageUsageFlags usage, VkImageAspectFlags aspect);
+void vt_image_init(const struct vt_vk *vk, struct vt_image *image, VkFormat format,
+                   uint32_t width_px, uint32_t height_px, VkImageUsageFlags usage,
+                   VkImageAspectFlags aspect);
 void vt_image_finish(const struct vt_vk *vk, struct vt_image *image);
 
 /* Waits until the timeline has reached the value. */

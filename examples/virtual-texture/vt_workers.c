@@ -79,8 +79,7 @@ vt_workers_create(void)
     * only slower.
     */
    while (workers->thread_count < wanted &&
-          pthread_create(&workers->threads[workers->thread_count], NULL,
-                         worker_main, workers) == 0)
+          pthread_create(&workers->threads[workers->thread_count], NULL, worker_main, workers) == 0)
       workers->thread_count++;
    return workers;
 }
@@ -103,8 +102,7 @@ vt_workers_destroy(struct vt_workers *workers)
 }
 
 void
-vt_workers_run(struct vt_workers *workers, vt_job_fn fn, void *data,
-               uint32_t count)
+vt_workers_run(struct vt_workers *workers, vt_job_fn fn, void *data, uint32_t count)
 {
    if (count == 0)
       return;

@@ -19,7 +19,6 @@ struct vt_workers *vt_workers_create(void);
 void vt_workers_destroy(struct vt_workers *workers);
 
 /* Calls fn(data, i) for every i below count and returns when all are done. */
-void vt_workers_run(struct vt_workers *workers, vt_job_fn fn, void *data,
-                    uint32_t count);
+void vt_workers_run(struct vt_workers *workers, vt_job_fn fn, void *data, uint32_t count);
 
 #endif /* VT_WORKERS_H */

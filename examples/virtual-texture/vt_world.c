@@ -17,7 +17,7 @@
 
 #include "vt_util.h"
 
-#define CELLS (VT_GRID * VT_GRID)
+#define CELLS   (VT_GRID * VT_GRID)
 #define NO_CELL 0xffffffffu
 
 /* Seeds of the independent random fields. */
@@ -62,11 +62,10 @@ noise(uint32_t seed, float x, float y)
    int ix = (int)vt_floorf(x), iy = (int)vt_floorf(y);
    float fx = x - (float)ix, fy = y - (float)iy;
    float u = fade(fx), v = fade(fy);
-   float top = vt_mixf(gradient_dot(seed, ix, iy, fx, fy),
-                       gradient_dot(seed, ix + 1, iy, fx - 1.0f, fy), u);
-   float bottom =
-      vt_mixf(gradient_dot(seed, ix, iy + 1, fx, fy - 1.0f),
-              gradient_dot(seed, ix + 1, iy + 1, fx - 1.0f, fy - 1.0f), u);
+   float top =
+      vt_mixf(gradient_dot(seed, ix, iy, fx, fy), gradient_dot(seed, ix + 1, iy, fx - 1.0f, fy), u);
+   float bottom = vt_mixf(gradient_dot(seed, ix, iy + 1, fx, fy - 1.0f),
+                          gradient_dot(seed, ix + 1, iy + 1, fx - 1.0f, fy - 1.0f), u);
 
    return 1.4f * vt_mixf(top, bottom, v);
 }
@@ -119,17 +118,14 @@ raise_hills(struct vt_world *world)
 
       /* The sea takes the margin, so that the sheet needs no border. */
       float cx = 2.0f * x - 1.0f, cy = 2.0f * y - 1.0f;
-      float shore = 1.0f - vt_smoothf(0.55f, 1.02f, sqrtf(cx * cx * cx * cx +
-                                                          cy * cy * cy * cy));
+      float shore = 1.0f - vt_smoothf(0.55f, 1.02f, sqrtf(cx * cx * cx * cx + cy * cy * cy * cy));
       float rim = vt_smoothf(0.84f, 0.98f, VT_MAX(fabsf(cx), fabsf(cy)));
-      float land = hills * 1.1f + 0.32f * shore - 0.45f * (1.0f - shore) -
-                   0.6f * rim;
+      float land = hills * 1.1f + 0.32f * shore - 0.45f * (1.0f - shore) - 0.6f * rim;
       float mountain = vt_smoothf(0.12f, 0.55f, land) * crest;
 
       world->height[cell] = land * 0.45f + mountain * 0.9f;
-      world->moisture[cell] =
-         0.56f + 0.9f * fbm(SEED_MOISTURE, x * 5.0f, y * 5.0f, 4) -
-         0.25f * vt_smoothf(0.0f, 0.6f, land);
+      world->moisture[cell] = 0.56f + 0.9f * fbm(SEED_MOISTURE, x * 5.0f, y * 5.0f, 4) -
+                              0.25f * vt_smoothf(0.0f, 0.6f, land);
    }
 }
 
@@ -139,7 +135,7 @@ struct heap {
    struct heap_entry {
       float key;
       uint32_t cell;
-   } *entries;
+   } * entries;
    uint32_t count;
    uint32_t capacity;
 };
@@ -156,8 +152,7 @@ heap_push(struct heap *heap, float key, uint32_t cell)
 {
    if (heap->count == heap->capacity) {
       heap->capacity = VT_MAX(heap->capacity * 2, 1024u);
-      heap->entries =
-         realloc(heap->entries, heap->capacity * sizeof(*heap->entries));
+      heap->entries = realloc(heap->entries, heap->capacity * sizeof(*heap->entries));
       if (!heap->entries)
          vt_die("out of memory");
    }
@@ -183,8 +178,7 @@ heap_pop(struct heap *heap)
 
       if (child >= heap->count)
          break;
-      if (child + 1 < heap->count &&
-          heap_less(heap->entries[child + 1], heap->entries[child]))
+      if (child + 1 < heap->count && heap_less(heap->entries[child + 1], heap->entries[child]))
          child++;
       if (!heap_less(heap->entries[child], last))
          break;
@@ -197,10 +191,10 @@ heap_pop(struct heap *heap)
 
 /* Where the rain of every land cell runs. */
 struct drainage {
-   uint32_t *receiver;  /* NO_CELL: the sea, or not reached yet */
-   uint32_t *order;     /* land cells, each after its receiver */
+   uint32_t *receiver; /* NO_CELL: the sea, or not reached yet */
+   uint32_t *order;    /* land cells, each after its receiver */
    uint32_t order_count;
-   float *flow;         /* cells upstream, itself included */
+   float *flow; /* cells upstream, itself included */
 };
 
 /* Priority flood from the sea upwards: every cell is reached over the lowest
@@ -283,13 +277,13 @@ struct point {
 };
 
 static void
-add_segment(struct vt_world *world, struct point a, struct point b,
-            float half_width, enum vt_segment_kind kind)
+add_segment(struct vt_world *world, struct point a, struct point b, float half_width,
+            enum vt_segment_kind kind)
 {
    if (world->segment_count == world->segment_capacity) {
       world->segment_capacity = VT_MAX(world->segment_capacity * 2, 4096u);
-      world->segments = realloc(world->segments, world->segment_capacity *
-                                                    sizeof(*world->segments));
+      world->segments =
+         realloc(world->segments, world->segment_capacity * sizeof(*world->segments));
       if (!world->segments)
          vt_die("out of memory");
    }
@@ -306,8 +300,8 @@ midpoint(struct point a, struct point b)
 
 /* The quadratic curve from a to c that b pulls, as short segments. */
 static void
-add_curve(struct vt_world *world, struct point a, struct point b,
-          struct point c, float half_width, enum vt_segment_kind kind)
+add_curve(struct vt_world *world, struct point a, struct point b, struct point c, float half_width,
+          enum vt_segment_kind kind)
 {
    enum { PIECES = 5 };
    struct point previous = a;
@@ -330,10 +324,8 @@ static struct point
 cell_point(uint32_t cell)
 {
    return (struct point){
-      ((float)(cell % VT_GRID) + 0.15f +
-       0.7f * vt_hash_unit(SEED_JITTER, cell, 0)) / VT_GRID,
-      ((float)(cell / VT_GRID) + 0.15f +
-       0.7f * vt_hash_unit(SEED_JITTER, cell, 1)) / VT_GRID,
+      ((float)(cell % VT_GRID) + 0.15f + 0.7f * vt_hash_unit(SEED_JITTER, cell, 0)) / VT_GRID,
+      ((float)(cell / VT_GRID) + 0.15f + 0.7f * vt_hash_unit(SEED_JITTER, cell, 1)) / VT_GRID,
    };
 }
 
@@ -352,8 +344,7 @@ trace_rivers(struct vt_world *world, const struct drainage *drainage)
       struct point c = next != NO_CELL ? cell_point(next) : b;
       float half_width = 0.00004f + 0.0000075f * sqrtf(drainage->flow[cell]);
 
-      add_curve(world, midpoint(a, b), b, midpoint(b, c), half_width,
-                VT_SEGMENT_RIVER);
+      add_curve(world, midpoint(a, b), b, midpoint(b, c), half_width, VT_SEGMENT_RIVER);
    }
 }
 
@@ -363,26 +354,24 @@ static void
 name_town(struct vt_town *town, uint32_t number)
 {
    static const char *const first[] = {
-      "Al", "Bren", "Cor", "Dun", "El", "Fal", "Gar", "Hol", "Is", "Kel",
-      "Lin", "Mor", "Nor", "Os", "Pen", "Quil", "Ros", "Sel", "Tor", "Val",
+      "Al",  "Bren", "Cor", "Dun", "El",  "Fal",  "Gar", "Hol", "Is",  "Kel",
+      "Lin", "Mor",  "Nor", "Os",  "Pen", "Quil", "Ros", "Sel", "Tor", "Val",
    };
    static const char *const middle[] = {"", "", "a", "en", "i", "o", "er"};
    static const char *const last[] = {
-      "by", "dale", "den", "fell", "ford", "ham", "holm", "mere", "mouth",
-      "ness", "stad", "ton", "vik", "wick", "port", "burg",
+      "by",    "dale", "den",  "fell", "ford", "ham",  "holm", "mere",
+      "mouth", "ness", "stad", "ton",  "vik",  "wick", "port", "burg",
    };
    uint32_t h = vt_hash(SEED_NAME, number, 0);
 
    snprintf(town->name, sizeof(town->name), "%s%s%s",
             first[(number * 7 + h % 3) % VT_ARRAY_SIZE(first)],
-            middle[(h >> 8) % VT_ARRAY_SIZE(middle)],
-            last[(h >> 16) % VT_ARRAY_SIZE(last)]);
+            middle[(h >> 8) % VT_ARRAY_SIZE(middle)], last[(h >> 16) % VT_ARRAY_SIZE(last)]);
 }
 
 /* Gentle, low, and near the sea or much fresh water. */
 static float
-town_score(const struct vt_world *world, const struct drainage *drainage,
-           int x, int y)
+town_score(const struct vt_world *world, const struct drainage *drainage, int x, int y)
 {
    int cell = y * VT_GRID + x;
    float h = world->height[cell];
@@ -391,8 +380,7 @@ town_score(const struct vt_world *world, const struct drainage *drainage,
       return 0.0f;
 
    float slope = fabsf(world->height[cell + 1] - world->height[cell - 1]) +
-                 fabsf(world->height[cell + VT_GRID] -
-                       world->height[cell - VT_GRID]);
+                 fabsf(world->height[cell + VT_GRID] - world->height[cell - VT_GRID]);
    float water = 0.0f;
    for (int i = 0; i < 8; i++) {
       int near = (y + 2 * neighbour_dy[i]) * VT_GRID + x + 2 * neighbour_dx[i];
@@ -467,8 +455,8 @@ struct router {
 
 /* Dijkstra: hills cost, the sea costs more, a road that is there is cheap. */
 static bool
-route(const struct vt_world *world, const uint8_t *is_road,
-      struct router *router, uint32_t start, uint32_t goal)
+route(const struct vt_world *world, const uint8_t *is_road, struct router *router, uint32_t start,
+      uint32_t goal)
 {
    for (uint32_t cell = 0; cell < CELLS; cell++)
       router->cost[cell] = INFINITY;
@@ -515,13 +503,11 @@ route(const struct vt_world *world, const uint8_t *is_road,
 static uint32_t
 town_cell(const struct vt_town *town)
 {
-   return (uint32_t)(town->y * VT_GRID) * VT_GRID +
-          (uint32_t)(town->x * VT_GRID);
+   return (uint32_t)(town->y * VT_GRID) * VT_GRID + (uint32_t)(town->x * VT_GRID);
 }
 
 static void
-build_road(struct vt_world *world, uint8_t *is_road,
-           const struct router *router, uint32_t goal)
+build_road(struct vt_world *world, uint8_t *is_road, const struct router *router, uint32_t goal)
 {
    uint32_t a = goal, b = router->from[goal];
 
@@ -532,9 +518,8 @@ build_road(struct vt_world *world, uint8_t *is_road,
 
       /* Where it meets a road that is already there, that one is drawn. */
       if (!is_road[b] || !is_road[a])
-         add_curve(world, midpoint(cell_point(a), cell_point(b)),
-                   cell_point(b), midpoint(cell_point(b), end), 0.00011f,
-                   VT_SEGMENT_ROAD);
+         add_curve(world, midpoint(cell_point(a), cell_point(b)), cell_point(b),
+                   midpoint(cell_point(b), end), 0.00011f, VT_SEGMENT_ROAD);
       is_road[a] = 1;
       a = b;
       b = c;
@@ -621,8 +606,7 @@ fill_buckets(struct vt_world *world)
       world->bucket_start[i + 1] = world->bucket_start[i] + cursor[i];
       cursor[i] = world->bucket_start[i];
    }
-   world->bucket_segments =
-      vt_alloc(world->bucket_start[count], sizeof(uint32_t));
+   world->bucket_segments = vt_alloc(world->bucket_start[count], sizeof(uint32_t));
    visit_buckets(world, cursor, world->bucket_segments);
    free(cursor);
 }
@@ -706,8 +690,7 @@ vt_world_sample(const float *map, float x, float y)
 }
 
 void
-vt_world_patch(const float *map, double x, double y, double step, uint32_t n,
-               float *out)
+vt_world_patch(const float *map, double x, double y, double step, uint32_t n, float *out)
 {
    /* Rows of the map that the patch needs, resampled in x only. */
    enum { MAX_N = VT_PAGE_PX + 4, MAX_ROWS = MAX_N + 8 };
@@ -726,10 +709,8 @@ vt_world_patch(const float *map, double x, double y, double step, uint32_t n,
       for (int r = first_row; r <= last_row; r++) {
          const float *row = &map[clamp_cell(r) * VT_GRID];
 
-         rows[r - first_row][i] = w[0] * row[clamp_cell(ix - 1)] +
-                                  w[1] * row[clamp_cell(ix)] +
-                                  w[2] * row[clamp_cell(ix + 1)] +
-                                  w[3] * row[clamp_cell(ix + 2)];
+         rows[r - first_row][i] = w[0] * row[clamp_cell(ix - 1)] + w[1] * row[clamp_cell(ix)] +
+                                  w[2] * row[clamp_cell(ix + 1)] + w[3] * row[clamp_cell(ix + 2)];
       }
    }
 
@@ -741,7 +722,6 @@ vt_world_patch(const float *map, double x, double y, double step, uint32_t n,
       spline_weights((float)(gy - iy), w);
       const float(*r)[MAX_N] = (const float(*)[MAX_N])rows[iy - 1 - first_row];
       for (uint32_t i = 0; i < n; i++)
-         out[j * n + i] =
-            w[0] * r[0][i] + w[1] * r[1][i] + w[2] * r[2][i] + w[3] * r[3][i];
+         out[j * n + i] = w[0] * r[0][i] + w[1] * r[1][i] + w[2] * r[2][i] + w[3] * r[3][i];
    }
 }

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define VT_GRID 512
+#define VT_GRID      512
 #define VT_MAX_TOWNS 48
 
 /* Buckets along one side of the grid that finds segments by place. */
@@ -63,7 +63,6 @@ void vt_world_destroy(struct vt_world *world);
 float vt_world_sample(const float *map, float x, float y);
 
 /* The same at n x n points, `step` apart: out[row * n + column]. */
-void vt_world_patch(const float *map, double x, double y, double step,
-                    uint32_t n, float *out);
+void vt_world_patch(const float *map, double x, double y, double step, uint32_t n, float *out);
 
 #endif /* VT_WORLD_H */

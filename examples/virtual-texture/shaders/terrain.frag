@@ -12,6 +12,13 @@
 #include "camera.glsl"
 #include "lod.glsl"
 
+/* Levels of detail are never quite whole: llvmpipe 25.0.7 computes the
+ * residency code in the branch that blends two levels, and leaves it undefined
+ * where there is nothing to blend.  The coarser one is there whenever the finer
+ * one is, so that asking for a little of it changes no decision.
+ */
+const float BLEND = 1.0 / 128.0;
+
 layout(set = 0, binding = 0) uniform sampler2D map;
 
 layout(location = 0) in vec2 uv;
@@ -24,12 +31,13 @@ fetch(vec2 at, float lod)
 {
    vec4 texel = vec4(0.0);
 
+   lod = max(lod, floor(lod) + BLEND);
    for (int i = 0; i <= FIXED_LEVEL; i++) {
       int code = sparseTextureLodARB(map, at, lod, texel);
 
       if (sparseTexelsResidentARB(code))
          break;
-      lod = floor(lod) + 1.0;
+      lod = floor(lod) + 1.0 + BLEND;
    }
    return texel.rgb;
 }
