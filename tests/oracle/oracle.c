@@ -14,7 +14,13 @@
 
 #include "stand_in.h"
 
-#define must_alloc(ptr) ((ptr) ? (ptr) : (abort(), (ptr)))
+static void *
+must_alloc(void *ptr)
+{
+   if (!ptr)
+      abort();
+   return ptr;
+}
 
 /* ---------------------------------------------------------- kernel versions */
 
@@ -93,6 +99,7 @@ struct oracle {
    /* The request that is under way. */
    struct drm_gpuvm_bo *map_vm_bo;
    u32 map_flags;
+   bool splitting; /* for madvise: a MAP is a piece of what the REMAP before it cut */
 
    oracle_step_fn step_fn;
    void *step_data;
@@ -200,7 +207,7 @@ trace_unmap(struct oracle *oracle, const struct drm_gpuva_op_unmap *op)
 static struct oracle_va *
 va_alloc(u32 flags)
 {
-   struct oracle_va *va = must_alloc((struct oracle_va *)kzalloc(sizeof(*va), GFP_KERNEL));
+   struct oracle_va *va = must_alloc(kzalloc(sizeof(*va), GFP_KERNEL));
 
    va->flags = flags;
    return va;
@@ -263,6 +270,9 @@ do_remap(struct oracle *oracle, struct drm_gpuva_op_remap *op)
 
    if (unlikely(oracle->step_fn != NULL))
       trace_remap(oracle, op);
+
+   if (oracle->splitting)
+      oracle->map_flags = flags;
 
    struct oracle_va *prev = op->prev ? va_alloc(flags) : NULL;
    struct oracle_va *next = op->next ? va_alloc(flags) : NULL;
@@ -354,7 +364,7 @@ oracle_has_style(enum oracle_style style)
 struct oracle *
 oracle_create(const struct oracle_params *params)
 {
-   struct oracle *oracle = must_alloc((struct oracle *)calloc(1, sizeof(*oracle)));
+   struct oracle *oracle = must_alloc(calloc(1, sizeof(*oracle)));
 
    oracle->params = *params;
    kref_init(&oracle->dev.ref);
@@ -394,11 +404,31 @@ vm_bo_put(struct oracle *oracle, struct drm_gpuvm_bo *vm_bo)
    drm_gpuvm_bo_put(vm_bo);
 }
 
+/* A range that contains the kernel's window is not valid. */
+static void
+unmap_everything(struct oracle *oracle)
+{
+   const struct oracle_params *p = &oracle->params;
+   const uint64_t kernel_end_B = p->kernel_start_B + p->kernel_range_B;
+   const uint64_t end_B = p->va_start_B + p->va_range_B;
+   int err = 0;
+
+   if (p->kernel_range_B == 0) {
+      err = oracle_unmap(oracle, p->va_start_B, p->va_range_B);
+   } else {
+      if (p->kernel_start_B > p->va_start_B)
+         err = oracle_unmap(oracle, p->va_start_B, p->kernel_start_B - p->va_start_B);
+      if (!err && end_B > kernel_end_B)
+         err = oracle_unmap(oracle, kernel_end_B, end_B - kernel_end_B);
+   }
+   WARN_ON(err);
+}
+
 void
 oracle_destroy(struct oracle *oracle)
 {
    oracle->step_fn = NULL;
-   oracle_unmap(oracle, oracle->params.va_start_B, oracle->params.va_range_B);
+   unmap_everything(oracle);
    for (u32 i = 0; i < oracle->bo_count; i++) {
       if (oracle->bos[i]->pinned)
          vm_bo_put(oracle, oracle->bos[i]->pinned);
@@ -427,7 +457,7 @@ static const struct drm_gem_object_funcs gem_funcs = { .free = gem_free };
 uint32_t
 oracle_bo_create(struct oracle *oracle, bool external)
 {
-   struct oracle_bo *bo = must_alloc((struct oracle_bo *)calloc(1, sizeof(*bo)));
+   struct oracle_bo *bo = must_alloc(calloc(1, sizeof(*bo)));
 
    bo->gem.funcs = &gem_funcs;
    if (!external)
@@ -435,8 +465,7 @@ oracle_bo_create(struct oracle *oracle, bool external)
    drm_gem_private_object_init(&oracle->dev, &bo->gem, 0);
 
    bo->handle = ++oracle->bo_count;
-   oracle->bos = must_alloc((struct oracle_bo **)realloc(
-      oracle->bos, oracle->bo_count * sizeof(struct oracle_bo *)));
+   oracle->bos = must_alloc(realloc(oracle->bos, oracle->bo_count * sizeof(*oracle->bos)));
    oracle->bos[bo->handle - 1] = bo;
    return bo->handle;
 }
@@ -444,9 +473,14 @@ oracle_bo_create(struct oracle *oracle, bool external)
 static struct drm_gpuvm_bo *
 obtain(struct oracle *oracle, struct oracle_bo *bo)
 {
-   struct drm_gpuvm_bo *vm_bo = gpuvm_bo_obtain(&oracle->vm, &bo->gem);
+   struct drm_gpuvm_bo *vm_bo;
 
-   if (IS_ERR(vm_bo))
+   /* Where memory is needed there, immediate mode wants it laid aside. */
+   if (oracle->params.style == ORACLE_IMMEDIATE)
+      vm_bo = drm_gpuvm_bo_obtain_prealloc(drm_gpuvm_bo_create(&oracle->vm, &bo->gem));
+   else
+      vm_bo = gpuvm_bo_obtain(&oracle->vm, &bo->gem);
+   if (!vm_bo || IS_ERR(vm_bo))
       abort();
    drm_gpuvm_bo_extobj_add(vm_bo);
    return vm_bo;
@@ -541,10 +575,10 @@ oracle_madvise(struct oracle *oracle, uint64_t addr_B, uint64_t range_B, uint32_
    const struct drm_gpuvm_map_req req = map_req(addr_B, range_B, NULL, 0);
    struct drm_gpuva *va;
 
-   /* A split is a REMAP and then a MAP of the part in the range, which is as the old one was. */
-   oracle->map_flags = 0;
    oracle->map_vm_bo = NULL;
+   oracle->splitting = true;
    int err = run_ops(oracle, drm_gpuvm_madvise_ops_create(&oracle->vm, &req));
+   oracle->splitting = false;
    if (err)
       return err;
 

@@ -66,13 +66,14 @@ kfree(const void *ptr)
  * it.
  */
 
-#define DRM_EXEC_DUMMY ERR_PTR(-1)
+/* What contended says before the loop has begun. */
+#define EXEC_NOT_BEGUN ((void *)~0ul)
 
 void
 drm_exec_init(struct drm_exec *exec, u32 flags, unsigned nr)
 {
    (void)nr;
-   *exec = (struct drm_exec){.flags = flags, .contended = DRM_EXEC_DUMMY};
+   *exec = (struct drm_exec){.flags = flags, .contended = EXEC_NOT_BEGUN};
 }
 
 void
@@ -87,7 +88,7 @@ drm_exec_fini(struct drm_exec *exec)
 bool
 drm_exec_cleanup(struct drm_exec *exec)
 {
-   const bool first = exec->contended == DRM_EXEC_DUMMY;
+   const bool first = exec->contended == EXEC_NOT_BEGUN;
 
    exec->contended = NULL;
    return first;
