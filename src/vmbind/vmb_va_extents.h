@@ -101,9 +101,12 @@ void vmb_extent_tree_split(struct vmb_extent_tree *tree, struct vmb_extent_pool 
                            struct vmb_extent_cursor *cursor, uint64_t va, unsigned state,
                            void *ptr);
 
-/** Gives the cursor's extent, which must not be the first of the tree, to the one before it. */
+/**
+ * Gives count extents from the cursor's on, all in its leaf, to the one before them.  The cursor's
+ * must not be the first of the tree.
+ */
 void vmb_extent_tree_merge_into_prev(struct vmb_extent_tree *tree, struct vmb_extent_pool *pool,
-                                     struct vmb_extent_cursor *cursor);
+                                     struct vmb_extent_cursor *cursor, unsigned count);
 
 /** Verifies the structure, in O(n).  Returns NULL or a sentence about what is wrong. */
 const char *vmb_extent_tree_check(const struct vmb_extent_tree *tree);

@@ -503,6 +503,26 @@ find_live(const struct vmb_va_heap *heap, uint64_t va, uint64_t size_B,
    return zone;
 }
 
+/** Removes the cursor's entry and the next one's, or one of them. */
+static void
+remove_entries(struct vmb_va_heap *heap, struct zone *zone, struct vmb_extent_cursor *cursor,
+               bool own, struct vmb_extent_entry next, bool remove_next)
+{
+   const bool together = remove_next && next.leaf == cursor->path[0];
+   const uint64_t next_va = vmb_extent_va(next);
+
+   if (together && !own)
+      cursor->slot[0]++;
+   if (own || together) {
+      vmb_extent_tree_merge_into_prev(&zone->extents, &heap->nodes, cursor,
+                                      own && together ? 2 : 1);
+   }
+   if (remove_next && !together) {
+      vmb_extent_tree_find(&zone->extents, next_va, cursor);
+      vmb_extent_tree_merge_into_prev(&zone->extents, &heap->nodes, cursor, 1);
+   }
+}
+
 /**
  * Makes the cursor's extent a hole, together with the holes on both sides.
  *
@@ -541,12 +561,7 @@ release(struct vmb_va_heap *heap, struct zone *zone, struct vmb_extent_cursor *c
 
    if (!below)
       vmb_extent_set(entry, EXTENT_HOLE, hole);
-   if (below)
-      vmb_extent_tree_merge_into_prev(&zone->extents, &heap->nodes, cursor);
-   if (above) {
-      vmb_extent_tree_find(&zone->extents, end - 1, cursor);
-      vmb_extent_tree_merge_into_prev(&zone->extents, &heap->nodes, cursor);
-   }
+   remove_entries(heap, zone, cursor, below, next, above);
    heap->taken_count--;
 }
 

@@ -132,3 +132,13 @@ bench_option(int argc, char **argv, const char *name)
    }
    return NULL;
 }
+
+bool
+bench_flag(int argc, char **argv, const char *name)
+{
+   for (int i = 1; i < argc; i++) {
+      if (!strcmp(argv[i], name))
+         return true;
+   }
+   return false;
+}
