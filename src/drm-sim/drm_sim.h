@@ -26,6 +26,7 @@ extern "C" {
  *    none                              there is no node
  *
  *    va=BITS    a smaller GPU address space
+ *    unseen     the host's MMU shows nothing, as with a real GPU
  *    noprr      msm without partially resident regions: no MAP_NULL
  */
 int drm_sim_select(const char *spec);
