@@ -680,7 +680,7 @@ pattern_big(struct run *run)
 
    for (size_t i = 0; i < n; i++) {
       requests[i] = request_at(i * (GIB / PAGE_B), GIB / PAGE_B, i);
-      requests[i].offset_B = 3 * i * GIB;
+      requests[i].offset_B = 2 * i * GIB;
    }
    create_subject(run);
    for (unsigned round = rounds_for(run, n); round > 0; round--) {
