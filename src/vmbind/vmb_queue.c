@@ -652,10 +652,12 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
    if (ret)
       return ret;
 
+   /* Our own first: kernels attach the fence to one syncobj after the other, and whoever sees a
+    * signal of the user's must find the completed state up to date. */
    struct vmb_kmd_sync *signals = vm->syncs + *wait_count;
+   *signals++ = (struct vmb_kmd_sync){ queue->syncobj, point };
    for (uint32_t i = 0; i < raw->signal_count; i++)
       signals[i] = (struct vmb_kmd_sync){ raw->signals[i].syncobj, raw->signals[i].point };
-   signals[raw->signal_count] = (struct vmb_kmd_sync){ queue->syncobj, point };
    *signal_count = raw->signal_count + 1;
    return 0;
 }
