@@ -75,7 +75,7 @@ context_vm(struct sim_file *file)
 
    pthread_mutex_lock(&file->lock);
    if (!mfile->vm)
-      mfile->vm = sim_vm_create(0, "msm", VA_START, (1ull << file->device->va_bits) - VA_START);
+      mfile->vm = sim_vm_create(0, "msm", VA_START, (1ull << file->device.va_bits) - VA_START);
    struct sim_vm *vm = mfile->vm;
    pthread_mutex_unlock(&file->lock);
    return vm;
@@ -159,12 +159,12 @@ get_param_ioctl(struct sim_file *file, void *data)
       args->value = 0x1fffffffff000ull;
       return 0;
    case MSM_PARAM_HAS_PRR:
-      if (file->device->minor < MINOR_VM_BIND)
+      if (file->device.minor < MINOR_VM_BIND)
          return -EINVAL;
-      args->value = !file->device->no_prr;
+      args->value = !file->device.no_prr;
       return 0;
    case MSM_PARAM_AQE:
-      if (file->device->minor < MINOR_VM_BIND)
+      if (file->device.minor < MINOR_VM_BIND)
          return -EINVAL;
       args->value = 0;
       return 0;
@@ -205,7 +205,7 @@ set_param_ioctl(struct sim_file *file, void *data)
    case MSM_PARAM_SYSPROF:
       return args->len ? -EINVAL : -EPERM;
    case MSM_PARAM_EN_VM_BIND:
-      if (args->len || file->device->minor < MINOR_VM_BIND)
+      if (args->len || file->device.minor < MINOR_VM_BIND)
          return -EINVAL;
       return enable_vm_bind(file, args->value);
    default:
@@ -534,7 +534,7 @@ submitqueue_new_ioctl(struct sim_file *file, void *data)
    struct drm_msm_submitqueue *args = data;
    uint32_t valid_flags = MSM_SUBMITQUEUE_ALLOW_PREEMPT;
 
-   if (file->device->minor >= MINOR_VM_BIND)
+   if (file->device.minor >= MINOR_VM_BIND)
       valid_flags |= MSM_SUBMITQUEUE_VM_BIND;
    if (args->flags & ~valid_flags)
       return -EINVAL;
@@ -737,7 +737,7 @@ check_op(const struct sim_file *file, struct sim_vm *vm, const struct drm_msm_vm
       return -EINVAL;
    if (op->op > MSM_VM_BIND_OP_MAP_NULL)
       return -EINVAL;
-   if (op->op == MSM_VM_BIND_OP_MAP_NULL && file->device->no_prr)
+   if (op->op == MSM_VM_BIND_OP_MAP_NULL && file->device.no_prr)
       return -EINVAL;
    return 0;
 }

@@ -98,15 +98,16 @@ sim_vfs_find(const char *path)
    if (!is_below(found.path, DEV_DRI) && !is_below(found.path, SYSFS))
       return found;
 
-   const struct sim_device *device = sim_device_current();
+   struct sim_device device;
+   bool has_device = sim_device_current(&device);
    found.kind = SIM_VFS_NONE;
-   for (unsigned i = 0; device && i < ARRAY_SIZE(entries); i++) {
+   for (unsigned i = 0; has_device && i < ARRAY_SIZE(entries); i++) {
       if (strcmp(found.path, entries[i].path))
          continue;
       found.kind = entries[i].kind;
       if (entries[i].content && strstr(entries[i].content, "%s"))
-         snprintf(found.content, sizeof(found.content), entries[i].content, device->driver->name,
-                  device->driver->of_compatible);
+         snprintf(found.content, sizeof(found.content), entries[i].content, device.driver->name,
+                  device.driver->of_compatible);
       else if (entries[i].content)
          snprintf(found.content, sizeof(found.content), "%s", entries[i].content);
    }
