@@ -26,6 +26,7 @@ extern "C" {
  *    none                              there is no node
  *
  *    va=BITS    a smaller GPU address space
+ *    unseen     the host's MMU shows nothing, as with a real GPU
  *    noprr      msm without partially resident regions: no MAP_NULL
  */
 int drm_sim_select(const char *spec);
@@ -40,6 +41,8 @@ int drm_sim_select(const char *spec);
  *       lost:N              the device is lost with the N-th ioctl
  *       delay:US, slow:US   each ioctl, each bind job, takes longer
  *       mem:SIZE            a limit on the bytes of all BOs (suffixes K, M, G)
+ *
+ *    DRM_SIM_CHECK=1 stops the program at the end of a VM whose page tables hold what its tree does not.
  *
  *    DRM_SIM_MISAPPLY, separated by commas: map:N, unmap:N, null:N (that one is applied to the tree, but
  *    to neither the page tables nor what the CPU sees of them), offset:N (that map is 64 KiB off in its

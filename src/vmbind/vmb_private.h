@@ -70,8 +70,6 @@ struct vmb_device {
 
    /* Atomic. */
    uint32_t lost;
-   uint32_t next_bo_id;
-   uint32_t next_vm_id;
    uint32_t vm_count;
    struct vmb_stats stats;
 
@@ -81,6 +79,9 @@ struct vmb_device {
 
    struct vmb_trace *trace;
 };
+
+/* Numbers for traces and dumps, never used twice in a process. */
+uint32_t vmb_next_id(void);
 
 void vmb_log(struct vmb_device *dev, enum vmb_log_level level, const char *format, ...)
    PRINTFLIKE(3, 4);

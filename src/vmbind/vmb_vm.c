@@ -75,7 +75,7 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
       return -ENOMEM;
    }
    vm->dev = dev;
-   vm->id = p_atomic_inc_return(&dev->next_vm_id);
+   vm->id = vmb_next_id();
    vm->chunk_ops = caps->max_ops;
    mtx_init(&vm->bind_lock, mtx_plain);
    mtx_init(&vm->state_lock, mtx_plain);
