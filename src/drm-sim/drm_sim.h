@@ -7,7 +7,7 @@
  * none when there is none. Product code never does. Must not show how the simulator works.
  *
  * Functions that take an fd want one of the simulated node. vm_id is the number in the driver's ioctls
- * (panthor); msm has one VM a file, and takes 0. All return 0 or a negative errno unless told otherwise.
+ * (panthor, xe); msm has one VM a file, and takes 0. All return 0 or a negative errno unless told otherwise.
  */
 
 #ifndef DRM_SIM_H
@@ -22,7 +22,7 @@ extern "C" {
 
 /* The kernel driver behind the node, for files opened from now on. SPEC as in DRM_SIM_KMD:
  *
- *    NAME[-MAJOR.MINOR][:OPTION...]    panthor (1.0 to 1.9), msm (1.12, without VM_BIND, and 1.13)
+ *    NAME[-MAJOR.MINOR][:OPTION...]    panthor (1.0 to 1.9), msm (1.12, without VM_BIND, and 1.13), xe (1.1)
  *    none                              there is no node
  *
  *    va=BITS    a smaller GPU address space

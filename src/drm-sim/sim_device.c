@@ -29,6 +29,7 @@
 static const struct sim_driver *const drivers[] = {
    &sim_panthor_driver,
    &sim_msm_driver,
+   &sim_xe_driver,
 };
 
 /* Without a driver: there is no node. */
@@ -128,7 +129,7 @@ sim_device_current(struct sim_device *device)
       const char *spec = getenv("DRM_SIM_KMD");
 
       if (select_locked(spec && *spec ? spec : DEFAULT_KMD))
-         sim_panic("DRM_SIM_KMD=%s is not known; try panthor, panthor-1.0, msm, msm:va=40, none",
+         sim_panic("DRM_SIM_KMD=%s is not known; try panthor, panthor-1.0, msm, msm:va=40, xe, none",
                    spec);
    }
    *device = current_device;

@@ -38,8 +38,10 @@ struct sim_driver {
    unsigned min_minor;
    unsigned max_minor;
    unsigned va_bits;
-   /* Of the platform device, for the uevent that libdrm reads */
+   /* For the sysfs files that libdrm reads: of a platform device, or of a PCI device with its ids */
    const char *of_compatible;
+   uint16_t pci_vendor;
+   uint16_t pci_device;
 
    /* By number from DRM_COMMAND_BASE */
    const struct sim_ioctl *ioctls;
@@ -58,6 +60,7 @@ struct sim_driver {
 
 extern const struct sim_driver sim_panthor_driver;
 extern const struct sim_driver sim_msm_driver;
+extern const struct sim_driver sim_xe_driver;
 
 /* A driver at one version with one set of options */
 struct sim_device {

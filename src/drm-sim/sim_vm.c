@@ -44,11 +44,16 @@ sim_vm_create(uint32_t id, const char *driver_name, uint64_t start, uint64_t ran
    vm->sched = sim_sched_create("vm-bind");
    if (!vm->sched)
       goto fail_history;
+   vm->engine = sim_sched_create("engine");
+   if (!vm->engine)
+      goto fail_sched;
 
    sim_entity_init(&vm->entity, vm->sched);
    sim_segv_add_vm(vm);
    return vm;
 
+fail_sched:
+   sim_sched_destroy(vm->sched);
 fail_history:
    free(vm->history);
 fail_pt:
@@ -77,6 +82,7 @@ sim_vm_put(struct sim_vm *vm)
    sim_vm_clear(vm);
    sim_entity_finish(&vm->entity);
    sim_sched_destroy(vm->sched);
+   sim_sched_destroy(vm->engine);
    sim_pt_finish(&vm->pt);
    free(vm->history);
    free(vm->priv);

@@ -223,6 +223,12 @@ struct vmb_raw_submit {
    uint32_t signal_count;
    /* Done on return, if that can be. */
    bool immediate;
+   /* Not requests, but defragmenting [addr_B, end_B). */
+   bool defragment;
+   uint64_t addr_B;
+   uint64_t end_B;
+   /* If not NULL: vmb_plan.merged of the batch. */
+   size_t *merged_out;
 };
 
 int vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,

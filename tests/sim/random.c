@@ -1,7 +1,7 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Random operations on both personalities, and the page tables, the tree, and the CPU's view of reserved
+ * Random operations on all personalities, and the page tables, the tree, and the CPU's view of reserved
  * addresses against an array with an element for each page. Prints the seed that repeats a failure. Must
  * know nothing of how any of these is made.
  */
@@ -16,6 +16,7 @@
 
 struct world {
    bool msm;
+   bool xe;
    int fd;
    uint32_t vm;
    uint32_t bos[BOS];
@@ -39,21 +40,26 @@ world_open(struct world *world, const char *kmd, uint64_t seed)
 {
    memset(world, 0, sizeof(*world));
    world->msm = !strcmp(kmd, "msm");
+   world->xe = !strcmp(kmd, "xe");
    world->rng = seed * 0x9e3779b97f4a7c15ull + 1;
    world->window =
       mmap(NULL, PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
    assert_ptr_not_equal(world->window, MAP_FAILED);
    world->fd = world->msm ? open_msm(kmd) : open_node(kmd);
-   world->vm = world->msm ? 0 : panthor_vm_create(world->fd);
+   world->vm = world->msm  ? 0
+               : world->xe ? xe_vm_create(world->fd, 0)
+                           : panthor_vm_create(world->fd);
    for (uint32_t i = 0; i < PAGES; i++)
       world->pages[i] = HOLE;
 
    for (uint32_t b = 0; b < BOS; b++) {
       const uint64_t size = BO_PAGES * PAGE;
-      world->bos[b] = world->msm ? msm_bo_create(world->fd, size, 0)
-                                 : panthor_bo_create(world->fd, size, 0);
-      uint32_t *cpu = world->msm ? msm_map_cpu(world->fd, world->bos[b], size)
-                                 : panthor_map_cpu(world->fd, world->bos[b], size);
+      world->bos[b] = world->msm  ? msm_bo_create(world->fd, size, 0)
+                      : world->xe ? xe_bo_create(world->fd, size, 0)
+                                  : panthor_bo_create(world->fd, size, 0);
+      uint32_t *cpu = world->msm  ? msm_map_cpu(world->fd, world->bos[b], size)
+                      : world->xe ? xe_map_cpu(world->fd, world->bos[b], size)
+                                  : panthor_map_cpu(world->fd, world->bos[b], size);
       for (uint32_t p = 0; p < BO_PAGES; p++)
          cpu[p * PAGE / 4] = b * BO_PAGES + p;
       munmap(cpu, size);
@@ -113,6 +119,7 @@ bind_ops(struct world *world, const struct random_op *ops, uint32_t count)
 {
    struct drm_panthor_vm_bind_op panthor_ops[16];
    struct drm_msm_vm_bind_op msm_ops[16];
+   struct drm_xe_vm_bind_op xe_ops[16];
 
    for (uint32_t i = 0; i < count; i++) {
       const struct random_op *op = &ops[i];
@@ -122,9 +129,11 @@ bind_ops(struct world *world, const struct random_op *ops, uint32_t count)
       if (op->kind == MAP) {
          panthor_ops[i] = panthor_map(world->bos[op->bo], op->bo_page * PAGE, va, size);
          msm_ops[i] = msm_map(world->bos[op->bo], op->bo_page * PAGE, va, size);
+         xe_ops[i] = xe_map(world->bos[op->bo], op->bo_page * PAGE, va, size);
       } else if (op->kind == UNMAP) {
          panthor_ops[i] = panthor_unmap(va, size);
          msm_ops[i] = msm_unmap(va, size);
+         xe_ops[i] = xe_unmap(va, size);
       } else {
          panthor_ops[i] = (struct drm_panthor_vm_bind_op){
             .flags = DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC,
@@ -132,11 +141,14 @@ bind_ops(struct world *world, const struct random_op *ops, uint32_t count)
             .size = size,
          };
          msm_ops[i] = msm_null(va, size);
+         xe_ops[i] = xe_null(va, size);
       }
    }
 
    if (world->msm) {
       assert_ok(msm_bind(world->fd, 1, msm_ops, count));
+   } else if (world->xe) {
+      assert_ok(xe_bind(world->fd, world->vm, 0, xe_ops, count, NULL, 0));
    } else {
       uint32_t flags = random_below(world, 2) ? DRM_PANTHOR_VM_BIND_ASYNC : 0;
       /* A synchronous one would overtake what is queued. */
@@ -246,6 +258,7 @@ main(void)
    const struct CMUnitTest tests[] = {
       {"random panthor", test_random, NULL, NULL, "panthor"},
       {"random msm", test_random, NULL, NULL, "msm"},
+      {"random xe", test_random, NULL, NULL, "xe"},
    };
    return cmocka_run_group_tests_name("sim random", tests, NULL, NULL);
 }

@@ -28,6 +28,7 @@
 #include "drm-uapi/drm.h"
 #include "drm-uapi/msm_drm.h"
 #include "drm-uapi/panthor_drm.h"
+#include "drm-uapi/xe_drm.h"
 
 #include "drm_sim.h"
 
@@ -362,6 +363,91 @@ msm_bind(int fd, uint32_t queue, const struct drm_msm_vm_bind_op *ops, uint32_t 
    struct drm_msm_vm_bind args = msm_bind_args(queue, ops, count);
 
    return call(fd, DRM_IOCTL_MSM_VM_BIND, &args);
+}
+
+/* xe */
+
+static inline uint32_t
+xe_vm_create(int fd, uint32_t flags)
+{
+   struct drm_xe_vm_create args = {.flags = flags};
+
+   assert_ok(call(fd, DRM_IOCTL_XE_VM_CREATE, &args));
+   return args.vm_id;
+}
+
+static inline uint32_t
+xe_bo_create(int fd, uint64_t size, uint32_t vm_id)
+{
+   struct drm_xe_gem_create args = {
+      .size = size,
+      .placement = 1,
+      .vm_id = vm_id,
+      .cpu_caching = DRM_XE_GEM_CPU_CACHING_WB,
+   };
+
+   assert_ok(call(fd, DRM_IOCTL_XE_GEM_CREATE, &args));
+   return args.handle;
+}
+
+static inline struct drm_xe_vm_bind_op
+xe_map(uint32_t handle, uint64_t offset, uint64_t addr, uint64_t range)
+{
+   return (struct drm_xe_vm_bind_op){
+      .op = DRM_XE_VM_BIND_OP_MAP,
+      .obj = handle,
+      .obj_offset = offset,
+      .addr = addr,
+      .range = range,
+   };
+}
+
+static inline struct drm_xe_vm_bind_op
+xe_unmap(uint64_t addr, uint64_t range)
+{
+   return (struct drm_xe_vm_bind_op){
+      .op = DRM_XE_VM_BIND_OP_UNMAP, .addr = addr, .range = range};
+}
+
+static inline struct drm_xe_vm_bind_op
+xe_null(uint64_t addr, uint64_t range)
+{
+   return (struct drm_xe_vm_bind_op){
+      .op = DRM_XE_VM_BIND_OP_MAP,
+      .flags = DRM_XE_VM_BIND_FLAG_NULL,
+      .addr = addr,
+      .range = range,
+   };
+}
+
+static inline int
+xe_bind(int fd, uint32_t vm, uint32_t queue, const struct drm_xe_vm_bind_op *ops, uint32_t count,
+        const struct drm_xe_sync *syncs, uint32_t sync_count)
+{
+   struct drm_xe_vm_bind args = {
+      .vm_id = vm,
+      .exec_queue_id = queue,
+      .num_binds = count,
+      .num_syncs = sync_count,
+      .syncs = (uintptr_t)syncs,
+   };
+
+   if (count == 1)
+      args.bind = ops[0];
+   else
+      args.vector_of_binds = (uintptr_t)ops;
+   return call(fd, DRM_IOCTL_XE_VM_BIND, &args);
+}
+
+static inline void *
+xe_map_cpu(int fd, uint32_t handle, uint64_t size)
+{
+   struct drm_xe_gem_mmap_offset args = {.handle = handle};
+
+   assert_ok(call(fd, DRM_IOCTL_XE_GEM_MMAP_OFFSET, &args));
+   void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, args.offset);
+   assert_ptr_not_equal(map, MAP_FAILED);
+   return map;
 }
 
 /* What the page tables and the tree say */
