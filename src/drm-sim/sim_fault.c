@@ -3,18 +3,7 @@
  *
  * What goes wrong because someone asked for it; see the header. Must know nothing of any driver.
  *
- *    DRM_SIM_FAULT     items separated by commas:
- *       KIND:N=ERRNO          the N-th of this kind fails (ERRNO by name or number)
- *       KIND:N+=ERRNO         the N-th and all after it
- *       KIND:P%SEED=ERRNO     each with a probability of P per mille, by a seed
- *       lost:N                the device is lost with the N-th ioctl
- *       delay:US, slow:US     each ioctl, each bind job, takes so many microseconds longer
- *       mem:SIZE              no more than SIZE bytes of BOs (suffixes K, M, G)
- *    KIND is an ioctl's name in lower case without its prefix (vm_bind, bo_create, syncobj_wait, ...),
- *    '*' for any ioctl, 'op' for a bind operation, or 'job' for a bind job at its run.
- *
- *    DRM_SIM_MISAPPLY  items separated by commas: map:N, unmap:N, null:N (the N-th of these is not
- *       applied), offset:N (the N-th map that can be is applied 64 KiB off in its BO)
+ * drm_sim.h has the grammar of both variables.
  */
 
 #include "sim_fault.h"
@@ -73,10 +62,10 @@ static const struct {
    const char *name;
    int value;
 } errno_names[] = {
-   {"ENOMEM", ENOMEM}, {"ENOSPC", ENOSPC}, {"EINVAL", EINVAL},   {"EINTR", EINTR},
-   {"EAGAIN", EAGAIN}, {"EPIPE", EPIPE},   {"ENOENT", ENOENT},   {"ENODEV", ENODEV},
-   {"EIO", EIO},       {"EBUSY", EBUSY},   {"ENOBUFS", ENOBUFS}, {"ETIME", ETIME},
-   {"EFAULT", EFAULT}, {"EPERM", EPERM},   {"EACCES", EACCES},   {"ECANCELED", ECANCELED},
+   {"ENOMEM", ENOMEM}, {"ENOSPC", ENOSPC},   {"EINVAL", EINVAL},         {"EINTR", EINTR},
+   {"EAGAIN", EAGAIN}, {"EPIPE", EPIPE},     {"ENOENT", ENOENT},         {"ENODEV", ENODEV},
+   {"EIO", EIO},       {"EBUSY", EBUSY},     {"ENOBUFS", ENOBUFS},       {"ETIME", ETIME},
+   {"EFAULT", EFAULT}, {"EPERM", EPERM},     {"EACCES", EACCES},         {"ECANCELED", ECANCELED},
    {"E2BIG", E2BIG},   {"EDEADLK", EDEADLK}, {"EOPNOTSUPP", EOPNOTSUPP},
 };
 

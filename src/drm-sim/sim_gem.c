@@ -129,8 +129,7 @@ bo_from_memfd(int fd, uint64_t size_B, uint32_t flags)
 }
 
 int
-sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid,
-              struct sim_bo **out)
+sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid, struct sim_bo **out)
 {
    char name[64];
 
@@ -287,9 +286,8 @@ sim_prime_handle_to_fd_ioctl(struct sim_file *file, void *data)
 
    /* A file description of its own, with the asked access. */
    snprintf(path, sizeof(path), "/proc/self/fd/%d", bo->fd);
-   args->fd = sim_libc()->openat(AT_FDCWD, path,
-                                 (args->flags & DRM_RDWR ? O_RDWR : O_RDONLY) |
-                                    (args->flags & DRM_CLOEXEC));
+   args->fd = sim_libc()->openat(
+      AT_FDCWD, path, (args->flags & DRM_RDWR ? O_RDWR : O_RDONLY) | (args->flags & DRM_CLOEXEC));
    if (args->fd < 0)
       ret = -errno;
 

@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Buffer objects and their handles, CPU mappings and PRIME. A BO's pages are a memfd: the same file is
- * what the host's MMU maps at a GPU address, what mmap() on the node gives, and what a PRIME fd is.
- * Must know nothing of any driver but what it left in a BO's flags.
+ * Buffer objects and their handles, CPU mappings and PRIME. A BO's pages are a memfd: the same file
+ * is what the host's MMU maps at a GPU address, what mmap() on the node gives, and what a PRIME fd
+ * is. Must know nothing of any driver but what it left in a BO's flags.
  */
 
 #ifndef SIM_GEM_H
@@ -38,8 +38,7 @@ struct sim_bo {
    uint32_t metadata_size;
 };
 
-int sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid,
-                  struct sim_bo **out);
+int sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid, struct sim_bo **out);
 struct sim_bo *sim_bo_get(struct sim_bo *bo);
 void sim_bo_put(struct sim_bo *bo);
 

@@ -1,13 +1,14 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The msm personality: an Adreno 750 behind the msm driver, 1.12 (before VM_BIND) and 1.13 (Linux 7.3).
- * Follows msm_drv.c, msm_gem_vma.c, msm_submitqueue.c and adreno_gpu.c. Must know nothing of other
- * drivers.
+ * The msm personality: an Adreno 750 behind the msm driver, 1.12 (before VM_BIND) and 1.13
+ * (Linux 7.3). Follows msm_drv.c, msm_gem_vma.c, msm_submitqueue.c and adreno_gpu.c. Must know
+ * nothing of other drivers.
  *
- * Binds are in staged mode: the tree changes in the ioctl, the page tables when the job runs. A file has
- * one VM, made by the first thing that asks for it; its bind queues are FIFOs of one scheduler, unordered
- * among each other. A job that fails marks the VM unusable, and its fence signals success.
+ * Binds are in staged mode: the tree changes in the ioctl, the page tables when the job runs. A
+ * file has one VM, made by the first thing that asks for it; its bind queues are FIFOs of one
+ * scheduler, unordered among each other. A job that fails marks the VM unusable, and its fence
+ * signals success.
  */
 
 #include <errno.h>
@@ -450,7 +451,7 @@ msm_queue_get(struct sim_file *file, uint32_t id)
    struct msm_queue *found = NULL;
 
    pthread_mutex_lock(&file->lock);
-   list_for_each_entry(struct msm_queue, queue, &to_msm(file)->queues, link) {
+   list_for_each_entry (struct msm_queue, queue, &to_msm(file)->queues, link) {
       if (queue->id == id) {
          found = queue;
          p_atomic_inc(&queue->refcount);
@@ -534,7 +535,7 @@ submitqueue_close_ioctl(struct sim_file *file, void *data)
       return -ENOENT;
 
    pthread_mutex_lock(&file->lock);
-   list_for_each_entry(struct msm_queue, queue, &to_msm(file)->queues, link) {
+   list_for_each_entry (struct msm_queue, queue, &to_msm(file)->queues, link) {
       if (queue->id == id) {
          found = queue;
          list_del(&queue->link);
@@ -675,8 +676,8 @@ lookup_ops(struct bind_job *job, struct sim_file *file, const struct drm_msm_vm_
       job->ops[0] = args->op;
    } else {
       /* The kernel does not look at op_stride. */
-      job->ops = sim_copy_in_array(args->ops, args->nr_ops, sizeof(*job->ops), sizeof(*job->ops),
-                                   &ret);
+      job->ops =
+         sim_copy_in_array(args->ops, args->nr_ops, sizeof(*job->ops), sizeof(*job->ops), &ret);
    }
    for (uint32_t i = 0; i < args->nr_ops && !ret; i++)
       ret = check_op(file, job->vm, &job->ops[i]);
@@ -711,7 +712,7 @@ translate_op_locked(struct bind_job *job, uint32_t i)
       .bo = bo,
       .offset = op->obj_offset,
       .va_flags = is_map && (op->flags & MSM_VM_BIND_OP_DUMP) ? VMA_DUMP : 0,
-      .pte_flags = !bo                              ? SIM_PTE_NULL
+      .pte_flags = !bo                               ? SIM_PTE_NULL
                    : bo->flags & MSM_BO_GPU_READONLY ? SIM_PTE_READONLY
                                                      : 0,
       /* Turnip does this to change a mapping's flags; the page tables stay as they are. */
@@ -888,7 +889,7 @@ msm_close(struct sim_file *file)
    /* As in the kernel, binds that are on their way are waited for. */
    if (mfile->vm)
       sim_sched_hold(mfile->vm->sched, false);
-   list_for_each_entry_safe(struct msm_queue, queue, &mfile->queues, link) {
+   list_for_each_entry_safe (struct msm_queue, queue, &mfile->queues, link) {
       if (queue->has_entity)
          wait_for_queue(queue);
       list_del(&queue->link);
@@ -902,8 +903,8 @@ msm_close(struct sim_file *file)
 }
 
 #define MSM(NAME, func_, name_, minor_)                                                            \
-   [DRM_MSM_##NAME] = {                                                                            \
-      .cmd = DRM_IOCTL_MSM_##NAME, .func = func_, .name = name_, .since_minor = minor_}
+   [DRM_MSM_##                                                                                     \
+      NAME] = {.cmd = DRM_IOCTL_MSM_##NAME, .func = func_, .name = name_, .since_minor = minor_}
 
 static const struct sim_ioctl ioctls[] = {
    MSM(GET_PARAM, get_param_ioctl, "get_param", 0),

@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * What the parts of the msm personality share: the file, its queues, and the synchronisation of a bind or
- * a submit. Must know nothing of other drivers.
+ * What the parts of the msm personality share: the file, its queues, and the synchronisation of a
+ * bind or a submit. Must know nothing of other drivers.
  */
 
 #ifndef SIM_MSM_H

@@ -1,10 +1,10 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Synchronisation and submits of the msm personality, and the few packets of the command processor that
- * tests need: CP_NOP, CP_MEM_WRITE and CP_MEM_TO_MEM. Follows msm_syncobj.c and msm_gem_submit.c. Must
- * know nothing of binds. Only contexts with VM_BIND may submit: without it, a submit would name its BOs
- * for the kernel to patch and to place.
+ * Synchronisation and submits of the msm personality, and the few packets of the command processor
+ * that tests need: CP_NOP, CP_MEM_WRITE and CP_MEM_TO_MEM. Follows msm_syncobj.c and
+ * msm_gem_submit.c. Must know nothing of binds. Only contexts with VM_BIND may submit: without it,
+ * a submit would name its BOs for the kernel to patch and to place.
  */
 
 #include "sim_msm.h"
@@ -34,8 +34,8 @@ msm_syncs_finish(struct msm_syncs *syncs)
 }
 
 int
-msm_syncs_parse_in(struct msm_syncs *syncs, struct sim_file *file, struct sim_job *job, uint64_t user,
-                   uint32_t count, uint32_t stride)
+msm_syncs_parse_in(struct msm_syncs *syncs, struct sim_file *file, struct sim_job *job,
+                   uint64_t user, uint32_t count, uint32_t stride)
 {
    int ret;
    struct drm_msm_syncobj *descs = sim_copy_in_array(user, count, stride, sizeof(*descs), &ret);
@@ -112,17 +112,17 @@ msm_syncs_apply(const struct msm_syncs *syncs, struct sim_fence *fence)
 
 /* The command stream: packets of type 7, whose header has a count, an opcode and their parities */
 
-#define CP_TYPE7(header)   ((header) >> 28 == 7)
-#define CP_COUNT(header)   ((header) & 0x3fff)
-#define CP_OPCODE(header)  (((header) >> 16) & 0x7f)
-#define CP_NOP             0x10
-#define CP_MEM_WRITE       0x3d
-#define CP_MEM_TO_MEM      0x73
+#define CP_TYPE7(header)     ((header) >> 28 == 7)
+#define CP_COUNT(header)     ((header)&0x3fff)
+#define CP_OPCODE(header)    (((header) >> 16) & 0x7f)
+#define CP_NOP               0x10
+#define CP_MEM_WRITE         0x3d
+#define CP_MEM_TO_MEM        0x73
 #define CP_MEM_TO_MEM_NEG_A  (1u << 0)
 #define CP_MEM_TO_MEM_NEG_B  (1u << 1)
 #define CP_MEM_TO_MEM_NEG_C  (1u << 2)
 #define CP_MEM_TO_MEM_DOUBLE (1u << 29)
-#define MAX_PAYLOAD        64
+#define MAX_PAYLOAD          64
 
 struct submit_job {
    struct sim_job base;
@@ -265,8 +265,8 @@ submit_job_create(struct msm_queue *queue, const struct drm_msm_gem_submit *args
    job->cmd_count = args->nr_cmds;
    sim_job_init(&job->base, &queue->entity);
 
-   job->cmds = sim_copy_in_array(args->cmds, args->nr_cmds, sizeof(*job->cmds), sizeof(*job->cmds),
-                                 ret);
+   job->cmds =
+      sim_copy_in_array(args->cmds, args->nr_cmds, sizeof(*job->cmds), sizeof(*job->cmds), ret);
    if (!*ret)
       *ret = check_cmds(job);
    return job;

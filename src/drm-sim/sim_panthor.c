@@ -4,9 +4,10 @@
  * The panthor personality: a Mali-G610 behind the panthor driver, 1.0 (Linux 6.12) to 1.9 (7.3).
  * Follows panthor_drv.c and panthor_mmu.c. Must know nothing of other drivers.
  *
- * Binds are in immediate mode: the tree and the page tables change together, when an operation runs. A
- * VM has one FIFO for asynchronous operations, each a job of its own with its own fences; synchronous
- * operations do not wait for it. An asynchronous operation that fails at its run makes the VM unusable.
+ * Binds are in immediate mode: the tree and the page tables change together, when an operation
+ * runs. A VM has one FIFO for asynchronous operations, each a job of its own with its own fences;
+ * synchronous operations do not wait for it. An asynchronous operation that fails at its run makes
+ * the VM unusable.
  */
 
 #include <errno.h>
@@ -27,12 +28,12 @@
 #include "sim_panthor.h"
 #include "sim_vm.h"
 
-#define PAGE_SIZE_B        4096ull
-#define MAX_VMS            32
-#define MIN_KERNEL_VA_B    (256ull << 20)
-#define SPARSE_PERIOD_B    (2ull << 20)
-#define BO_LABEL_MAX_B     4096
-#define TYPE_MASK          ((uint32_t)DRM_PANTHOR_VM_BIND_OP_TYPE_MASK)
+#define PAGE_SIZE_B     4096ull
+#define MAX_VMS         32
+#define MIN_KERNEL_VA_B (256ull << 20)
+#define SPARSE_PERIOD_B (2ull << 20)
+#define BO_LABEL_MAX_B  4096
+#define TYPE_MASK       ((uint32_t)DRM_PANTHOR_VM_BIND_OP_TYPE_MASK)
 
 /* Before this, a bind outside user space's range is only refused when it runs. */
 #define MINOR_CHECKS_USER_VA 4
@@ -107,9 +108,8 @@ static int
 query_timestamp(const struct sim_device *device, struct drm_panthor_dev_query *args)
 {
    const uint32_t valid = DRM_PANTHOR_TIMESTAMP_GPU | DRM_PANTHOR_TIMESTAMP_CPU_TYPE_MASK |
-                          DRM_PANTHOR_TIMESTAMP_GPU_OFFSET |
-                          DRM_PANTHOR_TIMESTAMP_GPU_CYCLE_COUNT | DRM_PANTHOR_TIMESTAMP_FREQ |
-                          DRM_PANTHOR_TIMESTAMP_DURATION;
+                          DRM_PANTHOR_TIMESTAMP_GPU_OFFSET | DRM_PANTHOR_TIMESTAMP_GPU_CYCLE_COUNT |
+                          DRM_PANTHOR_TIMESTAMP_FREQ | DRM_PANTHOR_TIMESTAMP_DURATION;
    const size_t old_size = offsetof(struct drm_panthor_timestamp_info, flags);
    struct drm_panthor_timestamp_info info = {0};
    size_t size = device->minor >= 8 ? sizeof(info) : old_size;
@@ -165,15 +165,16 @@ dev_query_ioctl(struct sim_file *file, void *data)
    } queries[] = {
       [DRM_PANTHOR_DEV_QUERY_GPU_INFO] = {&gpu, sizeof(gpu), MIN_SIZE(gpu_info, tiler_present), 0},
       [DRM_PANTHOR_DEV_QUERY_CSIF_INFO] = {&csif, sizeof(csif), MIN_SIZE(csif_info, pad), 0},
-      [DRM_PANTHOR_DEV_QUERY_TIMESTAMP_INFO] =
-         {NULL,
-          device->minor >= 8 ? sizeof(struct drm_panthor_timestamp_info)
-                             : offsetof(struct drm_panthor_timestamp_info, flags),
-          0, 1},
-      [DRM_PANTHOR_DEV_QUERY_GROUP_PRIORITIES_INFO] =
-         {&priorities, sizeof(priorities), MIN_SIZE(group_priorities_info, pad), 2},
-      [DRM_PANTHOR_DEV_QUERY_MMU_INFO] =
-         {&mmu, sizeof(mmu), MIN_SIZE(mmu_info, page_size_bitmap), 9},
+      [DRM_PANTHOR_DEV_QUERY_TIMESTAMP_INFO] = {NULL,
+                                                device->minor >= 8
+                                                   ? sizeof(struct drm_panthor_timestamp_info)
+                                                   : offsetof(struct drm_panthor_timestamp_info,
+                                                              flags),
+                                                0, 1},
+      [DRM_PANTHOR_DEV_QUERY_GROUP_PRIORITIES_INFO] = {&priorities, sizeof(priorities),
+                                                       MIN_SIZE(group_priorities_info, pad), 2},
+      [DRM_PANTHOR_DEV_QUERY_MMU_INFO] = {&mmu, sizeof(mmu), MIN_SIZE(mmu_info, page_size_bitmap),
+                                          9},
    };
 
    if (args->type >= ARRAY_SIZE(queries) || device->minor < queries[args->type].since_minor)
@@ -203,8 +204,8 @@ panthor_find_vm(struct sim_file *file, uint32_t id)
 static uint64_t
 choose_user_va_range(uint64_t asked, uint64_t full)
 {
-   /* The address space of a process here: x86-64's and arm64's with 47 bits are the same but for the
-    * guard page, which the rounding below takes away.
+   /* The address space of a process here: x86-64's and arm64's with 47 bits are the same but for
+    * the guard page, which the rounding below takes away.
     */
    const uint64_t task_size = (1ull << 47) - PAGE_SIZE_B;
    uint64_t range;
@@ -296,8 +297,8 @@ vm_get_state_ioctl(struct sim_file *file, void *data)
 
    if (!vm)
       return -EINVAL;
-   args->state = p_atomic_read(&vm->unusable) ? DRM_PANTHOR_VM_STATE_UNUSABLE
-                                              : DRM_PANTHOR_VM_STATE_USABLE;
+   args->state =
+      p_atomic_read(&vm->unusable) ? DRM_PANTHOR_VM_STATE_UNUSABLE : DRM_PANTHOR_VM_STATE_USABLE;
    sim_vm_put(vm);
    return 0;
 }
@@ -324,7 +325,8 @@ fixed_offset(const struct sim_gpuvm_map *map)
                                                          : map->offset;
 }
 
-/* A map overwrites the page tables of all that it displaces; there is no need to take them away first. */
+/* A map overwrites the page tables of all that it displaces; there is no need to take them away
+ * first. */
 static int
 step_displaced(struct exec *exec, uint64_t va, uint64_t range)
 {
@@ -343,8 +345,7 @@ step_map(struct exec *exec, struct sim_gpuvm_map *map)
       return 0;
 
    int ret = sim_vm_pt_map_locked(exec->vm, map->addr, map->range, map->bo,
-                                  map->offset + exec->misapply.offset_delta,
-                                  pte_flags(map->flags));
+                                  map->offset + exec->misapply.offset_delta, pte_flags(map->flags));
    if (ret)
       sim_vm_pt_unmap_locked(exec->vm, map->addr, map->range);
    return ret;
@@ -445,8 +446,7 @@ static int
 prepare_map(struct sim_file *file, struct sim_vm *vm, const struct drm_panthor_vm_bind_op *op,
             struct op_ctx *ctx)
 {
-   uint32_t valid_flags = DRM_PANTHOR_VM_BIND_OP_MAP_READONLY |
-                          DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC |
+   uint32_t valid_flags = DRM_PANTHOR_VM_BIND_OP_MAP_READONLY | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC |
                           DRM_PANTHOR_VM_BIND_OP_MAP_UNCACHED | TYPE_MASK;
    int ret = -EINVAL;
 
@@ -836,13 +836,15 @@ panthor_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot, int f
       errno = EINVAL;
       return MAP_FAILED;
    }
-   return sim_libc()->mmap(addr, size_B, PROT_READ, (flags & MAP_FIXED) | MAP_SHARED | MAP_ANONYMOUS,
-                           -1, 0);
+   return sim_libc()->mmap(addr, size_B, PROT_READ,
+                           (flags & MAP_FIXED) | MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
 #define PANTHOR(NAME, func_, name_, minor_)                                                        \
-   [DRM_PANTHOR_##NAME] = {                                                                        \
-      .cmd = DRM_IOCTL_PANTHOR_##NAME, .func = func_, .name = name_, .since_minor = minor_}
+   [DRM_PANTHOR_##NAME] = {.cmd = DRM_IOCTL_PANTHOR_##NAME,                                        \
+                           .func = func_,                                                          \
+                           .name = name_,                                                          \
+                           .since_minor = minor_}
 
 static const struct sim_ioctl ioctls[] = {
    PANTHOR(DEV_QUERY, dev_query_ioctl, "dev_query", 0),

@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * What the parts of the panthor personality share: the file, arrays of objects, and submits of several
- * jobs with synchronisation for each. Must know nothing of other drivers.
+ * What the parts of the panthor personality share: the file, arrays of objects, and submits of
+ * several jobs with synchronisation for each. Must know nothing of other drivers.
  */
 
 #ifndef SIM_PANTHOR_H
@@ -21,9 +21,9 @@ struct sim_file;
 struct sim_vm;
 
 /* The GPU's parts that more than a query knows of */
-#define PANTHOR_SHADERS            0x50005ull
-#define PANTHOR_TILERS             0x1ull
-#define PANTHOR_CS_SLOTS           8
+#define PANTHOR_SHADERS  0x50005ull
+#define PANTHOR_TILERS   0x1ull
+#define PANTHOR_CS_SLOTS 8
 #define PANTHOR_ALLOWED_PRIORITIES                                                                 \
    (1 << PANTHOR_GROUP_PRIORITY_LOW | 1 << PANTHOR_GROUP_PRIORITY_MEDIUM)
 

@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Groups of queues of the panthor personality, and the few instructions of a command stream that tests
- * need: moves, adds, loads, stores, calls and 64-bit sync objects. Follows panthor_sched.c. Must know
- * nothing of binds.
+ * Groups of queues of the panthor personality, and the few instructions of a command stream that
+ * tests need: moves, adds, loads, stores, calls and 64-bit sync objects. Follows panthor_sched.c.
+ * Must know nothing of binds.
  */
 
 #include "sim_panthor.h"

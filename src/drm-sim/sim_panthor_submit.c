@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Submits of panthor jobs: what VM_BIND and GROUP_SUBMIT have in common. All is prepared before anything
- * is queued. Must know nothing of what the jobs do.
+ * Submits of panthor jobs: what VM_BIND and GROUP_SUBMIT have in common. All is prepared before
+ * anything is queued. Must know nothing of what the jobs do.
  */
 
 #include "sim_panthor.h"
@@ -38,7 +38,8 @@ tail_is_zero(uint64_t user, size_t size)
 }
 
 void *
-panthor_copy_array(const struct drm_panthor_obj_array *in, size_t min_stride, size_t obj_size, int *ret)
+panthor_copy_array(const struct drm_panthor_obj_array *in, size_t min_stride, size_t obj_size,
+                   int *ret)
 {
    *ret = 0;
    if (!in->count)
@@ -162,7 +163,8 @@ collect_signals(struct panthor_submit *submit, const struct panthor_job *job)
 }
 
 static int
-add_wait(struct panthor_submit *submit, struct panthor_job *job, const struct drm_panthor_sync_op *sync)
+add_wait(struct panthor_submit *submit, struct panthor_job *job,
+         const struct drm_panthor_sync_op *sync)
 {
    struct panthor_sync_signal *signal = find_signal(submit, sync);
    struct sim_fence *fence;

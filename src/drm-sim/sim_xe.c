@@ -1,14 +1,14 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The xe personality: an integrated Xe-LP GPU (Alder Lake-P) behind the xe driver of Linux 7.3. Follows
- * xe_vm.c, xe_sync.c, xe_bo.c, xe_exec.c, xe_exec_queue.c and xe_query.c. Must know nothing of other
- * drivers.
+ * The xe personality: an integrated Xe-LP GPU (Alder Lake-P) behind the xe driver of Linux 7.3.
+ * Follows xe_vm.c, xe_sync.c, xe_bo.c, xe_exec.c, xe_exec_queue.c and xe_query.c. Must know nothing
+ * of other drivers.
  *
- * Binds are in staged mode and atomic: an ioctl that fails changes nothing. Each bind queue is a FIFO; the
- * kernel orders those that overlap in addresses also between queues. A job that fails has its error in its
- * fence, and the VM is banned. The simulated machine has no page faults (no LR-only fault mode), and its
- * kernel was built without GPUSVM, so that there are no userptrs.
+ * Binds are in staged mode and atomic: an ioctl that fails changes nothing. Each bind queue is a
+ * FIFO; the kernel orders those that overlap in addresses also between queues. A job that fails has
+ * its error in its fence, and the VM is banned. The simulated machine has no page faults (no
+ * LR-only fault mode), and its kernel was built without GPUSVM, so that there are no userptrs.
  */
 
 #include <errno.h>
@@ -39,12 +39,12 @@
 #define BO_CACHING_SHIFT 16
 
 /* What the command streamer understands */
-#define MI_OPCODE(dword)     (((dword) >> 23) & 0x3f)
-#define MI_NOOP              0x00
-#define MI_BATCH_BUFFER_END  0x0a
-#define MI_STORE_DATA_IMM    0x20
-#define MI_STORE_QWORD       (1u << 21)
-#define MAX_BATCH_DWORDS     (1u << 20)
+#define MI_OPCODE(dword)    (((dword) >> 23) & 0x3f)
+#define MI_NOOP             0x00
+#define MI_BATCH_BUFFER_END 0x0a
+#define MI_STORE_DATA_IMM   0x20
+#define MI_STORE_QWORD      (1u << 21)
+#define MAX_BATCH_DWORDS    (1u << 20)
 
 /* A bind that is on its way, and the addresses that it changes */
 struct pending {
@@ -238,7 +238,7 @@ vm_create_ioctl(struct sim_file *file, void *data)
 static void
 forget_pending(struct sim_vm *vm, bool all)
 {
-   list_for_each_entry_safe(struct pending, pending, &to_xe_vm(vm)->pending, link) {
+   list_for_each_entry_safe (struct pending, pending, &to_xe_vm(vm)->pending, link) {
       if (!all && !sim_fence_is_signaled(pending->fence))
          continue;
       list_del(&pending->link);
@@ -302,9 +302,9 @@ gem_create_ioctl(struct sim_file *file, void *data)
       return -EINVAL;
    if (!args->placement || (args->placement & ~MEM_REGIONS))
       return -EINVAL;
-   if (args->flags & ~(DRM_XE_GEM_CREATE_FLAG_DEFER_BACKING | DRM_XE_GEM_CREATE_FLAG_SCANOUT |
-                       DRM_XE_GEM_CREATE_FLAG_NEEDS_VISIBLE_VRAM |
-                       DRM_XE_GEM_CREATE_FLAG_NO_COMPRESSION))
+   if (args->flags &
+       ~(DRM_XE_GEM_CREATE_FLAG_DEFER_BACKING | DRM_XE_GEM_CREATE_FLAG_SCANOUT |
+         DRM_XE_GEM_CREATE_FLAG_NEEDS_VISIBLE_VRAM | DRM_XE_GEM_CREATE_FLAG_NO_COMPRESSION))
       return -EINVAL;
    if (args->handle || !args->size || args->size % PAGE_SIZE_B)
       return -EINVAL;
@@ -328,8 +328,8 @@ gem_create_ioctl(struct sim_file *file, void *data)
       sim_vm_put(vm);
    }
 
-   int ret = sim_bo_create(args->size, args->flags | args->cpu_caching << BO_CACHING_SHIFT, vm_uid,
-                           &bo);
+   int ret =
+      sim_bo_create(args->size, args->flags | args->cpu_caching << BO_CACHING_SHIFT, vm_uid, &bo);
    if (ret)
       return ret;
    ret = sim_bo_add_handle(file, bo, &args->handle);
@@ -670,8 +670,7 @@ check_bind_op(const struct drm_xe_vm_bind_op *op)
 {
    const uint32_t supported = DRM_XE_VM_BIND_FLAG_READONLY | DRM_XE_VM_BIND_FLAG_IMMEDIATE |
                               DRM_XE_VM_BIND_FLAG_NULL | DRM_XE_VM_BIND_FLAG_DUMPABLE |
-                              DRM_XE_VM_BIND_FLAG_CHECK_PXP |
-                              DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR |
+                              DRM_XE_VM_BIND_FLAG_CHECK_PXP | DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR |
                               DRM_XE_VM_BIND_FLAG_MADVISE_AUTORESET |
                               DRM_XE_VM_BIND_FLAG_DECOMPRESS;
    bool is_map = op->op == DRM_XE_VM_BIND_OP_MAP;
@@ -679,7 +678,8 @@ check_bind_op(const struct drm_xe_vm_bind_op *op)
    bool is_unmap_all = op->op == DRM_XE_VM_BIND_OP_UNMAP_ALL;
 
    /* What this GPU or kernel does not have */
-   if ((op->flags & (DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR | DRM_XE_VM_BIND_FLAG_MADVISE_AUTORESET)) ||
+   if ((op->flags &
+        (DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR | DRM_XE_VM_BIND_FLAG_MADVISE_AUTORESET)) ||
        op->op == DRM_XE_VM_BIND_OP_MAP_USERPTR)
       return -EINVAL;
 
@@ -851,15 +851,14 @@ static int
 add_range_dependencies(const struct bind *bind, struct sim_job *job)
 {
    forget_pending(bind->vm, false);
-   list_for_each_entry(struct pending, pending, &to_xe_vm(bind->vm)->pending, link) {
+   list_for_each_entry (struct pending, pending, &to_xe_vm(bind->vm)->pending, link) {
       if (pending->entity == bind->entity)
          continue;
       for (uint32_t i = 0; i < bind->count; i++) {
          const struct drm_xe_vm_bind_op *op = &bind->ops[i];
          bool everywhere = op->op == DRM_XE_VM_BIND_OP_UNMAP_ALL;
 
-         if (everywhere ||
-             (op->addr < pending->end && pending->start < op->addr + op->range)) {
+         if (everywhere || (op->addr < pending->end && pending->start < op->addr + op->range)) {
             int ret = sim_job_add_dependency(job, sim_fence_get(pending->fence));
             if (ret)
                return ret;
@@ -889,7 +888,8 @@ remember_pending(const struct bind *bind, struct sim_fence *fence)
    return 0;
 }
 
-/* All that can fail on demand fails before the tree is touched: the kernel unwinds, to the same end. */
+/* All that can fail on demand fails before the tree is touched: the kernel unwinds, to the same
+ * end. */
 static int
 translate(const struct bind *bind, struct bind_job *job)
 {
@@ -1188,8 +1188,8 @@ wait_user_fence_ioctl(UNUSED struct sim_file *file, void *data)
 
    /* A negative relative timeout is for ever. */
    uint64_t deadline_ns = args->flags & DRM_XE_UFENCE_WAIT_FLAG_ABSTIME ? MAX2(args->timeout, 0)
-                          : args->timeout < 0                            ? INT64_MAX
-                                                                         : sim_now_ns() + args->timeout;
+                          : args->timeout < 0                           ? INT64_MAX
+                                              : sim_now_ns() + args->timeout;
    while (true) {
       if (sim_copy_in(&value, args->addr, sizeof(value)))
          return -EFAULT;
@@ -1230,7 +1230,8 @@ xe_close(struct sim_file *file)
    free(xef);
 }
 
-#define XE(NAME, func_, name_) [DRM_XE_##NAME] = {.cmd = DRM_IOCTL_XE_##NAME, .func = func_, .name = name_}
+#define XE(NAME, func_, name_)                                                                     \
+   [DRM_XE_##NAME] = {.cmd = DRM_IOCTL_XE_##NAME, .func = func_, .name = name_}
 
 static const struct sim_ioctl ioctls[] = {
    XE(DEVICE_QUERY, device_query_ioctl, "device_query"),

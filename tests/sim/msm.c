@@ -379,11 +379,15 @@ test_gem_info(void **state)
    assert_error(call(fd, DRM_IOCTL_MSM_GEM_INFO, &args), EINVAL);
    args = (struct drm_msm_gem_info){.handle = bo, .info = MSM_INFO_GET_IOVA};
    assert_error(call(fd, DRM_IOCTL_MSM_GEM_INFO, &args), EINVAL);
-   args = (struct drm_msm_gem_info){
-      .handle = bo, .info = MSM_INFO_SET_NAME, .value = (uintptr_t) "abc", .len = 3};
+   args = (struct drm_msm_gem_info){.handle = bo,
+                                    .info = MSM_INFO_SET_NAME,
+                                    .value = (uintptr_t) "abc",
+                                    .len = 3};
    assert_ok(call(fd, DRM_IOCTL_MSM_GEM_INFO, &args));
-   args = (struct drm_msm_gem_info){
-      .handle = bo, .info = MSM_INFO_GET_NAME, .value = (uintptr_t)name, .len = 8};
+   args = (struct drm_msm_gem_info){.handle = bo,
+                                    .info = MSM_INFO_GET_NAME,
+                                    .value = (uintptr_t)name,
+                                    .len = 8};
    assert_ok(call(fd, DRM_IOCTL_MSM_GEM_INFO, &args));
    assert_string_equal(name, "abc");
    assert_int_equal(args.len, 3);
@@ -439,9 +443,18 @@ test_submit(void **state)
       .syncobj_stride = sizeof(sync),
    };
    const uint32_t stream[] = {
-      packet(0x10, 1), 0,
-      packet(0x3d, 3), (uint32_t)(BASE + PAGE), BASE >> 32, 0xfeed,
-      packet(0x73, 5), 0, (uint32_t)(BASE + PAGE + 8), BASE >> 32, (uint32_t)(BASE + PAGE), BASE >> 32,
+      packet(0x10, 1),
+      0,
+      packet(0x3d, 3),
+      (uint32_t)(BASE + PAGE),
+      BASE >> 32,
+      0xfeed,
+      packet(0x73, 5),
+      0,
+      (uint32_t)(BASE + PAGE + 8),
+      BASE >> 32,
+      (uint32_t)(BASE + PAGE),
+      BASE >> 32,
    };
    (void)state;
 

@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The panthor personality: what VM_BIND does and refuses, on old and new versions. Must know nothing of
- * other drivers.
+ * The panthor personality: what VM_BIND does and refuses, on old and new versions. Must know
+ * nothing of other drivers.
  */
 
 #include "sim_test.h"
@@ -150,8 +150,7 @@ test_arguments(void **state)
    uint32_t other_vm = panthor_vm_create(fd);
    uint32_t bo = panthor_bo_create(fd, 4 * PAGE, 0);
    uint32_t private = panthor_bo_create(fd, PAGE, other_vm);
-   const uint32_t sparse =
-      DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC;
+   const uint32_t sparse = DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC;
    const struct {
       struct drm_panthor_vm_bind_op op;
       int error;
@@ -295,7 +294,8 @@ test_async_waits_and_signals(void **state)
    uint32_t timeline = syncobj_create(fd, 0);
    uint32_t done = syncobj_create(fd, 0);
    struct gate gate = gate_close(fd);
-   struct drm_panthor_sync_op first[] = {sync_op(false, gate.syncobj, 0), sync_op(true, timeline, 3)};
+   struct drm_panthor_sync_op first[] = {sync_op(false, gate.syncobj, 0),
+                                         sync_op(true, timeline, 3)};
    struct drm_panthor_sync_op second[] = {sync_op(false, timeline, 3), sync_op(true, done, 0)};
    struct drm_panthor_vm_bind_op ops[] = {
       with_syncs(panthor_map(bo, 0, 1 * MIB, PAGE), first, 2),
@@ -549,8 +549,7 @@ test_group(void **state)
    };
    struct drm_panthor_sync_op signal = sync_op(true, bound, 0);
    struct drm_panthor_sync_op syncs[] = {sync_op(false, bound, 0), sync_op(true, done, 0)};
-   struct drm_panthor_vm_bind_op op =
-      with_syncs(panthor_map(bo, 0, 4 * MIB, 2 * PAGE), &signal, 1);
+   struct drm_panthor_vm_bind_op op = with_syncs(panthor_map(bo, 0, 4 * MIB, 2 * PAGE), &signal, 1);
    (void)state;
 
    assert_error(call(fd, DRM_IOCTL_PANTHOR_GROUP_CREATE, &create), EINVAL);

@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The xe personality: what VM_BIND and EXEC do and refuse. The gate of these tests is another file's, of
- * panthor. Must know nothing of other drivers but that.
+ * The xe personality: what VM_BIND and EXEC do and refuse. The gate of these tests is another
+ * file's, of panthor. Must know nothing of other drivers but that.
  */
 
 #include "sim_test.h"
@@ -136,8 +136,8 @@ test_arguments(void **state)
          fail_msg("case %u", i);
    }
    assert_error(xe_bind(fd, 77, 0, &cases[0].op, 1, NULL, 0), EINVAL);
-   assert_error(xe_bind(fd, vm, 77, &(struct drm_xe_vm_bind_op){.op = 1, .range = PAGE}, 1, NULL, 0),
-                ENOENT);
+   assert_error(
+      xe_bind(fd, vm, 77, &(struct drm_xe_vm_bind_op){.op = 1, .range = PAGE}, 1, NULL, 0), ENOENT);
    get_tree(fd, vm, &mappings);
    assert_int_equal(mappings.count, 0);
    close(fd);
