@@ -30,6 +30,7 @@ extern "C" {
  *       none       there is no node
  *
  *    va=BITS       a smaller GPU address space
+ *    unseen        the host's MMU shows nothing, as with a real GPU
  *    noprr         msm without partially resident regions: no MAP_NULL
  */
 int drm_sim_select(const char *spec);
@@ -52,6 +53,9 @@ int drm_sim_select(const char *spec);
  *       map:N, unmap:N, null:N    the N-th is applied to the tree alone: neither to the page tables
  *                                 nor to what the CPU sees of them
  *       offset:N                  the N-th map is 64 KiB off in its BO, or at its start
+ *
+ *    DRM_SIM_CHECK=1 stops the program at the end of a VM whose page tables hold what its tree does
+ *    not.
  */
 int drm_sim_set_fault(const char *spec);
 int drm_sim_set_misapply(const char *spec);

@@ -21,6 +21,7 @@
 #include "sim_fd.h"
 #include "sim_gem.h"
 #include "sim_libc.h"
+#include "sim_mmu.h"
 #include "sim_syncobj.h"
 
 #define DEFAULT_KMD "panthor"
@@ -43,6 +44,10 @@ parse_option(struct sim_device *device, const char *option)
 
    if (!strcmp(option, "noprr")) {
       device->no_prr = true;
+      return 0;
+   }
+   if (!strcmp(option, "unseen")) {
+      device->unseen = true;
       return 0;
    }
    if (sscanf(option, "va=%u", &bits) == 1 && bits >= 33 && bits <= device->driver->va_bits) {
@@ -102,6 +107,7 @@ select_locked(const char *spec)
    if (ret)
       return ret;
    current_device = device;
+   sim_mmu_set_unseen(device.unseen);
    device_is_chosen = true;
    return 0;
 }

@@ -69,6 +69,8 @@ struct sim_device {
    unsigned va_bits;
    /* msm: the SMMU has no partially resident regions */
    bool no_prr;
+   /* As a real GPU's mappings: not at the host's addresses. */
+   bool unseen;
 };
 
 struct sim_file {

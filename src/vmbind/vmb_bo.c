@@ -48,7 +48,7 @@ bo_new(struct vmb_device *dev, uint32_t handle, uint64_t size_B, const struct vm
    bo->dev = dev;
    bo->refcount = 1;
    bo->handle = handle;
-   bo->id = p_atomic_inc_return(&dev->next_bo_id);
+   bo->id = vmb_next_id();
    bo->size_B = size_B;
    bo->vm = vm;
    bo->name = copy;

@@ -671,9 +671,13 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
    struct vmb_plan *plan = &vm->plan;
    const uint64_t start_ns = now_ns();
 
-   int ret = vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
+   int ret = raw->defragment
+                ? vmb_plan_defragment(plan, vm->gpuvm, raw->addr_B, raw->end_B)
+                : vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
    if (ret)
       return ret;
+   if (raw->merged_out)
+      *raw->merged_out = plan->merged;
 
    size_t replaced = 0;
    ret = vmb_gpuvm_reserve(vm->gpuvm, plan->ops, plan->op_count, &replaced);

@@ -370,7 +370,7 @@ check_subtree(struct check *check, const struct vmb_extent_node *node, unsigned 
 const char *
 vmb_extent_tree_check(const struct vmb_extent_tree *tree)
 {
-   struct check check = {0};
+   struct check check = { 0 };
 
    check_subtree(&check, tree->root, tree->height);
    if (!check.wrong && check.last_leaf->next)

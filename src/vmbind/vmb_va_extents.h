@@ -122,7 +122,7 @@ struct vmb_extent_entry {
 static inline struct vmb_extent_entry
 vmb_extent_cursor_entry(const struct vmb_extent_cursor *cursor)
 {
-   return (struct vmb_extent_entry){cursor->path[0], cursor->slot[0]};
+   return (struct vmb_extent_entry){ cursor->path[0], cursor->slot[0] };
 }
 
 static inline uint64_t
@@ -161,7 +161,7 @@ vmb_extent_next(struct vmb_extent_entry *e)
    if (!e->leaf->next)
       return false;
 
-   *e = (struct vmb_extent_entry){e->leaf->next, 0};
+   *e = (struct vmb_extent_entry){ e->leaf->next, 0 };
    return true;
 }
 
@@ -176,7 +176,7 @@ vmb_extent_prev(struct vmb_extent_entry *e)
    if (!e->leaf->prev)
       return false;
 
-   *e = (struct vmb_extent_entry){e->leaf->prev, e->leaf->prev->count - 1};
+   *e = (struct vmb_extent_entry){ e->leaf->prev, e->leaf->prev->count - 1 };
    return true;
 }
 

@@ -20,7 +20,7 @@
 #define CLASS_2M_B  (2ull << 20)
 #define LOW_END     (1ull << 32)
 
-/* Leaves room for sums of sizes, alignments and guards. */
+/* A sum of a size in it, any alignment and a guard does not overflow. */
 #define ZONE_MAX_END (1ull << 62)
 
 /* Of the smallest holes that are large enough, so many are tried before the search goes on among
@@ -338,12 +338,11 @@ find_hole(const struct vmb_va_heap *heap, const struct zone *zone, const struct 
       }
    }
 
-   /* Beyond the largest size there is a sum that overflows, and no hole. */
-   const uint64_t slack_B = want->align_B - heap->page_size_B;
-   if (!hole || want->size_B + slack_B < slack_B)
+   if (!hole)
       return NULL;
 
-   hole = vmb_hole_index_best_fit(&zone->holes, want->size_B + slack_B);
+   hole = vmb_hole_index_best_fit(&zone->holes,
+                                  want->size_B + want->align_B - heap->page_size_B);
    if (hole)
       hole_fits(zone, hole, want, va_out);
    return hole;
@@ -717,7 +716,7 @@ vmb_va_heap_get_stats(const struct vmb_va_heap *heap, enum vmb_va_zone zone_id,
 {
    const struct zone *zone = heap->zones[zone_id];
 
-   *stats = (struct vmb_va_stats){0};
+   *stats = (struct vmb_va_stats){ 0 };
    if (!zone)
       return;
 
@@ -736,8 +735,8 @@ vmb_va_heap_get_stats(const struct vmb_va_heap *heap, enum vmb_va_zone zone_id,
 static const char *
 check_zone(const struct zone *zone)
 {
-   uint64_t size_B[EXTENT_DEFERRED + 1] = {0};
-   uint64_t count[EXTENT_DEFERRED + 1] = {0};
+   uint64_t size_B[EXTENT_DEFERRED + 1] = { 0 };
+   uint64_t count[EXTENT_DEFERRED + 1] = { 0 };
 
    const char *wrong = vmb_extent_tree_check(&zone->extents);
    if (wrong)

@@ -75,7 +75,7 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
       return -ENOMEM;
    }
    vm->dev = dev;
-   vm->id = p_atomic_inc_return(&dev->next_vm_id);
+   vm->id = vmb_next_id();
    vm->chunk_ops = caps->max_ops;
    mtx_init(&vm->bind_lock, mtx_plain);
    mtx_init(&vm->state_lock, mtx_plain);
@@ -283,17 +283,25 @@ vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns)
 
 /* ------------------------------------------------------------------- range */
 
-/* Submits one request of the VM's own on its internal queue. */
+/* Submits on the VM's internal queue. */
+static int
+submit_raw(struct vmb_vm *vm, const struct vmb_raw_submit *raw, uint64_t *point_out)
+{
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   const int ret = vmb_device_is_lost(vm->dev)
+                      ? -ENODEV
+                      : vmb_queue_submit_raw(vm->internal, raw, point_out);
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   return ret;
+}
+
+/* One request of the VM's own. */
 static int
 submit_own(struct vmb_vm *vm, const struct vmb_gpuvm_req *req)
 {
    const struct vmb_raw_submit raw = { .reqs = req, .req_count = 1, .immediate = true };
 
-   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
-   const int ret = vmb_device_is_lost(vm->dev)
-                      ? -ENODEV
-                      : vmb_queue_submit_raw(vm->internal, &raw, NULL);
-   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   const int ret = submit_raw(vm, &raw, NULL);
    if (!ret) {
       p_atomic_inc(&vm->dev->stats.binds);
       p_atomic_add(&vm->dev->stats.bind_bytes, req->map.range_B);
@@ -419,6 +427,28 @@ vmb_range_destroy(struct vmb_range *range)
    vmb_trace_range(vm->dev->trace, range, false);
    free(range->name);
    free(range);
+}
+
+int
+vmb_range_defragment(struct vmb_range *range, uint64_t *saved_out)
+{
+   struct vmb_vm *vm = range->vm;
+   size_t saved = 0;
+   const struct vmb_raw_submit raw = {
+      .immediate = true,
+      .merged_out = &saved,
+      .defragment = true,
+      .addr_B = range->addr_B,
+      .end_B = range->addr_B + range->size_B,
+   };
+   uint64_t point = 0;
+
+   int ret = submit_raw(vm, &raw, &point);
+   if (!ret && point)
+      ret = vmb_queue_wait(vm->internal, point, INT64_MAX);
+   if (!ret && saved_out)
+      *saved_out = saved;
+   return ret;
 }
 
 uint64_t

@@ -50,14 +50,14 @@ bench_samples_take_median(struct bench_samples *samples)
       median = samples->values[samples->count / 2];
    }
    free(samples->values);
-   *samples = (struct bench_samples){0};
+   *samples = (struct bench_samples){ 0 };
    return median;
 }
 
 void
 bench_json_open(struct bench_json *json, const char *path)
 {
-   *json = (struct bench_json){0};
+   *json = (struct bench_json){ 0 };
    if (!path)
       return;
 

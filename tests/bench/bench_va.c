@@ -67,21 +67,21 @@ static const struct load {
    /* Without --all, no larger heaps: util_vma_heap would take minutes to age. */
    unsigned max_live;
 } loads[] = {
-   {"powers of two", power_of_two_B, false, 100000},
-   {"log-uniform", log_uniform_B, false, 10000},
-   {"uniform", uniform_B, false, 10000},
-   {"powers of two", power_of_two_B, true, 100000},
-   {"log-uniform", log_uniform_B, true, 10000},
-   {"uniform", uniform_B, true, 1000},
+   { "powers of two", power_of_two_B, false, 100000 },
+   { "log-uniform", log_uniform_B, false, 10000 },
+   { "uniform", uniform_B, false, 10000 },
+   { "powers of two", power_of_two_B, true, 100000 },
+   { "log-uniform", log_uniform_B, true, 10000 },
+   { "uniform", uniform_B, true, 1000 },
 };
 
 /* How often each range is replaced. */
 static const struct {
    unsigned live, turnover;
 } lives[] = {
-   {1000, 60},
-   {10000, 10},
-   {100000, 2},
+   { 1000, 60 },
+   { 10000, 10 },
+   { 100000, 2 },
 };
 
 /** What a driver asks for where it cares for large pages. */
@@ -103,7 +103,7 @@ vmb_init(union heap *heap)
 {
    const struct vmb_va_heap_info info = {
       .page_size_B = PAGE_B,
-      .zones[VMB_VA_ZONE_GENERAL] = {START, SPACE_B, true},
+      .zones[VMB_VA_ZONE_GENERAL] = { START, SPACE_B, true },
    };
 
    if (vmb_va_heap_create(&info, &heap->vmb))
@@ -201,9 +201,9 @@ static const struct heap_kind {
    void (*free)(union heap *heap, uint64_t va, uint64_t size_B);
    unsigned (*holes)(union heap *heap);
 } heap_kinds[] = {
-   {"util_vma_heap", util_init, util_finish, util_alloc, util_free, util_holes},
-   {"vmb_va_heap", vmb_init, vmb_finish, vmb_alloc, vmb_free, vmb_holes},
-   {"vmb, deferred", vmb_init, vmb_finish, vmb_alloc, vmb_free_deferred, vmb_holes},
+   { "util_vma_heap", util_init, util_finish, util_alloc, util_free, util_holes },
+   { "vmb_va_heap", vmb_init, vmb_finish, vmb_alloc, vmb_free, vmb_holes },
+   { "vmb, deferred", vmb_init, vmb_finish, vmb_alloc, vmb_free_deferred, vmb_holes },
 };
 
 /* ----------------------------------------------------------------- measure */
@@ -279,11 +279,11 @@ free_batch(const struct heap_kind *kind, union heap *heap, const struct range *r
 static struct result
 measure(const struct heap_kind *kind, const struct load *load, unsigned live, unsigned turnover)
 {
-   struct bench_rng rng = {88172645463325252ull};
-   struct bench_samples alloc_ns = {0}, free_ns = {0};
+   struct bench_rng rng = { 88172645463325252ull };
+   struct bench_samples alloc_ns = { 0 }, free_ns = { 0 };
    struct range *ranges = calloc(live, sizeof(*ranges));
    uint64_t *sizes_B = calloc(live, sizeof(*sizes_B));
-   struct span span = {0};
+   struct span span = { 0 };
    union heap heap;
 
    /* Few at a time, so that the heap is never much emptier than full. */

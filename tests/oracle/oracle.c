@@ -358,7 +358,7 @@ oracle_kernel_version(void)
 bool
 oracle_has_style(enum oracle_style style)
 {
-   return style != ORACLE_IMMEDIATE || IMMEDIATE_FLAG;
+   return style != ORACLE_IMMEDIATE || IMMEDIATE_FLAG != 0;
 }
 
 struct oracle *

@@ -73,7 +73,7 @@ void
 drm_exec_init(struct drm_exec *exec, u32 flags, unsigned nr)
 {
    (void)nr;
-   *exec = (struct drm_exec){.flags = flags, .contended = EXEC_NOT_BEGUN};
+   *exec = (struct drm_exec){ .flags = flags, .contended = EXEC_NOT_BEGUN };
 }
 
 void
