@@ -435,10 +435,9 @@ gem_madvise_ioctl(struct sim_file *file, void *data)
    struct sim_bo *bo = sim_bo_lookup(file, args->handle);
    if (!bo)
       return -ENOENT;
-   /* A purged BO stays purged. */
-   if (bo->madv != __MSM_MADV_PURGED)
-      bo->madv = args->madv;
-   args->retained = bo->madv != __MSM_MADV_PURGED;
+   args->retained =
+      sim_bo_madvise(bo, args->madv == MSM_MADV_WILLNEED ? SIM_BO_NEEDED : SIM_BO_NOT_NEEDED) !=
+      SIM_BO_PURGED;
    sim_bo_put(bo);
    return 0;
 }
@@ -733,6 +732,12 @@ prepare_job(struct bind_job *job)
 {
    struct sim_vm *vm = job->vm;
    int ret = 0;
+
+   /* Pages that may go away, or are gone, cannot be pinned. */
+   for (uint32_t i = 0; i < job->op_count; i++) {
+      if (job->bos[i] && p_atomic_read(&job->bos[i]->madv) != SIM_BO_NEEDED)
+         return -EBUSY;
+   }
 
    pthread_mutex_lock(&vm->lock);
    for (uint32_t i = 0; i < job->op_count; i++) {

@@ -8,7 +8,8 @@
  * Binds are in staged mode and atomic: an ioctl that fails changes nothing. Each bind queue is a
  * FIFO; the kernel orders those that overlap in addresses also between queues. A job that fails has
  * its error in its fence, and the VM is banned. The simulated machine has no page faults (no
- * LR-only fault mode), and its kernel was built without GPUSVM, so that there are no userptrs.
+ * LR-only fault mode). A userptr's pages become a BO's, at the program's address as well as the
+ * GPU's; that the program takes them away (what the kernel's notifier is for) is not simulated.
  */
 
 #include <errno.h>
@@ -677,10 +678,11 @@ check_bind_op(const struct drm_xe_vm_bind_op *op)
    bool is_null = op->flags & DRM_XE_VM_BIND_FLAG_NULL;
    bool is_unmap_all = op->op == DRM_XE_VM_BIND_OP_UNMAP_ALL;
 
-   /* What this GPU or kernel does not have */
-   if ((op->flags &
-        (DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR | DRM_XE_VM_BIND_FLAG_MADVISE_AUTORESET)) ||
-       op->op == DRM_XE_VM_BIND_OP_MAP_USERPTR)
+   /* What this GPU does not have */
+   if (op->flags & (DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR | DRM_XE_VM_BIND_FLAG_MADVISE_AUTORESET))
+      return -EINVAL;
+   /* The program's pages are in the CPU's caches. */
+   if (op->op == DRM_XE_VM_BIND_OP_MAP_USERPTR && op->pat_index != 0)
       return -EINVAL;
 
    if (op->pat_index >= PAT_ENTRIES || op->op > DRM_XE_VM_BIND_OP_PREFETCH ||
@@ -770,10 +772,12 @@ lookup_bos(struct bind *bind)
    for (uint32_t i = 0; i < bind->count && !ret; i++) {
       const struct drm_xe_vm_bind_op *op = &bind->ops[i];
 
-      if (!op->obj)
-         continue;
-      bind->bos[i] = sim_bo_lookup(bind->file, op->obj);
-      ret = bind->bos[i] ? check_bo(op, bind->bos[i], bind->vm) : -ENOENT;
+      if (op->op == DRM_XE_VM_BIND_OP_MAP_USERPTR) {
+         ret = sim_bo_create_from_user(op->userptr, op->range, &bind->bos[i]);
+      } else if (op->obj) {
+         bind->bos[i] = sim_bo_lookup(bind->file, op->obj);
+         ret = bind->bos[i] ? check_bo(op, bind->bos[i], bind->vm) : -ENOENT;
+      }
    }
    return ret;
 }
@@ -803,9 +807,10 @@ translate_op_locked(struct sim_staged *staged, const struct drm_xe_vm_bind_op *o
 
    switch (op->op) {
    case DRM_XE_VM_BIND_OP_MAP:
+   case DRM_XE_VM_BIND_OP_MAP_USERPTR:
       staged_op.kind = bo ? SIM_OP_MAP : SIM_OP_NULL;
       staged_op.bo = bo;
-      staged_op.offset = op->obj_offset;
+      staged_op.offset = op->op == DRM_XE_VM_BIND_OP_MAP ? op->obj_offset : 0;
       staged_op.pte_flags = (bo ? 0 : SIM_PTE_NULL) |
                             (op->flags & DRM_XE_VM_BIND_FLAG_READONLY ? SIM_PTE_READONLY : 0);
       return sim_staged_translate_locked(staged, &staged_op);
@@ -829,6 +834,7 @@ changes_anything_locked(const struct bind *bind)
 
       switch (op->op) {
       case DRM_XE_VM_BIND_OP_MAP:
+      case DRM_XE_VM_BIND_OP_MAP_USERPTR:
          return true;
       case DRM_XE_VM_BIND_OP_UNMAP_ALL:
          for (va = sim_gpuvm_first(&bind->vm->gpuvm, 0); va; va = sim_gpuvm_next(va)) {

@@ -489,6 +489,39 @@ test_submit(void **state)
    close(fd);
 }
 
+static void
+test_purge(void **state)
+{
+   int fd = open_msm("msm");
+   uint32_t first = msm_bo_create(fd, 32 * MIB, 0), second = msm_bo_create(fd, 16 * MIB, 0);
+   struct drm_msm_gem_madvise madvise = {.handle = first, .madv = MSM_MADV_DONTNEED};
+   struct drm_msm_vm_bind_op op = msm_map(first, 0, BASE, PAGE);
+   char *cpu = msm_map_cpu(fd, first, PAGE);
+   (void)state;
+
+   cpu[0] = 'x';
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_MADVISE, &madvise));
+   assert_int_equal(madvise.retained, 1);
+   assert_error(msm_bind(fd, 1, &op, 1), EBUSY);
+
+   /* Memory runs short: what is not needed goes, and what is stays. */
+   assert_ok(drm_sim_set_fault("mem:64M"));
+   assert_true(msm_bo_create(fd, 40 * MIB, 0) != 0);
+   madvise.madv = MSM_MADV_WILLNEED;
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_MADVISE, &madvise));
+   assert_int_equal(madvise.retained, 0);
+   assert_int_equal(cpu[0], 0);
+   assert_error(msm_bind(fd, 1, &op, 1), EBUSY);
+   madvise.handle = second;
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_MADVISE, &madvise));
+   assert_int_equal(madvise.retained, 1);
+   assert_ok(drm_sim_set_fault(NULL));
+   madvise.madv = 7;
+   assert_error(call(fd, DRM_IOCTL_MSM_GEM_MADVISE, &madvise), EINVAL);
+   munmap(cpu, PAGE);
+   close(fd);
+}
+
 int
 main(void)
 {
@@ -506,6 +539,7 @@ main(void)
       cmocka_unit_test(test_gem_info),
       cmocka_unit_test(test_kernel_managed_addresses),
       cmocka_unit_test(test_submit),
+      cmocka_unit_test(test_purge),
    };
    return cmocka_run_group_tests_name("sim msm", tests, NULL, NULL);
 }
