@@ -58,6 +58,10 @@ static struct {
 static struct misapply misapplies[MAX_MISAPPLY];
 static unsigned misapply_count;
 
+/* Whether there is anything to ask for at all: most programs have nothing, and take no lock. */
+static bool has_faults;
+static bool has_misapplies;
+
 static const struct {
    const char *name;
    int value;
@@ -180,6 +184,7 @@ sim_fault_set(const char *spec)
    pthread_mutex_lock(&lock);
    memset(&state, 0, sizeof(state));
    int ret = for_each_item(spec, parse_item);
+   p_atomic_set(&has_faults, spec && *spec);
    pthread_mutex_unlock(&lock);
    return ret;
 }
@@ -209,6 +214,7 @@ sim_fault_set_misapply(const char *spec)
    pthread_mutex_lock(&lock);
    misapply_count = 0;
    int ret = for_each_item(spec, parse_misapply);
+   p_atomic_set(&has_misapplies, spec && *spec);
    pthread_mutex_unlock(&lock);
    return ret;
 }
@@ -267,8 +273,7 @@ count_and_fail(const char *kind, bool is_ioctl)
 {
    int ret = 0;
 
-   /* Most programs ask for nothing. */
-   if (!p_atomic_read(&state.count))
+   if (!p_atomic_read(&has_faults))
       return 0;
 
    pthread_mutex_lock(&lock);
@@ -290,17 +295,18 @@ count_and_fail(const char *kind, bool is_ioctl)
 static bool
 count_and_lose_device(void)
 {
-   if (!p_atomic_read(&state.lost_at))
+   if (!p_atomic_read(&has_faults))
       return false;
 
    pthread_mutex_lock(&lock);
-   if (!state.lost && ++state.ioctls >= state.lost_at) {
-      p_atomic_set(&state.lost, true);
+   if (state.lost_at && !state.lost && ++state.ioctls >= state.lost_at) {
+      state.lost = true;
       sim_log("the device is lost; repeat with DRM_SIM_FAULT=lost:%llu",
               (unsigned long long)state.lost_at);
    }
+   bool lost = state.lost;
    pthread_mutex_unlock(&lock);
-   return state.lost;
+   return lost;
 }
 
 int
@@ -325,10 +331,28 @@ sim_fault_job(void)
    return count_and_fail("job", false);
 }
 
+static uint64_t
+read_setting(const uint64_t *setting)
+{
+   if (!p_atomic_read(&has_faults))
+      return 0;
+
+   pthread_mutex_lock(&lock);
+   uint64_t value = *setting;
+   pthread_mutex_unlock(&lock);
+   return value;
+}
+
 bool
 sim_fault_device_is_lost(void)
 {
-   return p_atomic_read(&state.lost);
+   if (!p_atomic_read(&has_faults))
+      return false;
+
+   pthread_mutex_lock(&lock);
+   bool lost = state.lost;
+   pthread_mutex_unlock(&lock);
+   return lost;
 }
 
 static void
@@ -343,19 +367,19 @@ sleep_us(uint64_t us)
 void
 sim_fault_delay_job(void)
 {
-   sleep_us(p_atomic_read(&state.job_delay_us));
+   sleep_us(read_setting(&state.job_delay_us));
 }
 
 void
 sim_fault_delay_ioctl(void)
 {
-   sleep_us(p_atomic_read(&state.ioctl_delay_us));
+   sleep_us(read_setting(&state.ioctl_delay_us));
 }
 
 bool
 sim_fault_memory_is_left(uint64_t size_B)
 {
-   uint64_t limit_B = p_atomic_read(&state.memory_limit_B);
+   uint64_t limit_B = read_setting(&state.memory_limit_B);
 
    return !limit_B || sim_bo_total_B() + size_B <= limit_B;
 }
@@ -377,7 +401,7 @@ sim_fault_misapply(enum sim_op_kind kind, uint64_t bo_size_B, uint64_t offset, u
    struct sim_misapply result = {0};
    int64_t delta = kind == SIM_OP_MAP ? shifted_offset_delta(bo_size_B, offset, size_B) : 0;
 
-   if (!p_atomic_read(&misapply_count))
+   if (!p_atomic_read(&has_misapplies))
       return result;
 
    pthread_mutex_lock(&lock);
