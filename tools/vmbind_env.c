@@ -48,7 +48,7 @@ tool_kmd_known(const char *kmd)
 {
    for (unsigned i = 0; i < ARRAY_SIZE(kmds); i++) {
       const size_t length = strlen(kmds[i]);
-      if (!strncmp(kmd, kmds[i], length) && (kmd[length] == '\0' || kmd[length] == '-'))
+      if (!strncmp(kmd, kmds[i], length) && strchr("-:", kmd[length]))
          return true;
    }
    return false;

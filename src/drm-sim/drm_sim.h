@@ -7,7 +7,7 @@
  * none when there is none. Product code never does. Must not show how the simulator works.
  *
  * Functions that take an fd want one of the simulated node. vm_id is the number in the driver's ioctls
- * (panthor); msm has one VM a file, and takes 0. All return 0 or a negative errno unless told otherwise.
+ * (panthor, xe); msm has one VM a file, and takes 0. All return 0 or a negative errno unless told otherwise.
  */
 
 #ifndef DRM_SIM_H
@@ -22,10 +22,11 @@ extern "C" {
 
 /* The kernel driver behind the node, for files opened from now on. SPEC as in DRM_SIM_KMD:
  *
- *    NAME[-MAJOR.MINOR][:OPTION...]    panthor (1.0 to 1.9), msm (1.12, without VM_BIND, and 1.13)
+ *    NAME[-MAJOR.MINOR][:OPTION...]    panthor (1.0 to 1.9), msm (1.12, without VM_BIND, and 1.13), xe (1.1)
  *    none                              there is no node
  *
  *    va=BITS    a smaller GPU address space
+ *    unseen     the host's MMU shows nothing, as with a real GPU
  *    noprr      msm without partially resident regions: no MAP_NULL
  */
 int drm_sim_select(const char *spec);
@@ -40,6 +41,8 @@ int drm_sim_select(const char *spec);
  *       lost:N              the device is lost with the N-th ioctl
  *       delay:US, slow:US   each ioctl, each bind job, takes longer
  *       mem:SIZE            a limit on the bytes of all BOs (suffixes K, M, G)
+ *
+ *    DRM_SIM_CHECK=1 stops the program at the end of a VM whose page tables hold what its tree does not.
  *
  *    DRM_SIM_MISAPPLY, separated by commas: map:N, unmap:N, null:N (that one is applied to the tree, but
  *    to neither the page tables nor what the CPU sees of them), offset:N (that map is 64 KiB off in its

@@ -281,7 +281,7 @@ sim_prime_handle_to_fd_ioctl(struct sim_file *file, void *data)
    if (!bo)
       return -ENOENT;
 
-   int ret = file->device->driver->check_export(bo);
+   int ret = file->device.driver->check_export(bo);
    if (ret)
       goto out;
 

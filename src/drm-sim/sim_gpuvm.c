@@ -31,14 +31,14 @@ va_end(const struct sim_gpuva *va)
    return va->addr + va->range;
 }
 
-/* As Mesa's tree wants it: negative if the second one belongs to the left of the first. */
+/* Mesa's trees want it the other way round: negative if a comes after b. */
 static int
 compare_addr(const struct rb_node *a, const struct rb_node *b)
 {
    const struct sim_gpuva *va_a = rb_node_data(struct sim_gpuva, a, node);
    const struct sim_gpuva *va_b = rb_node_data(struct sim_gpuva, b, node);
 
-   return va_b->addr < va_a->addr ? -1 : va_b->addr > va_a->addr;
+   return va_a->addr > va_b->addr ? -1 : va_a->addr < va_b->addr;
 }
 
 void

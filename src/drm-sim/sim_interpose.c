@@ -25,6 +25,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -40,11 +41,31 @@
 #include "sim_sync_file.h"
 #include "sim_vfs.h"
 
-#define EXPORT PUBLIC __attribute__((used))
+/* ThreadSanitizer calls into the C library before it is ready for instrumented code. */
+#define EXPORT PUBLIC __attribute__((used, no_sanitize("thread")))
 
 /* On the 64-bit hosts that this runs on, both structures are one. */
 _Static_assert(sizeof(struct stat) == sizeof(struct stat64), "stat64");
 _Static_assert(sizeof(struct dirent) == sizeof(struct dirent64), "dirent64");
+
+/* Until then, a sanitizer's start-up goes straight to the kernel. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+static bool is_started;
+
+__attribute__((constructor)) static void
+start(void)
+{
+   is_started = true;
+}
+#else
+static const bool is_started = true;
+#endif
+
+#define BEFORE_START(...)                                                                          \
+   do {                                                                                            \
+      if (!is_started)                                                                             \
+         return syscall(__VA_ARGS__);                                                              \
+   } while (0)
 
 static int
 result(int ret)
@@ -92,24 +113,28 @@ open_path(int dirfd, const char *path, int flags, mode_t mode)
 EXPORT int
 open(const char *path, int flags, ...)
 {
+   BEFORE_START(SYS_openat, AT_FDCWD, path, flags, 0);
    return open_path(AT_FDCWD, path, flags, OPEN_MODE(flags, flags));
 }
 
 EXPORT int
 open64(const char *path, int flags, ...)
 {
+   BEFORE_START(SYS_openat, AT_FDCWD, path, flags, 0);
    return open_path(AT_FDCWD, path, flags, OPEN_MODE(flags, flags));
 }
 
 EXPORT int
 openat(int dirfd, const char *path, int flags, ...)
 {
+   BEFORE_START(SYS_openat, dirfd, path, flags, 0);
    return open_path(dirfd, path, flags, OPEN_MODE(flags, flags));
 }
 
 EXPORT int
 openat64(int dirfd, const char *path, int flags, ...)
 {
+   BEFORE_START(SYS_openat, dirfd, path, flags, 0);
    return open_path(dirfd, path, flags, OPEN_MODE(flags, flags));
 }
 
@@ -170,6 +195,8 @@ fopen64(const char *path, const char *mode)
 EXPORT int
 close(int fd)
 {
+   BEFORE_START(SYS_close, fd);
+
    bool ours = sim_fd_is(fd, SIM_FD_NODE) || sim_fd_is(fd, SIM_FD_SYNC_FILE) ||
                sim_fd_is(fd, SIM_FD_SYNCOBJ);
    int ret = sim_libc()->close(fd);
@@ -206,6 +233,7 @@ stat_at(int dirfd, const char *path, struct stat *st, int flags)
 #define STAT_FUNCTIONS(suffix, type)                                                               \
    EXPORT int stat##suffix(const char *path, struct type *st)                                      \
    {                                                                                               \
+      BEFORE_START(SYS_newfstatat, AT_FDCWD, path, st, 0);                                         \
       return stat_at(AT_FDCWD, path, (struct stat *)st, 0);                                        \
    }                                                                                               \
    EXPORT int lstat##suffix(const char *path, struct type *st)                                     \
@@ -214,6 +242,7 @@ stat_at(int dirfd, const char *path, struct stat *st, int flags)
    }                                                                                               \
    EXPORT int fstat##suffix(int fd, struct type *st)                                               \
    {                                                                                               \
+      BEFORE_START(SYS_fstat, fd, st);                                                             \
       return stat_at(fd, "", (struct stat *)st, AT_EMPTY_PATH);                                    \
    }                                                                                               \
    EXPORT int fstatat##suffix(int dirfd, const char *path, struct type *st, int flags)             \
@@ -289,6 +318,8 @@ access(const char *path, int mode)
 EXPORT ssize_t
 readlinkat(int dirfd, const char *path, char *buf, size_t size)
 {
+   BEFORE_START(SYS_readlinkat, dirfd, path, buf, size);
+
    struct sim_vfs_entry entry = sim_vfs_find(path);
 
    if (entry.kind == SIM_VFS_FOREIGN)
@@ -434,24 +465,32 @@ mmap_any(void *addr, size_t length, int prot, int flags, int fd, off64_t offset)
 EXPORT void *
 mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
+   if (!is_started)
+      return (void *)syscall(SYS_mmap, addr, length, prot, flags, fd, offset);
    return mmap_any(addr, length, prot, flags, fd, offset);
 }
 
 EXPORT void *
 mmap64(void *addr, size_t length, int prot, int flags, int fd, off64_t offset)
 {
+   if (!is_started)
+      return (void *)syscall(SYS_mmap, addr, length, prot, flags, fd, offset);
    return mmap_any(addr, length, prot, flags, fd, offset);
 }
 
 EXPORT int
 munmap(void *addr, size_t length)
 {
+   BEFORE_START(SYS_munmap, addr, length);
+
    return sim_mmu_munmap(addr, length);
 }
 
 EXPORT int
 madvise(void *addr, size_t length, int advice)
 {
+   BEFORE_START(SYS_madvise, addr, length, advice);
+
    int ret = sim_libc()->madvise(addr, length, advice);
 
    if (ret == 0 && advice == MADV_DONTDUMP)

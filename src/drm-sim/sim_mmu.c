@@ -171,6 +171,14 @@ map_part(UNUSED const struct window *window, uint64_t va, uint64_t size_B, void 
    return map == MAP_FAILED ? map_failed() : 0;
 }
 
+static bool mmu_unseen;
+
+void
+sim_mmu_set_unseen(bool unseen)
+{
+   p_atomic_set(&mmu_unseen, unseen);
+}
+
 int
 sim_mmu_map(uint64_t va, uint64_t size_B, const struct sim_bo *bo, uint64_t offset, bool read_only)
 {
@@ -180,6 +188,8 @@ sim_mmu_map(uint64_t va, uint64_t size_B, const struct sim_bo *bo, uint64_t offs
       .offset = offset,
       .prot = !bo || read_only ? PROT_READ : PROT_READ | PROT_WRITE,
    };
+   if (p_atomic_read(&mmu_unseen))
+      return 0;
    return for_each_reserved_part(va, size_B, map_part, &req);
 }
 

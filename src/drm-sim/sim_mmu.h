@@ -15,6 +15,9 @@
 
 struct sim_bo;
 
+/* From now on nothing is shown. */
+void sim_mmu_set_unseen(bool unseen);
+
 /* What the interposer saw */
 void sim_mmu_reserved(void *addr, uint64_t size_B);
 void sim_mmu_dontdump(void *addr, uint64_t size_B);

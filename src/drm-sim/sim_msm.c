@@ -22,6 +22,7 @@
 #include "sim_fault.h"
 #include "sim_gem.h"
 #include "sim_libc.h"
+#include "sim_staged.h"
 #include "sim_sync_file.h"
 #include "sim_syncobj.h"
 #include "sim_vm.h"
@@ -75,7 +76,7 @@ context_vm(struct sim_file *file)
 
    pthread_mutex_lock(&file->lock);
    if (!mfile->vm)
-      mfile->vm = sim_vm_create(0, "msm", VA_START, (1ull << file->device->va_bits) - VA_START);
+      mfile->vm = sim_vm_create(0, "msm", VA_START, (1ull << file->device.va_bits) - VA_START);
    struct sim_vm *vm = mfile->vm;
    pthread_mutex_unlock(&file->lock);
    return vm;
@@ -159,12 +160,12 @@ get_param_ioctl(struct sim_file *file, void *data)
       args->value = 0x1fffffffff000ull;
       return 0;
    case MSM_PARAM_HAS_PRR:
-      if (file->device->minor < MINOR_VM_BIND)
+      if (file->device.minor < MINOR_VM_BIND)
          return -EINVAL;
-      args->value = !file->device->no_prr;
+      args->value = !file->device.no_prr;
       return 0;
    case MSM_PARAM_AQE:
-      if (file->device->minor < MINOR_VM_BIND)
+      if (file->device.minor < MINOR_VM_BIND)
          return -EINVAL;
       args->value = 0;
       return 0;
@@ -205,7 +206,7 @@ set_param_ioctl(struct sim_file *file, void *data)
    case MSM_PARAM_SYSPROF:
       return args->len ? -EINVAL : -EPERM;
    case MSM_PARAM_EN_VM_BIND:
-      if (args->len || file->device->minor < MINOR_VM_BIND)
+      if (args->len || file->device.minor < MINOR_VM_BIND)
          return -EINVAL;
       return enable_vm_bind(file, args->value);
    default:
@@ -534,7 +535,7 @@ submitqueue_new_ioctl(struct sim_file *file, void *data)
    struct drm_msm_submitqueue *args = data;
    uint32_t valid_flags = MSM_SUBMITQUEUE_ALLOW_PREEMPT;
 
-   if (file->device->minor >= MINOR_VM_BIND)
+   if (file->device.minor >= MINOR_VM_BIND)
       valid_flags |= MSM_SUBMITQUEUE_VM_BIND;
    if (args->flags & ~valid_flags)
       return -EINVAL;
@@ -598,28 +599,7 @@ submitqueue_query_ioctl(struct sim_file *file, void *data)
    return sim_copy_out(args->data, &faults, args->len);
 }
 
-/* VM_BIND: what the page tables are to become, in order */
-
-struct pt_op {
-   bool is_map;
-   /* A map of the same request overwrites it: no need to go by way of a hole. */
-   bool overwritten;
-   uint64_t va;
-   uint64_t range;
-   struct sim_bo *bo;
-   uint64_t offset;
-   uint32_t flags;
-};
-
-/* For the history, once the page tables are changed */
-struct done_op {
-   enum sim_op_kind kind;
-   uint64_t va;
-   uint64_t range;
-   struct sim_bo *bo;
-   uint64_t offset;
-   bool dropped;
-};
+/* VM_BIND: jobs */
 
 struct bind_job {
    struct sim_job base;
@@ -629,11 +609,7 @@ struct bind_job {
    /* Of each operation, or NULL */
    struct sim_bo **bos;
    uint32_t op_count;
-   struct pt_op *pt_ops;
-   uint32_t pt_op_count;
-   uint32_t pt_op_capacity;
-   struct done_op *done_ops;
-   uint32_t done_op_count;
+   struct sim_staged staged;
 };
 
 static void
@@ -641,32 +617,15 @@ bind_job_free(struct sim_job *base)
 {
    struct bind_job *job = container_of(base, struct bind_job, base);
 
-   for (uint32_t i = 0; i < job->pt_op_count; i++)
-      sim_bo_put(job->pt_ops[i].bo);
+   sim_staged_finish(&job->staged);
    for (uint32_t i = 0; job->bos && i < job->op_count; i++)
       sim_bo_put(job->bos[i]);
-   free(job->pt_ops);
-   free(job->done_ops);
    free(job->bos);
    free(job->ops);
    if (job->queue)
       queue_put(job->queue);
    sim_vm_put(job->vm);
    free(job);
-}
-
-static int
-run_pt_op_locked(struct sim_vm *vm, const struct pt_op *op, int error)
-{
-   if (!op->is_map)
-      return op->overwritten && !error ? 0 : sim_vm_pt_unmap_locked(vm, op->va, op->range);
-
-   int ret = error;
-   if (!ret)
-      ret = sim_vm_pt_map_locked(vm, op->va, op->range, op->bo, op->offset, op->flags);
-   if (ret)
-      sim_vm_pt_unmap_locked(vm, op->va, op->range);
-   return ret;
 }
 
 static int
@@ -680,17 +639,7 @@ bind_job_run(struct sim_job *base)
    if (vm->unusable)
       error = -EINVAL;
 
-   /* After a failure nothing more is mapped, but all is unmapped. */
-   for (uint32_t i = 0; i < job->pt_op_count; i++) {
-      int ret = run_pt_op_locked(vm, &job->pt_ops[i], error);
-      if (!error)
-         error = ret;
-   }
-   for (uint32_t i = 0; i < job->done_op_count; i++) {
-      const struct done_op *done = &job->done_ops[i];
-      sim_vm_record_locked(vm, done->kind, done->va, done->range, done->bo, done->offset,
-                           done->dropped);
-   }
+   error = sim_staged_apply_locked(&job->staged, error);
    if (error)
       p_atomic_set(&vm->unusable, true);
    pthread_mutex_unlock(&vm->lock);
@@ -712,11 +661,11 @@ bind_job_create(struct sim_vm *vm, struct queue *queue, uint32_t count)
    job->queue = queue;
    p_atomic_inc(&queue->refcount);
    job->op_count = count;
+   job->staged.vm = vm;
    sim_job_init(&job->base, &queue->entity);
 
    job->bos = calloc(MAX2(count, 1), sizeof(*job->bos));
-   job->done_ops = calloc(MAX2(count, 1), sizeof(*job->done_ops));
-   if (!job->bos || !job->done_ops) {
+   if (!job->bos) {
       sim_job_finish(&job->base);
       bind_job_free(&job->base);
       return NULL;
@@ -737,7 +686,7 @@ check_op(const struct sim_file *file, struct sim_vm *vm, const struct drm_msm_vm
       return -EINVAL;
    if (op->op > MSM_VM_BIND_OP_MAP_NULL)
       return -EINVAL;
-   if (op->op == MSM_VM_BIND_OP_MAP_NULL && file->device->no_prr)
+   if (op->op == MSM_VM_BIND_OP_MAP_NULL && file->device.no_prr)
       return -EINVAL;
    return 0;
 }
@@ -772,103 +721,6 @@ lookup_ops(struct bind_job *job, struct sim_file *file, const struct drm_msm_vm_
    return ret;
 }
 
-struct translation {
-   struct bind_job *job;
-   const struct drm_msm_vm_bind_op *op;
-   struct sim_bo *bo;
-   struct sim_misapply misapply;
-   bool kept;
-};
-
-static int
-enqueue(struct translation *t, struct pt_op op)
-{
-   struct bind_job *job = t->job;
-
-   if (t->misapply.drop)
-      return 0;
-   if (job->pt_op_count == job->pt_op_capacity) {
-      uint32_t capacity = job->pt_op_capacity ? job->pt_op_capacity * 2 : 16;
-      struct pt_op *ops = realloc(job->pt_ops, capacity * sizeof(*ops));
-
-      if (!ops)
-         return -ENOMEM;
-      job->pt_ops = ops;
-      job->pt_op_capacity = capacity;
-   }
-   sim_bo_get(op.bo);
-   job->pt_ops[job->pt_op_count++] = op;
-   return 0;
-}
-
-static int
-enqueue_unmap(struct translation *t, uint64_t va, uint64_t range, struct sim_bo *bo)
-{
-   return enqueue(t, (struct pt_op){
-                        .overwritten = t->op->op != MSM_VM_BIND_OP_UNMAP,
-                        .va = va,
-                        .range = range,
-                        /* Held until the page tables no longer show it */
-                        .bo = bo,
-                     });
-}
-
-static int
-step_map(struct translation *t, struct sim_gpuvm_map *map)
-{
-   uint32_t flags = map->bo ? 0 : SIM_PTE_NULL;
-
-   if (t->kept)
-      return SIM_GPUVM_SKIP;
-
-   /* A private BO of another VM: the kernel warns, and it is too late to do better. */
-   if (map->bo && map->bo->exclusive_vm_uid && map->bo->exclusive_vm_uid != t->job->vm->uid)
-      return -EINVAL;
-   if (map->bo && (map->bo->flags & MSM_BO_GPU_READONLY))
-      flags |= SIM_PTE_READONLY;
-
-   return enqueue(t, (struct pt_op){
-                        .is_map = true,
-                        .va = map->addr,
-                        .range = map->range,
-                        .bo = map->bo,
-                        .offset = map->offset + t->misapply.offset_delta,
-                        .flags = flags,
-                     });
-}
-
-/* Only the flags change: the mapping and the page tables stay. */
-static bool
-is_in_place(const struct translation *t, const struct sim_gpuvm_step *step)
-{
-   return step->keep && t->op->op == MSM_VM_BIND_OP_MAP && step->va->bo == t->bo &&
-          step->va->offset == t->op->obj_offset && step->va->addr == t->op->iova &&
-          step->va->range == t->op->range;
-}
-
-static int
-translate_step(void *priv, struct sim_gpuvm_step *step)
-{
-   struct translation *t = priv;
-   uint64_t va, range;
-
-   switch (step->kind) {
-   case SIM_GPUVM_MAP:
-      return step_map(t, &step->map);
-   case SIM_GPUVM_REMAP:
-      sim_gpuvm_remap_hole(step, &va, &range);
-      return enqueue_unmap(t, va, range, step->va->bo);
-   case SIM_GPUVM_UNMAP:
-      if (is_in_place(t, step)) {
-         t->kept = true;
-         step->va->flags |= t->op->flags & MSM_VM_BIND_OP_DUMP ? VMA_DUMP : 0;
-         return SIM_GPUVM_SKIP;
-      }
-      return enqueue_unmap(t, step->va->addr, step->va->range, step->va->bo);
-   }
-   unreachable("not a step");
-}
-
 static int
 translate_op_locked(struct bind_job *job, uint32_t i)
 {
@@ -879,36 +731,28 @@ translate_op_locked(struct bind_job *job, uint32_t i)
    };
    const struct drm_msm_vm_bind_op *op = &job->ops[i];
    struct sim_bo *bo = job->bos[i];
-   struct translation t = {
-      .job = job,
-      .op = op,
-      .bo = bo,
-      .misapply = sim_fault_misapply(kinds[op->op], bo ? bo->size_B : 0, op->obj_offset, op->range),
-   };
-   int ret = sim_fault_op();
-
-   if (!ret && op->range && op->op == MSM_VM_BIND_OP_UNMAP) {
-      ret = sim_gpuvm_sm_unmap(&job->vm->gpuvm, op->iova, op->range, translate_step, &t);
-   } else if (!ret && op->range) {
-      const struct sim_gpuvm_map req = {
-         .addr = op->iova,
-         .range = op->range,
-         .bo = bo,
-         .offset = op->obj_offset,
-         .flags = op->op == MSM_VM_BIND_OP_MAP && (op->flags & MSM_VM_BIND_OP_DUMP) ? VMA_DUMP : 0,
-      };
-      ret = sim_gpuvm_sm_map(&job->vm->gpuvm, &req, translate_step, &t);
-   }
-
-   job->done_ops[job->done_op_count++] = (struct done_op){
+   bool is_map = op->op == MSM_VM_BIND_OP_MAP;
+   const struct sim_staged_op staged_op = {
       .kind = kinds[op->op],
       .va = op->iova,
       .range = op->range,
       .bo = bo,
       .offset = op->obj_offset,
-      .dropped = t.misapply.drop,
+      .va_flags = is_map && (op->flags & MSM_VM_BIND_OP_DUMP) ? VMA_DUMP : 0,
+      .pte_flags = !bo                              ? SIM_PTE_NULL
+                   : bo->flags & MSM_BO_GPU_READONLY ? SIM_PTE_READONLY
+                                                     : 0,
+      /* Turnip does this to change a mapping's flags; the page tables stay as they are. */
+      .keep_identical = is_map,
    };
-   return ret;
+
+   int ret = sim_fault_op();
+   if (ret)
+      return ret;
+   /* A private BO of another VM: the kernel warns, and it is too late to do better. */
+   if (bo && bo->exclusive_vm_uid && bo->exclusive_vm_uid != job->vm->uid)
+      return -EINVAL;
+   return sim_staged_translate_locked(&job->staged, &staged_op);
 }
 
 static int

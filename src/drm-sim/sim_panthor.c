@@ -204,7 +204,7 @@ static int
 dev_query_ioctl(struct sim_file *file, void *data)
 {
    struct drm_panthor_dev_query *args = data;
-   const struct sim_device *device = file->device;
+   const struct sim_device *device = &file->device;
    const struct drm_panthor_gpu_info gpu = gpu_info(device);
    const struct drm_panthor_csif_info csif = {
       .csg_slot_count = 8,
@@ -285,7 +285,7 @@ vm_create_ioctl(struct sim_file *file, void *data)
 {
    struct drm_panthor_vm_create *args = data;
    struct panthor_file *pfile = to_panthor(file);
-   uint64_t full = 1ull << file->device->va_bits;
+   uint64_t full = 1ull << file->device.va_bits;
 
    if (args->flags)
       return -EINVAL;
@@ -510,7 +510,7 @@ prepare_map(struct sim_file *file, struct sim_vm *vm, const struct drm_panthor_v
                           DRM_PANTHOR_VM_BIND_OP_MAP_UNCACHED | TYPE_MASK;
    int ret = -EINVAL;
 
-   if (file->device->minor >= MINOR_MAP_SPARSE)
+   if (file->device.minor >= MINOR_MAP_SPARSE)
       valid_flags |= DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE;
 
    bool sparse = op->flags & valid_flags & DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE;
@@ -553,7 +553,7 @@ prepare_op(struct sim_file *file, struct sim_vm *vm, const struct drm_panthor_vm
 
    if ((op->va | op->size | op->bo_offset) % PAGE_SIZE_B)
       return -EINVAL;
-   if (file->device->minor >= MINOR_CHECKS_USER_VA &&
+   if (file->device.minor >= MINOR_CHECKS_USER_VA &&
        (__builtin_add_overflow(op->va, op->size, &end) || end > pvm->user_va_range))
       return -EINVAL;
 
@@ -892,7 +892,7 @@ bo_create_ioctl(struct sim_file *file, void *data)
    uint64_t vm_uid = 0;
    struct sim_bo *bo;
 
-   if (file->device->minor >= MINOR_WB_MMAP)
+   if (file->device.minor >= MINOR_WB_MMAP)
       valid_flags |= DRM_PANTHOR_BO_WB_MMAP;
 
    if (!args->size || args->pad || (args->flags & ~valid_flags))

@@ -53,6 +53,8 @@ struct sim_vm {
    uint64_t op_counts[SIM_OP_KINDS];
 
    struct sim_sched *sched;
+   /* The GPU's own jobs in this address space; holding binds does not hold these. */
+   struct sim_sched *engine;
    /* Entities are the driver's; this is the one that panthor needs for each VM. */
    struct sim_entity entity;
 

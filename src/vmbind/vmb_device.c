@@ -31,6 +31,14 @@ vmb_driver_name(unsigned index)
    return index < ARRAY_SIZE(kmds) ? kmds[index]->name : NULL;
 }
 
+uint32_t
+vmb_next_id(void)
+{
+   static uint32_t last;
+
+   return p_atomic_inc_return(&last);
+}
+
 static void
 log_to_stderr(void *data, enum vmb_log_level level, const char *line)
 {

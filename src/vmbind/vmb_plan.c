@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/u_math.h"
 #include <string.h>
@@ -391,5 +392,53 @@ vmb_plan_build(struct vmb_plan *plan, struct vmb_gpuvm *gpuvm, const struct vmb_
       if (ret)
          return ret;
    }
+   return 0;
+}
+
+/* --------------------------------------------------------------- defragment */
+
+int
+vmb_plan_defragment(struct vmb_plan *plan, struct vmb_gpuvm *gpuvm, uint64_t addr_B,
+                    uint64_t end_B)
+{
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+   struct vmb_gpuvm_req run = { 0 };
+   size_t nodes = 0;
+   bool more;
+
+   plan->op_count = plan->net_count = 0;
+   plan->merged = plan->dropped = 0;
+
+   vmb_gpuvm_iter_init(gpuvm, &iter, addr_B, end_B);
+   do {
+      more = vmb_gpuvm_iter_next(&iter, &m);
+      /* One that sticks out of the range is left as it is, as is one whose pages are gone. */
+      const bool usable = more && m.addr_B >= addr_B && vmb_mapping_end_B(&m) <= end_B &&
+                          !(m.flags & VMB_MAPPING_INVALIDATED);
+
+      if (usable && nodes && m.addr_B == req_end_B(&run) &&
+          vmb_mapping_same_backing(&run.map, &m)) {
+         run.map.range_B += m.range_B;
+         nodes++;
+         continue;
+      }
+      /* Worth it only if it takes fewer nodes than there are. */
+      if (nodes > null_pieces(plan, &run)) {
+         const int ret = op_append(plan, &run);
+         if (ret)
+            return ret;
+         plan->merged += nodes - null_pieces(plan, &run);
+      }
+      run = (struct vmb_gpuvm_req){ .map = m };
+      nodes = usable;
+   } while (more);
+
+   /* What it depends on is what it does. */
+   const int ret = grow_reqs(&plan->net, &plan->net_capacity, plan->op_count);
+   if (ret)
+      return ret;
+   memcpy(plan->net, plan->ops, plan->op_count * sizeof(*plan->net));
+   plan->net_count = plan->op_count;
    return 0;
 }

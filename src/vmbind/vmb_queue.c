@@ -652,10 +652,12 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
    if (ret)
       return ret;
 
+   /* Our own first: kernels attach the fence to one syncobj after the other, and whoever sees a
+    * signal of the user's must find the completed state up to date. */
    struct vmb_kmd_sync *signals = vm->syncs + *wait_count;
+   *signals++ = (struct vmb_kmd_sync){ queue->syncobj, point };
    for (uint32_t i = 0; i < raw->signal_count; i++)
       signals[i] = (struct vmb_kmd_sync){ raw->signals[i].syncobj, raw->signals[i].point };
-   signals[raw->signal_count] = (struct vmb_kmd_sync){ queue->syncobj, point };
    *signal_count = raw->signal_count + 1;
    return 0;
 }
@@ -669,9 +671,13 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
    struct vmb_plan *plan = &vm->plan;
    const uint64_t start_ns = now_ns();
 
-   int ret = vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
+   int ret = raw->defragment
+                ? vmb_plan_defragment(plan, vm->gpuvm, raw->addr_B, raw->end_B)
+                : vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
    if (ret)
       return ret;
+   if (raw->merged_out)
+      *raw->merged_out = plan->merged;
 
    size_t replaced = 0;
    ret = vmb_gpuvm_reserve(vm->gpuvm, plan->ops, plan->op_count, &replaced);

@@ -831,6 +831,37 @@ test_synchronous_bind_does_not_overtake(void **state)
    free(maps);
 }
 
+static void
+test_defragmenting(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_HOLE);
+   uint64_t saved;
+
+   /* Page by page, in batches of their own: the kernel keeps a node for each. */
+   for (unsigned i = 0; i < 32; i++)
+      assert_int_equal(SUBMIT(f->queue, bind(range, i, 1, f->bo[i / 16], i)), 0);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 40, 1, f->bo[0], 0)), 0);
+   assert_int_equal(vmb_range_defragment(range, &saved), 0);
+   assert_int_equal(saved, 30);
+   wait_idle(f);
+   expect_page(f, range, 15, f->bo[0], 15);
+   expect_page(f, range, 16, f->bo[1], 16);
+   expect_hole(f, range, 32);
+   expect_page(f, range, 40, f->bo[0], 0);
+
+   struct vmb_vm_mapping *maps;
+   size_t count;
+   assert_int_equal(vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, vmb_range_addr_B(range),
+                                        vmb_range_addr_B(range) + 64 * PAGE_B, &maps, &count),
+                    0);
+   assert_int_equal(count, 3);
+   free(maps);
+   assert_int_equal(vmb_range_defragment(range, &saved), 0);
+   assert_int_equal(saved, 0);
+   drop_range(f, range);
+}
+
 /* -------------------------------------------------------------------- errors */
 
 static void
@@ -1119,6 +1150,7 @@ main(void)
       TEST(test_two_vms),
       TEST(test_shared_bos),
       TEST(test_synchronous_bind_does_not_overtake),
+      TEST(test_defragmenting),
       TEST(test_no_memory_is_retried_in_halves),
       TEST(test_no_memory_at_all_changes_nothing),
       TEST(test_half_a_batch_is_rolled_back),
