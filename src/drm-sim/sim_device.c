@@ -129,8 +129,9 @@ sim_device_current(struct sim_device *device)
       const char *spec = getenv("DRM_SIM_KMD");
 
       if (select_locked(spec && *spec ? spec : DEFAULT_KMD))
-         sim_panic("DRM_SIM_KMD=%s is not known; try panthor, panthor-1.0, msm, msm:va=40, xe, none",
-                   spec);
+         sim_panic(
+            "DRM_SIM_KMD=%s is not known; try panthor, panthor-1.0, msm, msm:va=40, xe, none",
+            spec);
    }
    *device = current_device;
    pthread_mutex_unlock(&device_lock);
@@ -301,8 +302,7 @@ invalid_ioctl(UNUSED struct sim_file *file, UNUSED void *data)
    return -EINVAL;
 }
 
-#define CORE(nr, NAME, func_, ...)                                                                 \
-   [nr] = {.cmd = DRM_IOCTL_##NAME, .func = func_, ##__VA_ARGS__}
+#define CORE(nr, NAME, func_, ...) [nr] = {.cmd = DRM_IOCTL_##NAME, .func = func_, ##__VA_ARGS__}
 
 static const struct sim_ioctl core_ioctls[] = {
    CORE(0x00, VERSION, version_ioctl, .name = "version"),
@@ -323,10 +323,8 @@ static const struct sim_ioctl core_ioctls[] = {
    CORE(0x2e, PRIME_FD_TO_HANDLE, sim_prime_fd_to_handle_ioctl, .name = "prime_fd_to_handle"),
    CORE(0xBF, SYNCOBJ_CREATE, sim_syncobj_create_ioctl, .name = "syncobj_create"),
    CORE(0xC0, SYNCOBJ_DESTROY, sim_syncobj_destroy_ioctl, .name = "syncobj_destroy"),
-   CORE(0xC1, SYNCOBJ_HANDLE_TO_FD, sim_syncobj_handle_to_fd_ioctl,
-        .name = "syncobj_handle_to_fd"),
-   CORE(0xC2, SYNCOBJ_FD_TO_HANDLE, sim_syncobj_fd_to_handle_ioctl,
-        .name = "syncobj_fd_to_handle"),
+   CORE(0xC1, SYNCOBJ_HANDLE_TO_FD, sim_syncobj_handle_to_fd_ioctl, .name = "syncobj_handle_to_fd"),
+   CORE(0xC2, SYNCOBJ_FD_TO_HANDLE, sim_syncobj_fd_to_handle_ioctl, .name = "syncobj_fd_to_handle"),
    CORE(0xC3, SYNCOBJ_WAIT, sim_syncobj_wait_ioctl, .name = "syncobj_wait"),
    CORE(0xC4, SYNCOBJ_RESET, sim_syncobj_reset_ioctl, .name = "syncobj_reset"),
    CORE(0xC5, SYNCOBJ_SIGNAL, sim_syncobj_signal_ioctl, .name = "syncobj_signal"),

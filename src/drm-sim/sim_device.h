@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The device behind the render node, open files of it, and the DRM core's part of ioctl(). A driver (a
- * personality) is a table of its own ioctls and a few hooks. Must know no driver's ioctls.
+ * The device behind the render node, open files of it, and the DRM core's part of ioctl(). A driver
+ * (a personality) is a table of its own ioctls and a few hooks. Must know no driver's ioctls.
  */
 
 #ifndef SIM_DEVICE_H
@@ -91,8 +91,8 @@ struct sim_file {
 /* The device that the node shows now; false if there is to be none. */
 bool sim_device_current(struct sim_device *device);
 
-/* "panthor", "panthor-1.0", "msm:va=40:noprr", "none"; -EINVAL for what is not known. For files opened
- * from now on.
+/* "panthor", "panthor-1.0", "msm:va=40:noprr", "none"; -EINVAL for what is not known. For files
+ * opened from now on.
  */
 int sim_device_select(const char *spec);
 

@@ -175,8 +175,8 @@ carve(struct sim_gpuvm *vm, struct sim_gpuva *va, uint64_t addr, uint64_t range,
       .kind = SIM_GPUVM_UNMAP,
       .va = va,
       .keep = keep,
-      .has_prev = va->addr < addr,
-      .has_next = va_end(va) > end,
+      .has_prev = (va->addr < addr),
+      .has_next = (va_end(va) > end),
    };
 
    if (step.has_prev || step.has_next)

@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The C library's functions that libdrm and drivers call, under the C library's names: what is about the
- * simulated node stays here, all else goes on to the next in line. Must know nothing of what happens
- * behind a file.
+ * The C library's functions that libdrm and drivers call, under the C library's names: what is
+ * about the simulated node stays here, all else goes on to the next in line. Must know nothing of
+ * what happens behind a file.
  */
 
 /* Both names of a function are defined here: neither may be renamed to the other, nor be inlined. */
@@ -38,6 +38,7 @@
 #include "sim_libc.h"
 #include "sim_mmu.h"
 #include "sim_segv.h"
+#include "sim_sw_sync.h"
 #include "sim_sync_file.h"
 #include "sim_vfs.h"
 
@@ -89,6 +90,8 @@ open_path(int dirfd, const char *path, int flags, mode_t mode)
       return sim_libc()->openat(dirfd, path, flags, mode);
    case SIM_VFS_NODE:
       return result(sim_file_open(flags));
+   case SIM_VFS_SW_SYNC:
+      return result(sim_sw_sync_open(flags));
    case SIM_VFS_FILE:
       return result(sim_vfs_open_file(&entry));
    case SIM_VFS_NONE:
@@ -101,7 +104,7 @@ open_path(int dirfd, const char *path, int flags, mode_t mode)
 #define OPEN_MODE(flags, last)                                                                     \
    ({                                                                                              \
       mode_t mode_ = 0;                                                                            \
-      if (((flags) & O_CREAT) || ((flags) & O_TMPFILE) == O_TMPFILE) {                             \
+      if (((flags)&O_CREAT) || ((flags)&O_TMPFILE) == O_TMPFILE) {                                 \
          va_list args_;                                                                            \
          va_start(args_, last);                                                                    \
          mode_ = va_arg(args_, unsigned int);                                                      \
@@ -197,8 +200,7 @@ close(int fd)
 {
    BEFORE_START(SYS_close, fd);
 
-   bool ours = sim_fd_is(fd, SIM_FD_NODE) || sim_fd_is(fd, SIM_FD_SYNC_FILE) ||
-               sim_fd_is(fd, SIM_FD_SYNCOBJ);
+   bool ours = sim_fd_has_lifetime(fd);
    int ret = sim_libc()->close(fd);
 
    /* At once, so that the end of a file is where the program put it. */
@@ -431,6 +433,10 @@ ioctl(int fd, unsigned long request, ...)
    case SYNC_IOC_MAGIC:
       if (sim_fd_is(fd, SIM_FD_SYNC_FILE))
          return result(sim_sync_file_ioctl(fd, request, arg));
+      break;
+   case SIM_SW_SYNC_MAGIC:
+      if (sim_fd_is(fd, SIM_FD_SW_SYNC))
+         return result(sim_sw_sync_ioctl(fd, request, arg));
       break;
    case DMA_BUF_BASE:
       if (sim_fd_is(fd, SIM_FD_BO))

@@ -3,8 +3,8 @@
  *
  * The host's MMU as the GPU's; see the header. Must know nothing of VMs.
  *
- * A GPU unmap puts PROT_NONE back and never unmaps: another thread's mmap would land in the hole, and
- * the next GPU map on top of it.
+ * A GPU unmap puts PROT_NONE back and never unmaps: another thread's mmap would land in the hole,
+ * and the next GPU map on top of it.
  */
 
 #include "sim_mmu.h"

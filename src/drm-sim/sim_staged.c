@@ -66,8 +66,8 @@ enqueue(struct translation *t, struct sim_staged_pt_op op)
    if (t->misapply.drop)
       return 0;
 
-   struct sim_staged_pt_op *ops = grow(staged->pt_ops, &staged->pt_op_capacity,
-                                       staged->pt_op_count, sizeof(*ops));
+   struct sim_staged_pt_op *ops =
+      grow(staged->pt_ops, &staged->pt_op_capacity, staged->pt_op_count, sizeof(*ops));
    if (!ops)
       return -ENOMEM;
    staged->pt_ops = ops;

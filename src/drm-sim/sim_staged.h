@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Binds in staged mode: operations change the tree of mappings at once, and what they mean for the page
- * tables is kept in order and applied when a job runs. Must know nothing of any driver; when to do
- * either, and what to do about an error, is theirs.
+ * Binds in staged mode: operations change the tree of mappings at once, and what they mean for the
+ * page tables is kept in order and applied when a job runs. Must know nothing of any driver; when
+ * to do either, and what to do about an error, is theirs.
  */
 
 #ifndef SIM_STAGED_H
@@ -46,8 +46,8 @@ struct sim_staged_op {
 /* Changes the tree. With the VM locked. On failure, what was changed before stays. */
 int sim_staged_translate_locked(struct sim_staged *staged, const struct sim_staged_op *op);
 
-/* Changes the page tables. After an error, which may be there from the start, nothing more is mapped, but
- * all is unmapped. Returns the first error. With the VM locked.
+/* Changes the page tables. After an error, which may be there from the start, nothing more is
+ * mapped, but all is unmapped. Returns the first error. With the VM locked.
  */
 int sim_staged_apply_locked(struct sim_staged *staged, int error);
 

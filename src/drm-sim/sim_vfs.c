@@ -25,6 +25,8 @@
 #define DEV_DRI "/dev/dri"
 #define NODE    "renderD128"
 #define SYSFS   "/sys/dev/char/226:128"
+#define DEBUGFS "/sys/kernel/debug/sync"
+#define SW_SYNC "/dev/sw_sync"
 
 enum bus {
    ANY_BUS,
@@ -41,6 +43,9 @@ static const struct {
 } entries[] = {
    {ANY_BUS, DEV_DRI, SIM_VFS_DIR, NULL},
    {ANY_BUS, DEV_DRI "/" NODE, SIM_VFS_NODE, NULL},
+   {ANY_BUS, SW_SYNC, SIM_VFS_SW_SYNC, NULL},
+   {ANY_BUS, DEBUGFS, SIM_VFS_DIR, NULL},
+   {ANY_BUS, DEBUGFS "/sw_sync", SIM_VFS_SW_SYNC, NULL},
    {ANY_BUS, SYSFS, SIM_VFS_DIR, NULL},
    {ANY_BUS, SYSFS "/dev", SIM_VFS_FILE, "226:128\n"},
    {ANY_BUS, SYSFS "/uevent", SIM_VFS_FILE,
@@ -150,11 +155,12 @@ sim_vfs_find(const char *path)
    struct sim_vfs_entry found = {.kind = SIM_VFS_FOREIGN};
 
    /* Most paths of a program end here. */
-   if (!path || (strncmp(path, "/dev/d", 6) && strncmp(path, "/sys/dev/char/", 14)))
+   if (!path || (strncmp(path, "/dev/", 5) && strncmp(path, "/sys/", 5)))
       return found;
    if (!normalize(path, found.path, sizeof(found.path)))
       return found;
-   if (!is_below(found.path, DEV_DRI) && !is_below(found.path, SYSFS))
+   if (!is_below(found.path, DEV_DRI) && !is_below(found.path, SYSFS) &&
+       !is_below(found.path, SW_SYNC) && !is_below(found.path, DEBUGFS))
       return found;
 
    struct sim_device device;
@@ -194,6 +200,9 @@ sim_vfs_stat(const struct sim_vfs_entry *entry, struct stat *st)
       break;
    case SIM_VFS_LINK:
       st->st_mode = S_IFLNK | 0777;
+      break;
+   case SIM_VFS_SW_SYNC:
+      st->st_mode = S_IFREG | 0666;
       break;
    default:
       return;
@@ -240,7 +249,7 @@ sim_vfs_owns(DIR *dir)
    bool owns = false;
 
    pthread_mutex_lock(&lock);
-   list_for_each_entry(struct vfs_dir, open_dir, &open_dirs, link)
+   list_for_each_entry (struct vfs_dir, open_dir, &open_dirs, link)
       owns |= (DIR *)open_dir == dir;
    pthread_mutex_unlock(&lock);
    return owns;

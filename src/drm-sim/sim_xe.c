@@ -1,14 +1,15 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The xe personality: an integrated Xe-LP GPU (Alder Lake-P) behind the xe driver of Linux 7.3. Follows
- * xe_vm.c, xe_sync.c, xe_bo.c, xe_exec.c, xe_exec_queue.c and xe_query.c. Must know nothing of other
- * drivers.
+ * The xe personality: an integrated Xe-LP GPU (Alder Lake-P) behind the xe driver of Linux 7.3.
+ * Follows xe_vm.c, xe_sync.c, xe_bo.c, xe_exec.c, xe_exec_queue.c and xe_query.c. Must know nothing
+ * of other drivers.
  *
- * Binds are in staged mode and atomic: an ioctl that fails changes nothing. Each bind queue is a FIFO; the
- * kernel orders those that overlap in addresses also between queues. A job that fails has its error in its
- * fence, and the VM is banned. The simulated machine has no page faults (no LR-only fault mode), and its
- * kernel was built without GPUSVM, so that there are no userptrs.
+ * Binds are in staged mode and atomic: an ioctl that fails changes nothing. Each bind queue is a
+ * FIFO; the kernel orders those that overlap in addresses also between queues. A job that fails has
+ * its error in its fence, and the VM is banned. The simulated machine has no page faults (no
+ * LR-only fault mode). A userptr's pages become a BO's, at the program's address as well as the
+ * GPU's; that the program takes them away (what the kernel's notifier is for) is not simulated.
  */
 
 #include <errno.h>
@@ -39,12 +40,12 @@
 #define BO_CACHING_SHIFT 16
 
 /* What the command streamer understands */
-#define MI_OPCODE(dword)     (((dword) >> 23) & 0x3f)
-#define MI_NOOP              0x00
-#define MI_BATCH_BUFFER_END  0x0a
-#define MI_STORE_DATA_IMM    0x20
-#define MI_STORE_QWORD       (1u << 21)
-#define MAX_BATCH_DWORDS     (1u << 20)
+#define MI_OPCODE(dword)    (((dword) >> 23) & 0x3f)
+#define MI_NOOP             0x00
+#define MI_BATCH_BUFFER_END 0x0a
+#define MI_STORE_DATA_IMM   0x20
+#define MI_STORE_QWORD      (1u << 21)
+#define MAX_BATCH_DWORDS    (1u << 20)
 
 /* A bind that is on its way, and the addresses that it changes */
 struct pending {
@@ -238,7 +239,7 @@ vm_create_ioctl(struct sim_file *file, void *data)
 static void
 forget_pending(struct sim_vm *vm, bool all)
 {
-   list_for_each_entry_safe(struct pending, pending, &to_xe_vm(vm)->pending, link) {
+   list_for_each_entry_safe (struct pending, pending, &to_xe_vm(vm)->pending, link) {
       if (!all && !sim_fence_is_signaled(pending->fence))
          continue;
       list_del(&pending->link);
@@ -302,9 +303,9 @@ gem_create_ioctl(struct sim_file *file, void *data)
       return -EINVAL;
    if (!args->placement || (args->placement & ~MEM_REGIONS))
       return -EINVAL;
-   if (args->flags & ~(DRM_XE_GEM_CREATE_FLAG_DEFER_BACKING | DRM_XE_GEM_CREATE_FLAG_SCANOUT |
-                       DRM_XE_GEM_CREATE_FLAG_NEEDS_VISIBLE_VRAM |
-                       DRM_XE_GEM_CREATE_FLAG_NO_COMPRESSION))
+   if (args->flags &
+       ~(DRM_XE_GEM_CREATE_FLAG_DEFER_BACKING | DRM_XE_GEM_CREATE_FLAG_SCANOUT |
+         DRM_XE_GEM_CREATE_FLAG_NEEDS_VISIBLE_VRAM | DRM_XE_GEM_CREATE_FLAG_NO_COMPRESSION))
       return -EINVAL;
    if (args->handle || !args->size || args->size % PAGE_SIZE_B)
       return -EINVAL;
@@ -328,8 +329,8 @@ gem_create_ioctl(struct sim_file *file, void *data)
       sim_vm_put(vm);
    }
 
-   int ret = sim_bo_create(args->size, args->flags | args->cpu_caching << BO_CACHING_SHIFT, vm_uid,
-                           &bo);
+   int ret =
+      sim_bo_create(args->size, args->flags | args->cpu_caching << BO_CACHING_SHIFT, vm_uid, &bo);
    if (ret)
       return ret;
    ret = sim_bo_add_handle(file, bo, &args->handle);
@@ -670,17 +671,18 @@ check_bind_op(const struct drm_xe_vm_bind_op *op)
 {
    const uint32_t supported = DRM_XE_VM_BIND_FLAG_READONLY | DRM_XE_VM_BIND_FLAG_IMMEDIATE |
                               DRM_XE_VM_BIND_FLAG_NULL | DRM_XE_VM_BIND_FLAG_DUMPABLE |
-                              DRM_XE_VM_BIND_FLAG_CHECK_PXP |
-                              DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR |
+                              DRM_XE_VM_BIND_FLAG_CHECK_PXP | DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR |
                               DRM_XE_VM_BIND_FLAG_MADVISE_AUTORESET |
                               DRM_XE_VM_BIND_FLAG_DECOMPRESS;
    bool is_map = op->op == DRM_XE_VM_BIND_OP_MAP;
    bool is_null = op->flags & DRM_XE_VM_BIND_FLAG_NULL;
    bool is_unmap_all = op->op == DRM_XE_VM_BIND_OP_UNMAP_ALL;
 
-   /* What this GPU or kernel does not have */
-   if ((op->flags & (DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR | DRM_XE_VM_BIND_FLAG_MADVISE_AUTORESET)) ||
-       op->op == DRM_XE_VM_BIND_OP_MAP_USERPTR)
+   /* What this GPU does not have */
+   if (op->flags & (DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR | DRM_XE_VM_BIND_FLAG_MADVISE_AUTORESET))
+      return -EINVAL;
+   /* The program's pages are in the CPU's caches. */
+   if (op->op == DRM_XE_VM_BIND_OP_MAP_USERPTR && op->pat_index != 0)
       return -EINVAL;
 
    if (op->pat_index >= PAT_ENTRIES || op->op > DRM_XE_VM_BIND_OP_PREFETCH ||
@@ -770,10 +772,12 @@ lookup_bos(struct bind *bind)
    for (uint32_t i = 0; i < bind->count && !ret; i++) {
       const struct drm_xe_vm_bind_op *op = &bind->ops[i];
 
-      if (!op->obj)
-         continue;
-      bind->bos[i] = sim_bo_lookup(bind->file, op->obj);
-      ret = bind->bos[i] ? check_bo(op, bind->bos[i], bind->vm) : -ENOENT;
+      if (op->op == DRM_XE_VM_BIND_OP_MAP_USERPTR) {
+         ret = sim_bo_create_from_user(op->userptr, op->range, &bind->bos[i]);
+      } else if (op->obj) {
+         bind->bos[i] = sim_bo_lookup(bind->file, op->obj);
+         ret = bind->bos[i] ? check_bo(op, bind->bos[i], bind->vm) : -ENOENT;
+      }
    }
    return ret;
 }
@@ -803,9 +807,10 @@ translate_op_locked(struct sim_staged *staged, const struct drm_xe_vm_bind_op *o
 
    switch (op->op) {
    case DRM_XE_VM_BIND_OP_MAP:
+   case DRM_XE_VM_BIND_OP_MAP_USERPTR:
       staged_op.kind = bo ? SIM_OP_MAP : SIM_OP_NULL;
       staged_op.bo = bo;
-      staged_op.offset = op->obj_offset;
+      staged_op.offset = op->op == DRM_XE_VM_BIND_OP_MAP ? op->obj_offset : 0;
       staged_op.pte_flags = (bo ? 0 : SIM_PTE_NULL) |
                             (op->flags & DRM_XE_VM_BIND_FLAG_READONLY ? SIM_PTE_READONLY : 0);
       return sim_staged_translate_locked(staged, &staged_op);
@@ -829,6 +834,7 @@ changes_anything_locked(const struct bind *bind)
 
       switch (op->op) {
       case DRM_XE_VM_BIND_OP_MAP:
+      case DRM_XE_VM_BIND_OP_MAP_USERPTR:
          return true;
       case DRM_XE_VM_BIND_OP_UNMAP_ALL:
          for (va = sim_gpuvm_first(&bind->vm->gpuvm, 0); va; va = sim_gpuvm_next(va)) {
@@ -851,15 +857,14 @@ static int
 add_range_dependencies(const struct bind *bind, struct sim_job *job)
 {
    forget_pending(bind->vm, false);
-   list_for_each_entry(struct pending, pending, &to_xe_vm(bind->vm)->pending, link) {
+   list_for_each_entry (struct pending, pending, &to_xe_vm(bind->vm)->pending, link) {
       if (pending->entity == bind->entity)
          continue;
       for (uint32_t i = 0; i < bind->count; i++) {
          const struct drm_xe_vm_bind_op *op = &bind->ops[i];
          bool everywhere = op->op == DRM_XE_VM_BIND_OP_UNMAP_ALL;
 
-         if (everywhere ||
-             (op->addr < pending->end && pending->start < op->addr + op->range)) {
+         if (everywhere || (op->addr < pending->end && pending->start < op->addr + op->range)) {
             int ret = sim_job_add_dependency(job, sim_fence_get(pending->fence));
             if (ret)
                return ret;
@@ -889,7 +894,8 @@ remember_pending(const struct bind *bind, struct sim_fence *fence)
    return 0;
 }
 
-/* All that can fail on demand fails before the tree is touched: the kernel unwinds, to the same end. */
+/* All that can fail on demand fails before the tree is touched: the kernel unwinds, to the same
+ * end. */
 static int
 translate(const struct bind *bind, struct bind_job *job)
 {
@@ -1188,8 +1194,8 @@ wait_user_fence_ioctl(UNUSED struct sim_file *file, void *data)
 
    /* A negative relative timeout is for ever. */
    uint64_t deadline_ns = args->flags & DRM_XE_UFENCE_WAIT_FLAG_ABSTIME ? MAX2(args->timeout, 0)
-                          : args->timeout < 0                            ? INT64_MAX
-                                                                         : sim_now_ns() + args->timeout;
+                          : args->timeout < 0                           ? INT64_MAX
+                                              : sim_now_ns() + args->timeout;
    while (true) {
       if (sim_copy_in(&value, args->addr, sizeof(value)))
          return -EFAULT;
@@ -1230,7 +1236,8 @@ xe_close(struct sim_file *file)
    free(xef);
 }
 
-#define XE(NAME, func_, name_) [DRM_XE_##NAME] = {.cmd = DRM_IOCTL_XE_##NAME, .func = func_, .name = name_}
+#define XE(NAME, func_, name_)                                                                     \
+   [DRM_XE_##NAME] = {.cmd = DRM_IOCTL_XE_##NAME, .func = func_, .name = name_}
 
 static const struct sim_ioctl ioctls[] = {
    XE(DEVICE_QUERY, device_query_ioctl, "device_query"),

@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Faults on demand: each kind of DRM_SIM_FAULT does what it says, no more, and again when repeated. Must
- * know nothing of how they are made.
+ * Faults on demand: each kind of DRM_SIM_FAULT does what it says, no more, and again when repeated.
+ * Must know nothing of how they are made.
  */
 
 #include "sim_test.h"

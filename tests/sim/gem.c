@@ -1,7 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The node as libdrm finds it, BOs, their CPU mappings, PRIME and dma-bufs. Must know nothing of VM_BIND.
+ * The node as libdrm finds it, BOs, their CPU mappings, PRIME and dma-bufs. Must know nothing of
+ * VM_BIND.
  */
 
 #include "sim_test.h"
@@ -83,7 +84,8 @@ test_ioctl_numbers(void **state)
    assert_error(call(fd, DRM_IO(0xff), &nothing), EINVAL);
    assert_error(call(fd, DRM_IOCTL_VERSION, (void *)8), EFAULT);
 
-   /* An argument shorter than the kernel's: what is missing is zero, and nothing beyond is written. */
+   /* An argument shorter than the kernel's: what is missing is zero, and nothing beyond is written.
+    */
    struct {
       uint32_t handles_low, handles_high;
       int64_t timeout;
@@ -155,8 +157,8 @@ test_cpu_mapping(void **state)
    args.handle = 99;
    assert_error(call(fd, DRM_IOCTL_PANTHOR_BO_MMAP_OFFSET, &args), ENOENT);
 
-   uint32_t *flush_id = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd,
-                             DRM_PANTHOR_USER_FLUSH_ID_MMIO_OFFSET);
+   uint32_t *flush_id =
+      mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, DRM_PANTHOR_USER_FLUSH_ID_MMIO_OFFSET);
    assert_ptr_not_equal(flush_id, MAP_FAILED);
    assert_int_equal(*flush_id, 0);
    munmap(flush_id, PAGE);

@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The host's MMU showing the page tables where the program has reserved addresses: maps, holes, zeros,
- * the message at a hole, the program's own handlers, and operations that are not applied when asked so.
- * Each test runs for panthor and for msm. Must know nothing of how the mirror is made.
+ * The host's MMU showing the page tables where the program has reserved addresses: maps, holes,
+ * zeros, the message at a hole, the program's own handlers, and operations that are not applied when
+ * asked so. Each test runs for panthor and for msm. Must know nothing of how the mirror is made.
  */
 
 #include "sim_test.h"
@@ -346,7 +346,8 @@ test_message_at_a_hole(void **state)
    assert_int_equal(run_to_its_death(&device, 2 * MIB + PAGE, false, message, sizeof(message)),
                     SIGSEGV);
 
-   snprintf(expected, sizeof(expected), "0x%llx", (unsigned long long)va_of(&device, 2 * MIB + PAGE));
+   snprintf(expected, sizeof(expected), "0x%llx",
+            (unsigned long long)va_of(&device, 2 * MIB + PAGE));
    assert_non_null(strstr(message, expected));
    assert_non_null(strstr(message, is_msm(&device) ? "msm VM" : "panthor VM"));
    snprintf(expected, sizeof(expected), "last operation there: UNMAP of [0x%llx",
@@ -431,20 +432,19 @@ test_misapply(void **state)
 }
 
 #define BOTH(test)                                                                                 \
-   {#test " panthor", test, NULL, NULL, "panthor"}, {#test " msm", test, NULL, NULL, "msm"}
+   {#test " panthor", test, NULL, NULL, "panthor"},                                                \
+   {                                                                                               \
+#test " msm", test, NULL, NULL, "msm"                                                        \
+   }
 
 int
 main(void)
 {
    const struct CMUnitTest tests[] = {
-      BOTH(test_pages_appear_and_go),
-      BOTH(test_null_mapping),
-      BOTH(test_end_of_file_takes_all_away),
-      BOTH(test_address_that_nobody_reserved),
-      BOTH(test_map_areas_do_not_pile_up),
-      BOTH(test_message_at_a_hole),
-      BOTH(test_handlers_are_chained),
-      BOTH(test_misapply),
+      BOTH(test_pages_appear_and_go),        BOTH(test_null_mapping),
+      BOTH(test_end_of_file_takes_all_away), BOTH(test_address_that_nobody_reserved),
+      BOTH(test_map_areas_do_not_pile_up),   BOTH(test_message_at_a_hole),
+      BOTH(test_handlers_are_chained),       BOTH(test_misapply),
    };
    return cmocka_run_group_tests_name("sim mirror", tests, NULL, NULL);
 }

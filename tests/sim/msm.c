@@ -379,11 +379,15 @@ test_gem_info(void **state)
    assert_error(call(fd, DRM_IOCTL_MSM_GEM_INFO, &args), EINVAL);
    args = (struct drm_msm_gem_info){.handle = bo, .info = MSM_INFO_GET_IOVA};
    assert_error(call(fd, DRM_IOCTL_MSM_GEM_INFO, &args), EINVAL);
-   args = (struct drm_msm_gem_info){
-      .handle = bo, .info = MSM_INFO_SET_NAME, .value = (uintptr_t) "abc", .len = 3};
+   args = (struct drm_msm_gem_info){.handle = bo,
+                                    .info = MSM_INFO_SET_NAME,
+                                    .value = (uintptr_t) "abc",
+                                    .len = 3};
    assert_ok(call(fd, DRM_IOCTL_MSM_GEM_INFO, &args));
-   args = (struct drm_msm_gem_info){
-      .handle = bo, .info = MSM_INFO_GET_NAME, .value = (uintptr_t)name, .len = 8};
+   args = (struct drm_msm_gem_info){.handle = bo,
+                                    .info = MSM_INFO_GET_NAME,
+                                    .value = (uintptr_t)name,
+                                    .len = 8};
    assert_ok(call(fd, DRM_IOCTL_MSM_GEM_INFO, &args));
    assert_string_equal(name, "abc");
    assert_int_equal(args.len, 3);
@@ -412,6 +416,112 @@ test_kernel_managed_addresses(void **state)
    close(fd);
 }
 
+static uint32_t
+packet(uint32_t opcode, uint32_t count)
+{
+   return 7u << 28 | count | !__builtin_parity(count) << 15 | opcode << 16 |
+          !__builtin_parity(opcode) << 23;
+}
+
+static void
+test_submit(void **state)
+{
+   int fd = open_msm("msm");
+   uint32_t bo = msm_bo_create(fd, 2 * PAGE, 0);
+   uint32_t bound = syncobj_create(fd, 0);
+   uint32_t *cpu = msm_map_cpu(fd, bo, 2 * PAGE);
+   struct drm_msm_vm_bind_op op = msm_map(bo, 0, BASE, 2 * PAGE);
+   struct drm_msm_vm_bind bind = msm_bind_args(1, &op, 1);
+   struct drm_msm_syncobj sync = {.handle = bound};
+   struct drm_msm_gem_submit_cmd cmd = {.type = MSM_SUBMIT_CMD_BUF, .size = 48, .iova = BASE};
+   struct drm_msm_gem_submit args = {
+      .flags = MSM_PIPE_3D0 | MSM_SUBMIT_SYNCOBJ_IN | MSM_SUBMIT_NO_IMPLICIT,
+      .nr_cmds = 1,
+      .cmds = (uintptr_t)&cmd,
+      .in_syncobjs = (uintptr_t)&sync,
+      .nr_in_syncobjs = 1,
+      .syncobj_stride = sizeof(sync),
+   };
+   const uint32_t stream[] = {
+      packet(0x10, 1),
+      0,
+      packet(0x3d, 3),
+      (uint32_t)(BASE + PAGE),
+      BASE >> 32,
+      0xfeed,
+      packet(0x73, 5),
+      0,
+      (uint32_t)(BASE + PAGE + 8),
+      BASE >> 32,
+      (uint32_t)(BASE + PAGE),
+      BASE >> 32,
+   };
+   (void)state;
+
+   memcpy(cpu, stream, sizeof(stream));
+   bind.out_syncobjs = (uintptr_t)&sync;
+   bind.nr_out_syncobjs = 1;
+   assert_ok(drm_sim_hold(fd, 0));
+   assert_ok(call(fd, DRM_IOCTL_MSM_VM_BIND, &bind));
+   args.queueid = 1;
+   assert_error(call(fd, DRM_IOCTL_MSM_GEM_SUBMIT, &args), EINVAL);
+   args.queueid = 0;
+   cmd.nr_relocs = 1;
+   assert_error(call(fd, DRM_IOCTL_MSM_GEM_SUBMIT, &args), EINVAL);
+   cmd.nr_relocs = 0;
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_SUBMIT, &args));
+
+   struct drm_msm_wait_fence wait = {.fence = args.fence};
+   assert_error(call(fd, DRM_IOCTL_MSM_WAIT_FENCE, &wait), ETIMEDOUT);
+   assert_ok(drm_sim_release(fd, 0));
+   wait.timeout.tv_sec = now_ns() / 1000000000 + 5;
+   assert_ok(call(fd, DRM_IOCTL_MSM_WAIT_FENCE, &wait));
+   assert_int_equal(cpu[PAGE / 4], 0xfeed);
+   assert_int_equal(cpu[PAGE / 4 + 2], 0xfeed);
+
+   /* A fault: with VM_BIND, the end of the VM. */
+   cmd.iova = BASE + GIB;
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_SUBMIT, &args));
+   wait.fence = args.fence;
+   assert_ok(call(fd, DRM_IOCTL_MSM_WAIT_FENCE, &wait));
+   assert_error(call(fd, DRM_IOCTL_MSM_GEM_SUBMIT, &args), EPIPE);
+   munmap(cpu, 2 * PAGE);
+   close(fd);
+}
+
+static void
+test_purge(void **state)
+{
+   int fd = open_msm("msm");
+   uint32_t first = msm_bo_create(fd, 32 * MIB, 0), second = msm_bo_create(fd, 16 * MIB, 0);
+   struct drm_msm_gem_madvise madvise = {.handle = first, .madv = MSM_MADV_DONTNEED};
+   struct drm_msm_vm_bind_op op = msm_map(first, 0, BASE, PAGE);
+   char *cpu = msm_map_cpu(fd, first, PAGE);
+   (void)state;
+
+   cpu[0] = 'x';
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_MADVISE, &madvise));
+   assert_int_equal(madvise.retained, 1);
+   assert_error(msm_bind(fd, 1, &op, 1), EBUSY);
+
+   /* Memory runs short: what is not needed goes, and what is stays. */
+   assert_ok(drm_sim_set_fault("mem:64M"));
+   assert_true(msm_bo_create(fd, 40 * MIB, 0) != 0);
+   madvise.madv = MSM_MADV_WILLNEED;
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_MADVISE, &madvise));
+   assert_int_equal(madvise.retained, 0);
+   assert_int_equal(cpu[0], 0);
+   assert_error(msm_bind(fd, 1, &op, 1), EBUSY);
+   madvise.handle = second;
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_MADVISE, &madvise));
+   assert_int_equal(madvise.retained, 1);
+   assert_ok(drm_sim_set_fault(NULL));
+   madvise.madv = 7;
+   assert_error(call(fd, DRM_IOCTL_MSM_GEM_MADVISE, &madvise), EINVAL);
+   munmap(cpu, PAGE);
+   close(fd);
+}
+
 int
 main(void)
 {
@@ -428,6 +538,8 @@ main(void)
       cmocka_unit_test(test_failure_while_translating),
       cmocka_unit_test(test_gem_info),
       cmocka_unit_test(test_kernel_managed_addresses),
+      cmocka_unit_test(test_submit),
+      cmocka_unit_test(test_purge),
    };
    return cmocka_run_group_tests_name("sim msm", tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The panthor personality: what VM_BIND does and refuses, on old and new versions. Must know nothing of
- * other drivers.
+ * The panthor personality: what VM_BIND does and refuses, on old and new versions. Must know
+ * nothing of other drivers.
  */
 
 #include "sim_test.h"
@@ -150,8 +150,7 @@ test_arguments(void **state)
    uint32_t other_vm = panthor_vm_create(fd);
    uint32_t bo = panthor_bo_create(fd, 4 * PAGE, 0);
    uint32_t private = panthor_bo_create(fd, PAGE, other_vm);
-   const uint32_t sparse =
-      DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC;
+   const uint32_t sparse = DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC;
    const struct {
       struct drm_panthor_vm_bind_op op;
       int error;
@@ -295,7 +294,8 @@ test_async_waits_and_signals(void **state)
    uint32_t timeline = syncobj_create(fd, 0);
    uint32_t done = syncobj_create(fd, 0);
    struct gate gate = gate_close(fd);
-   struct drm_panthor_sync_op first[] = {sync_op(false, gate.syncobj, 0), sync_op(true, timeline, 3)};
+   struct drm_panthor_sync_op first[] = {sync_op(false, gate.syncobj, 0),
+                                         sync_op(true, timeline, 3)};
    struct drm_panthor_sync_op second[] = {sync_op(false, timeline, 3), sync_op(true, done, 0)};
    struct drm_panthor_vm_bind_op ops[] = {
       with_syncs(panthor_map(bo, 0, 1 * MIB, PAGE), first, 2),
@@ -507,6 +507,99 @@ test_destroyed_vm_with_queued_binds(void **state)
    close(fd);
 }
 
+/* A command stream of the three instructions that store a word */
+static void
+write_stream(uint64_t *stream, uint64_t addr, uint32_t value)
+{
+   stream[0] = 1ull << 56 | 0ull << 48 | addr;
+   stream[1] = 2ull << 56 | 2ull << 48 | value;
+   stream[2] = 21ull << 56 | 2ull << 48 | 0ull << 40 | 1u << 16;
+}
+
+static int
+group_submit(int fd, uint32_t group, uint64_t addr, uint32_t size,
+             struct drm_panthor_sync_op *syncs, uint32_t count)
+{
+   struct drm_panthor_queue_submit submit = {
+      .stream_size = size,
+      .stream_addr = addr,
+      .syncs = {sizeof(*syncs), count, (uintptr_t)syncs},
+   };
+   struct drm_panthor_group_submit args = {
+      .group_handle = group,
+      .queue_submits = {sizeof(submit), 1, (uintptr_t)&submit},
+   };
+   return call(fd, DRM_IOCTL_PANTHOR_GROUP_SUBMIT, &args);
+}
+
+static void
+test_group(void **state)
+{
+   int fd = open_node("panthor");
+   uint32_t vm = panthor_vm_create(fd);
+   uint32_t bo = panthor_bo_create(fd, 2 * PAGE, 0);
+   uint32_t bound = syncobj_create(fd, 0), done = syncobj_create(fd, 0);
+   uint64_t *cpu = panthor_map_cpu(fd, bo, 2 * PAGE);
+   struct drm_panthor_queue_create queue = {.ringbuf_size = 4096};
+   struct drm_panthor_group_create create = {
+      .queues = {sizeof(queue), 1, (uintptr_t)&queue},
+      .max_compute_cores = 1,
+      .compute_core_mask = 1,
+      .vm_id = 99,
+   };
+   struct drm_panthor_sync_op signal = sync_op(true, bound, 0);
+   struct drm_panthor_sync_op syncs[] = {sync_op(false, bound, 0), sync_op(true, done, 0)};
+   struct drm_panthor_vm_bind_op op = with_syncs(panthor_map(bo, 0, 4 * MIB, 2 * PAGE), &signal, 1);
+   (void)state;
+
+   assert_error(call(fd, DRM_IOCTL_PANTHOR_GROUP_CREATE, &create), EINVAL);
+   create.vm_id = vm;
+   create.max_compute_cores = 2;
+   assert_error(call(fd, DRM_IOCTL_PANTHOR_GROUP_CREATE, &create), EINVAL);
+   create.max_compute_cores = 1;
+   create.priority = PANTHOR_GROUP_PRIORITY_REALTIME;
+   assert_error(call(fd, DRM_IOCTL_PANTHOR_GROUP_CREATE, &create), EACCES);
+   create.priority = 0;
+   queue.ringbuf_size = 5000;
+   assert_error(call(fd, DRM_IOCTL_PANTHOR_GROUP_CREATE, &create), EINVAL);
+   queue.ringbuf_size = 4096;
+   assert_ok(call(fd, DRM_IOCTL_PANTHOR_GROUP_CREATE, &create));
+
+   /* The stream runs when its memory is bound, and not before. */
+   write_stream(cpu, 4 * MIB + PAGE, 0xbeef);
+   assert_ok(drm_sim_hold(fd, vm));
+   assert_ok(panthor_bind(fd, vm, ASYNC, &op, 1));
+   assert_error(group_submit(fd, create.group_handle, 4 * MIB + 8, 24, syncs, 2), EINVAL);
+   assert_error(group_submit(fd, create.group_handle, 4 * MIB, 0, syncs, 2), EINVAL);
+   assert_error(group_submit(fd, 99, 4 * MIB, 24, syncs, 2), EINVAL);
+   assert_ok(group_submit(fd, create.group_handle, 4 * MIB, 24, syncs, 2));
+   assert_error(syncobj_wait(fd, done, 0, 0, in_ms(10)), ETIME);
+   assert_ok(drm_sim_release(fd, vm));
+   assert_ok(syncobj_wait(fd, done, 0, 0, in_ms(5000)));
+   assert_int_equal(cpu[PAGE / 8] & 0xffffffff, 0xbeef);
+
+   /* A job that only synchronises */
+   assert_ok(group_submit(fd, create.group_handle, 0, 0, syncs, 2));
+   assert_ok(syncobj_wait(fd, done, 0, 0, in_ms(5000)));
+
+   /* A page fault ends the group, and nothing else. */
+   struct drm_panthor_group_get_state get_state = {.group_handle = create.group_handle};
+   write_stream(cpu, 64 * MIB, 1);
+   assert_ok(group_submit(fd, create.group_handle, 4 * MIB, 24, syncs, 2));
+   assert_ok(syncobj_wait(fd, done, 0, 0, in_ms(5000)));
+   assert_ok(call(fd, DRM_IOCTL_PANTHOR_GROUP_GET_STATE, &get_state));
+   assert_int_equal(get_state.state, DRM_PANTHOR_GROUP_STATE_FATAL_FAULT);
+   assert_int_equal(get_state.fatal_queues, 1);
+   assert_error(group_submit(fd, create.group_handle, 4 * MIB, 24, syncs, 2), EINVAL);
+   assert_int_equal(vm_state(fd, vm), DRM_PANTHOR_VM_STATE_USABLE);
+
+   struct drm_panthor_group_destroy destroy = {.group_handle = create.group_handle};
+   assert_ok(call(fd, DRM_IOCTL_PANTHOR_GROUP_DESTROY, &destroy));
+   assert_error(call(fd, DRM_IOCTL_PANTHOR_GROUP_DESTROY, &destroy), EINVAL);
+   munmap(cpu, 2 * PAGE);
+   close(fd);
+}
+
 int
 main(void)
 {
@@ -524,6 +617,7 @@ main(void)
       cmocka_unit_test(test_failed_job_makes_the_vm_unusable),
       cmocka_unit_test(test_closed_bo_stays_mapped),
       cmocka_unit_test(test_destroyed_vm_with_queued_binds),
+      cmocka_unit_test(test_group),
    };
    return cmocka_run_group_tests_name("sim panthor", tests, NULL, NULL);
 }

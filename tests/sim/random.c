@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Random operations on all personalities, and the page tables, the tree, and the CPU's view of reserved
- * addresses against an array with an element for each page. Prints the seed that repeats a failure. Must
- * know nothing of how any of these is made.
+ * Random operations on all personalities, and the page tables, the tree, and the CPU's view of
+ * reserved addresses against an array with an element for each page. Prints the seed that repeats a
+ * failure. Must know nothing of how any of these is made.
  */
 
 #include "sim_test.h"
@@ -85,7 +85,9 @@ static struct random_op
 random_op(struct world *world)
 {
    struct random_op op = {
-      .kind = random_below(world, 8) < 5 ? MAP : random_below(world, 3) ? UNMAP : NULL_OP,
+      .kind = random_below(world, 8) < 5 ? MAP
+              : random_below(world, 3)   ? UNMAP
+                                         : NULL_OP,
       .page = random_below(world, PAGES),
       .bo = random_below(world, BOS),
    };

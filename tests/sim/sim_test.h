@@ -32,11 +32,11 @@
 
 #include "drm_sim.h"
 
-#define NODE_PATH "/dev/dri/renderD128"
-#define KIB       1024ull
-#define MIB       (1024ull * KIB)
-#define GIB       (1024ull * MIB)
-#define PAGE      4096ull
+#define NODE_PATH           "/dev/dri/renderD128"
+#define KIB                 1024ull
+#define MIB                 (1024ull * KIB)
+#define GIB                 (1024ull * MIB)
+#define PAGE                4096ull
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 /* 0 or a negative errno */
@@ -172,7 +172,8 @@ is_readable(int fd)
    return poll_fd.revents & POLLIN;
 }
 
-/* Fences that signal when the test says so: a bind job with nothing to do, on a VM of its own, held. */
+/* Fences that signal when the test says so: a bind job with nothing to do, on a VM of its own,
+ * held. */
 
 struct gate {
    int fd;
@@ -405,8 +406,7 @@ xe_map(uint32_t handle, uint64_t offset, uint64_t addr, uint64_t range)
 static inline struct drm_xe_vm_bind_op
 xe_unmap(uint64_t addr, uint64_t range)
 {
-   return (struct drm_xe_vm_bind_op){
-      .op = DRM_XE_VM_BIND_OP_UNMAP, .addr = addr, .range = range};
+   return (struct drm_xe_vm_bind_op){.op = DRM_XE_VM_BIND_OP_UNMAP, .addr = addr, .range = range};
 }
 
 static inline struct drm_xe_vm_bind_op

@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Synchronisation objects of the simulated node: each ioctl, right and wrong, as drm_syncobj.c has it.
- * Must know nothing of any driver but the gate of sim_test.h.
+ * Synchronisation objects of the simulated node: each ioctl, right and wrong, as drm_syncobj.c has
+ * it. Must know nothing of any driver but the gate of sim_test.h.
  */
 
 #include "sim_test.h"
@@ -420,6 +420,65 @@ test_eventfd(void **state)
    close(available);
 }
 
+struct sw_sync_create {
+   uint32_t value;
+   char name[32];
+   int32_t fence;
+};
+
+static int
+sw_sync_fence(int timeline, uint32_t value)
+{
+   struct sw_sync_create args = {.value = value};
+
+   assert_ok(call(timeline, _IOWR('W', 0, struct sw_sync_create), &args));
+   return args.fence;
+}
+
+static int
+sync_file_status(int file)
+{
+   struct sync_file_info info = {0};
+
+   assert_ok(call(file, SYNC_IOC_FILE_INFO, &info));
+   return info.status;
+}
+
+static void
+test_sw_sync(void **state)
+{
+   int timeline = open("/sys/kernel/debug/sync/sw_sync", O_RDWR | O_CLOEXEC);
+   int second = sw_sync_fence(timeline, 2), also_second = sw_sync_fence(timeline, 2);
+   int third = sw_sync_fence(timeline, 3), zero = sw_sync_fence(timeline, 0);
+   uint32_t handle = syncobj_create(fd, 0);
+   uint32_t by = 2;
+   (void)state;
+
+   struct drm_syncobj_handle import = {
+      .handle = handle,
+      .flags = DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE,
+      .fd = third,
+   };
+   assert_ok(call(fd, DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE, &import));
+
+   assert_int_equal(sync_file_status(zero), 1);
+   assert_int_equal(sync_file_status(second), 0);
+   assert_ok(call(timeline, _IOW('W', 1, uint32_t), &by));
+   assert_int_equal(sync_file_status(second), 1);
+   assert_true(is_readable(also_second));
+   assert_false(is_readable(third));
+   assert_error(syncobj_wait(fd, handle, 0, 0, 0), ETIME);
+
+   /* The end of a timeline is the failure of what it still owed. */
+   close(timeline);
+   assert_int_equal(sync_file_status(third), -ENOENT);
+   assert_ok(syncobj_wait(fd, handle, 0, 0, 0));
+   close(second);
+   close(also_second);
+   close(third);
+   close(zero);
+}
+
 static void
 test_closing_the_last_fd_ends_the_file(void **state)
 {
@@ -452,6 +511,7 @@ main(void)
       cmocka_unit_test(test_sync_file),
       cmocka_unit_test(test_sync_file_merge_and_info),
       cmocka_unit_test(test_eventfd),
+      cmocka_unit_test(test_sw_sync),
       cmocka_unit_test(test_closing_the_last_fd_ends_the_file),
    };
    return cmocka_run_group_tests_name("sim syncobj", tests, setup, teardown);

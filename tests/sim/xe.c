@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The xe personality: what VM_BIND and EXEC do and refuse. The gate of these tests is another file's, of
- * panthor. Must know nothing of other drivers but that.
+ * The xe personality: what VM_BIND and EXEC do and refuse. The gate of these tests is another
+ * file's, of panthor. Must know nothing of other drivers but that.
  */
 
 #include "sim_test.h"
@@ -136,8 +136,8 @@ test_arguments(void **state)
          fail_msg("case %u", i);
    }
    assert_error(xe_bind(fd, 77, 0, &cases[0].op, 1, NULL, 0), EINVAL);
-   assert_error(xe_bind(fd, vm, 77, &(struct drm_xe_vm_bind_op){.op = 1, .range = PAGE}, 1, NULL, 0),
-                ENOENT);
+   assert_error(
+      xe_bind(fd, vm, 77, &(struct drm_xe_vm_bind_op){.op = 1, .range = PAGE}, 1, NULL, 0), ENOENT);
    get_tree(fd, vm, &mappings);
    assert_int_equal(mappings.count, 0);
    close(fd);
@@ -374,6 +374,45 @@ test_exec(void **state)
    close(fd);
 }
 
+static void
+test_userptr(void **state)
+{
+   int fd = open_node("xe");
+   uint32_t vm = xe_vm_create(fd, 0);
+   uint32_t *memory =
+      mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   struct drm_xe_vm_bind_op op = {
+      .op = DRM_XE_VM_BIND_OP_MAP_USERPTR,
+      .userptr = (uintptr_t)memory + PAGE,
+      .addr = BASE,
+      .range = 2 * PAGE,
+   };
+   uint32_t value;
+   (void)state;
+
+   memory[PAGE / 4] = 77;
+   assert_ok(xe_bind(fd, vm, 0, &op, 1, NULL, 0));
+   assert_ok(drm_sim_wait_idle(fd, vm));
+   assert_ok(drm_sim_read(fd, vm, BASE, &value, sizeof(value)));
+   assert_int_equal(value, 77);
+
+   /* It is the program's memory, in both directions. */
+   memory[PAGE / 4] = 78;
+   assert_ok(drm_sim_read(fd, vm, BASE, &value, sizeof(value)));
+   assert_int_equal(value, 78);
+   value = 79;
+   assert_ok(drm_sim_write(fd, vm, BASE + PAGE, &value, sizeof(value)));
+   assert_int_equal(memory[2 * PAGE / 4], 79);
+
+   op.userptr = 16 * PAGE;
+   assert_error(xe_bind(fd, vm, 0, &op, 1, NULL, 0), EFAULT);
+   op.userptr = (uintptr_t)memory;
+   op.pat_index = 3;
+   assert_error(xe_bind(fd, vm, 0, &op, 1, NULL, 0), EINVAL);
+   munmap(memory, 4 * PAGE);
+   close(fd);
+}
+
 int
 main(void)
 {
@@ -386,6 +425,7 @@ main(void)
       cmocka_unit_test(test_queues_are_ordered_where_they_overlap),
       cmocka_unit_test(test_failed_job_bans_the_vm),
       cmocka_unit_test(test_exec),
+      cmocka_unit_test(test_userptr),
    };
    return cmocka_run_group_tests_name("sim xe", tests, NULL, NULL);
 }
