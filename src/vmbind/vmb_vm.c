@@ -15,6 +15,9 @@
 #include "util/u_math.h"
 
 #include "vmb_private.h"
+#include "vmb_util.h"
+
+#define RECLAIM_WAIT_NS INT64_C(200000000)
 
 #define LOW_END_B   (1ull << 32)
 #define GUARD_LOW_B (1ull << 16) /* nobody gets addresses near NULL */
@@ -246,6 +249,16 @@ vmb_vm_retire(struct vmb_vm *vm)
    vmb_vm_free_deferred(vm);
 }
 
+void
+vmb_vm_reclaim(struct vmb_vm *vm)
+{
+   const struct vmb_sync own = vmb_vm_get_sync(vm);
+
+   /* Not for ever: they may be queued behind binds that wait for the GPU. */
+   vmb_sync_wait(vm->dev, &own, vmb_now_ns() + RECLAIM_WAIT_NS);
+   vmb_vm_retire(vm);
+}
+
 int
 vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns)
 {
@@ -362,8 +375,10 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    ret = alloc_va(vm, params, range->size_B, &range->addr_B);
    if (ret == -ENOSPC || ret == -EADDRINUSE) {
-      /* What was freed may have become free meanwhile. */
-      vmb_vm_retire_locked(vm);
+      /* What was freed may have become free meanwhile, or is about to. */
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      vmb_vm_reclaim(vm);
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
       ret = alloc_va(vm, params, range->size_B, &range->addr_B);
    }
    if (!ret)
