@@ -531,14 +531,14 @@ snapshot_completed(struct vmb_vm *vm, struct vmb_gpuvm **snapshot_out)
       return ret;
 
    list_for_each_entry_rev(struct vmb_batch, batch, &vm->batches, link) {
-      ret = vmb_gpuvm_reserve_undo(copy, batch->replaced.count);
-      if (ret)
-         goto fail;
       for (uint32_t i = batch->op_count; i-- > 0;) {
-         const size_t start = batch->starts[i];
+         const size_t start = batch->starts[i], count = batch->starts[i + 1] - start;
 
+         ret = vmb_gpuvm_reserve_undo(copy, count);
+         if (ret)
+            goto fail;
          vmb_gpuvm_undo(copy, batch->ops[i].map.addr_B, batch->ops[i].map.range_B,
-                        batch->replaced.mappings + start, batch->starts[i + 1] - start);
+                        batch->replaced.mappings + start, count);
       }
    }
    list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {

@@ -866,6 +866,39 @@ test_defragmenting(void **state)
    drop_range(f, range);
 }
 
+/* What is pending is taken back in a copy of the mirror, newest first, whatever its shape. */
+static void
+test_completed_state_of_many_unbinds(void **state)
+{
+   struct fixture *f = *state;
+   enum { KEPT = 63, GONE = 200 };
+   struct vmb_range *range = new_range(f, 2 * (KEPT + GONE) * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind binds[KEPT + GONE];
+   int fence;
+
+   for (unsigned i = 0; i < KEPT + GONE; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i % 64);
+   assert_int_equal(submit_binds(f->queue, binds, KEPT + GONE), 0);
+   wait_idle(f);
+
+   const uint32_t held = held_syncobj(f, &fence);
+   for (unsigned i = KEPT; i < KEPT + GONE; i++)
+      binds[i].bo = NULL;
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .binds = binds + KEPT,
+      .bind_count = GONE,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   expect_page(f, range, 2 * (KEPT + GONE - 1), f->bo[0], (KEPT + GONE - 1) % 64);
+   expect_mirror_is_kernel(f);
+   release(f, held, fence);
+   wait_idle(f);
+   expect_hole(f, range, 2 * KEPT);
+   drop_range(f, range);
+}
+
 /* -------------------------------------------------------------------- errors */
 
 static void
@@ -1155,6 +1188,7 @@ main(void)
       TEST(test_shared_bos),
       TEST(test_synchronous_bind_does_not_overtake),
       TEST(test_defragmenting),
+      TEST(test_completed_state_of_many_unbinds),
       TEST(test_no_memory_is_retried_in_halves),
       TEST(test_no_memory_at_all_changes_nothing),
       TEST(test_half_a_batch_is_rolled_back),
