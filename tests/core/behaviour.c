@@ -1011,6 +1011,44 @@ test_no_way_back_is_device_lost(void **state)
    drop_range(f, range);
 }
 
+/* Who comes after the device was lost must not wait for ever either. */
+static void
+test_a_lost_device_signals(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   uint32_t done, timeline;
+   uint64_t point = 0;
+
+   f->quiet = true;
+   if (!target_fail_jobs(1, EIO))
+      skip();
+   assert_int_equal(submit_binds(f->queue, &b, 1), 0);
+   /* The driver may tell only on the next bind. */
+   for (unsigned i = 0; i < 100 && vmb_vm_wait_idle(f->vm, INT64_MAX) == 0; i++)
+      SUBMIT(f->queue, bind(range, i % 16, 1, f->bo[1], i % 64));
+   assert_true(vmb_device_is_lost(f->dev));
+
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &done), 0);
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &timeline), 0);
+   const struct vmb_sync signals[] = { { done, 0 }, { timeline, 7 } };
+   const struct vmb_submit submit = {
+      .binds = &b,
+      .bind_count = 1,
+      .signals = signals,
+      .signal_count = 2,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), -ENODEV);
+   assert_true(signals_soon(f, done, SOON));
+   assert_int_equal(drmSyncobjQuery(vmb_device_fd(f->dev), &timeline, &point, 1), 0);
+   assert_int_equal(point, 7);
+   target_fail_nothing();
+   drmSyncobjDestroy(vmb_device_fd(f->dev), done);
+   drmSyncobjDestroy(vmb_device_fd(f->dev), timeline);
+   drop_range(f, range);
+}
+
 /* -------------------------------------------------------------------- random */
 
 #define RANDOM_PAGES 512
@@ -1193,6 +1231,7 @@ main(void)
       TEST(test_no_memory_at_all_changes_nothing),
       TEST(test_half_a_batch_is_rolled_back),
       TEST(test_no_way_back_is_device_lost),
+      TEST(test_a_lost_device_signals),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
       TEST(test_who_is),
