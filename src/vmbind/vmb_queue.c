@@ -111,7 +111,7 @@ vmb_queue_wait(struct vmb_queue *queue, uint64_t point, int64_t abs_timeout_ns)
    if (ret)
       return ret;
    vmb_vm_retire(vm);
-   return vmb_device_is_lost(vm->dev) ? -ENODEV : 0;
+   return vmb_vm_check_status(vm);
 }
 
 /* ------------------------------------------------------------------- check */

@@ -260,6 +260,14 @@ vmb_vm_reclaim(struct vmb_vm *vm)
 }
 
 int
+vmb_vm_check_status(struct vmb_vm *vm)
+{
+   if (vm->dev->kmd->vm_status(vm->kvm))
+      vmb_device_set_lost(vm->dev, "the kernel gave the VM up");
+   return vmb_device_is_lost(vm->dev) ? -ENODEV : 0;
+}
+
+int
 vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns)
 {
    for (;;) {
@@ -287,9 +295,7 @@ vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns)
       }
       if (ret || !queue) {
          vmb_vm_free_deferred(vm);
-         if (!ret && vm->dev->kmd->vm_status(vm->kvm))
-            vmb_device_set_lost(vm->dev, "the kernel gave the VM up");
-         return ret ? ret : vmb_device_is_lost(vm->dev) ? -ENODEV : 0;
+         return ret ? ret : vmb_vm_check_status(vm);
       }
    }
 }

@@ -1049,6 +1049,24 @@ test_a_lost_device_signals(void **state)
    drop_range(f, range);
 }
 
+/* Waiting for a bind that failed when it ran says so, if the driver can tell. */
+static void
+test_a_wait_tells_of_a_failed_bind(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+
+   f->quiet = true;
+   if (!target_fail_jobs(1, EIO))
+      skip();
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 1, f->bo[0], 0)), 0);
+   const int ret = vmb_queue_wait(f->queue, 0, INT64_MAX);
+   assert_int_equal(ret, vmb_vm_wait_idle(f->vm, INT64_MAX));
+   assert_int_equal(ret == -ENODEV, vmb_device_is_lost(f->dev));
+   target_fail_nothing();
+   drop_range(f, range);
+}
+
 /* -------------------------------------------------------------------- random */
 
 #define RANDOM_PAGES 512
@@ -1232,6 +1250,7 @@ main(void)
       TEST(test_half_a_batch_is_rolled_back),
       TEST(test_no_way_back_is_device_lost),
       TEST(test_a_lost_device_signals),
+      TEST(test_a_wait_tells_of_a_failed_bind),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
       TEST(test_who_is),
