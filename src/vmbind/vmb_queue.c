@@ -36,7 +36,8 @@ vmb_queue_create(struct vmb_vm *vm, struct vmb_queue **queue_out)
 
    queue->vm = vm;
    queue->refcount = 1;
-   if (drmSyncobjCreate(vm->dev->fd, 0, &queue->syncobj)) {
+   /* As long as it has no point, it is a binary syncobj that can be waited for. */
+   if (drmSyncobjCreate(vm->dev->fd, DRM_SYNCOBJ_CREATE_SIGNALED, &queue->syncobj)) {
       const int ret = -errno;
       free(queue);
       return ret;

@@ -1067,6 +1067,30 @@ test_a_wait_tells_of_a_failed_bind(void **state)
    drop_range(f, range);
 }
 
+/* A queue's sync can be waited for by others also if it was never used. */
+static void
+test_the_sync_of_an_unused_queue(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   struct vmb_queue *other;
+
+   assert_int_equal(vmb_queue_create(f->vm, &other), 0);
+   const struct vmb_sync waits[] = { vmb_queue_get_sync(other), vmb_vm_get_sync(f->vm) };
+   const struct vmb_submit submit = {
+      .waits = waits,
+      .wait_count = 2,
+      .binds = &b,
+      .bind_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   vmb_queue_destroy(other);
+   drop_range(f, range);
+}
+
 /* -------------------------------------------------------------------- random */
 
 #define RANDOM_PAGES 512
@@ -1251,6 +1275,7 @@ main(void)
       TEST(test_no_way_back_is_device_lost),
       TEST(test_a_lost_device_signals),
       TEST(test_a_wait_tells_of_a_failed_bind),
+      TEST(test_the_sync_of_an_unused_queue),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
       TEST(test_who_is),
