@@ -98,6 +98,9 @@ struct vmb_caps {
 
    /** BOs may be private to a VM, which is cheaper. */
    bool private_bos;
+
+   /** VMs that one open file may have. */
+   uint32_t max_vms;
 };
 
 /* ------------------------------------------------------------------ device */

@@ -42,6 +42,8 @@ struct vmb_kmd_sync {
 
 /** One ioctl's worth. */
 struct vmb_kmd_bind {
+   /** As queue_create() gave it. */
+   uint32_t queue;
    const struct vmb_kmd_op *ops;
    uint32_t op_count;
    const struct vmb_kmd_sync *waits;
@@ -70,6 +72,10 @@ struct vmb_kmd_ops {
    /** 0; -ENODEV if the VM can no longer be used. */
    int (*vm_status)(struct vmb_kmd_vm *kvm);
 
+   /** A FIFO of binds of the VM; with caps.fifo_per_vm all are one. */
+   int (*queue_create)(struct vmb_kmd_vm *kvm, uint32_t *queue_out);
+   void (*queue_destroy)(struct vmb_kmd_vm *kvm, uint32_t queue);
+
    /** \p kvm is NULL for a BO that may be shared.  *size_B is rounded up. */
    int (*bo_create)(struct vmb_kmd_device *kdev, struct vmb_kmd_vm *kvm, uint64_t *size_B,
                     bool cached, uint32_t *handle_out);
@@ -77,7 +83,7 @@ struct vmb_kmd_ops {
    int (*bo_mmap_offset)(struct vmb_kmd_device *kdev, uint32_t handle, uint64_t *offset_out);
 
    /**
-    * Sends one ioctl.  Operations take effect in order, after all waits and
+    * Sends one ioctl; calls on one VM come one at a time.  Operations take effect in order, after all waits and
     * before all signals.  With no operation it only carries syncs (at least one).
     * \return 0; -ENOMEM, -ENOBUFS try fewer operations; -ENODEV the VM is lost;
     *         others as the kernel said.  The VM is then as it was.

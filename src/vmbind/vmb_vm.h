@@ -57,8 +57,8 @@ struct vmb_vm_params {
    bool ordered;
 };
 
-/** \return 0; -EINVAL if the window is not inside the device's VA range;
- *          -ENOMEM, -ENODEV, what the kernel said. */
+/** \return 0; -EINVAL if the window is not inside the device's VA range; -ENOSPC
+ *          if the open file has vmb_caps.max_vms VMs already; -ENOMEM, -ENODEV, what the kernel said. */
 int vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params,
                   struct vmb_vm **vm_out);
 

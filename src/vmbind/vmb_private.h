@@ -1,0 +1,230 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * What the files of the core know of each other's objects.  Not installed.
+ */
+
+#ifndef VMB_PRIVATE_H
+#define VMB_PRIVATE_H
+
+#include <assert.h>
+
+#include "c11/threads.h"
+#include "util/list.h"
+#include "util/u_atomic.h"
+
+#include "vmb_kmd.h"
+#include "vmb_plan.h"
+#include "vmb_trace.h"
+#include "vmb_va_heap.h"
+#include "vmb_vm.h"
+
+/* ------------------------------------------------------------------- locks
+ *
+ * Every lock has a level, and a thread takes them in rising order only.  Builds
+ * with assertions check that. */
+
+enum vmb_lock_level {
+   VMB_LOCK_BIND = 1,  /* vmb_vm.bind_lock: sleeps in ioctls */
+   VMB_LOCK_STATE = 2, /* vmb_vm.state_lock: short */
+   VMB_LOCK_LEAF = 3,  /* vmb_device.bo_lock, and the trace's: nothing inside */
+};
+
+#ifndef NDEBUG
+extern thread_local uint32_t vmb_locks_held;
+#endif
+
+static inline void
+vmb_lock(mtx_t *mtx, enum vmb_lock_level level)
+{
+#ifndef NDEBUG
+   assert(vmb_locks_held < 1u << level && "lock order");
+   vmb_locks_held |= 1u << level;
+#endif
+   (void)level;
+   mtx_lock(mtx);
+}
+
+static inline void
+vmb_unlock(mtx_t *mtx, enum vmb_lock_level level)
+{
+   mtx_unlock(mtx);
+#ifndef NDEBUG
+   assert(vmb_locks_held & 1u << level);
+   vmb_locks_held &= ~(1u << level);
+#endif
+   (void)level;
+}
+
+/* ------------------------------------------------------------------ device */
+
+struct vmb_device {
+   int fd;
+   const struct vmb_kmd_ops *kmd;
+   struct vmb_kmd_device *kdev;
+   struct vmb_caps caps;
+   char *driver_name;
+
+   void (*log)(void *data, enum vmb_log_level level, const char *line);
+   void *log_data;
+
+   /* Atomic. */
+   uint32_t lost;
+   uint32_t next_bo_id;
+   uint32_t next_vm_id;
+   uint32_t vm_count;
+   struct vmb_stats stats;
+
+   /* Guards bos, and the step from one reference to none. */
+   mtx_t bo_lock;
+   struct list_head bos;
+
+   struct vmb_trace *trace;
+};
+
+void vmb_log(struct vmb_device *dev, enum vmb_log_level level, const char *format, ...)
+   PRINTFLIKE(3, 4);
+
+/* Says why, once, and makes every further call fail. */
+void vmb_device_set_lost(struct vmb_device *dev, const char *why);
+
+/* ---------------------------------------------------------------------- bo */
+
+struct vmb_bo {
+   struct vmb_gpuvm_obj obj;
+   struct vmb_device *dev;
+   struct list_head link;
+   uint32_t refcount;
+   uint32_t handle;
+   uint32_t id;
+   uint64_t size_B;
+   /* The only VM it may be mapped in, or NULL.  Never followed. */
+   const struct vmb_vm *vm;
+   /* Atomic; NULL until mapped. */
+   void *map;
+   char *name;
+};
+
+static inline struct vmb_bo *
+vmb_bo_from_obj(struct vmb_gpuvm_obj *obj)
+{
+   return (struct vmb_bo *)((char *)obj - offsetof(struct vmb_bo, obj));
+}
+
+/* ---------------------------------------------------------------------- vm */
+
+struct vmb_range {
+   struct list_head link;
+   struct vmb_vm *vm;
+   uint64_t addr_B;
+   uint64_t size_B;
+   enum vmb_unbound unbound;
+   char *name;
+};
+
+struct vmb_queue {
+   struct vmb_vm *vm;
+   struct list_head link;
+   /* The user's reference, and one of each pending batch. */
+   uint32_t refcount;
+   uint32_t id;
+   /* The back-end's. */
+   uint32_t kqueue;
+   uint32_t syncobj;
+   /* The timeline's latest point, and the latest one known to have completed. */
+   uint64_t submitted;
+   uint64_t completed;
+};
+
+/* A batch that the kernel has accepted and not yet (as far as is known)
+ * completed: what it takes to undo it in a copy of the mirror, and what must
+ * not be freed before it has completed. */
+struct vmb_batch {
+   struct list_head link;
+   struct vmb_queue *queue;
+   uint64_t point;
+   /* The VM's number of it, in the order of submission. */
+   uint64_t serial;
+
+   struct vmb_gpuvm_req *ops;
+   uint32_t op_count;
+   /* ops[i] replaced the mappings [starts[i], starts[i + 1]). */
+   size_t *starts;
+   struct vmb_replaced replaced;
+   /* Whether the operations are sorted and disjoint. */
+   bool sorted;
+};
+
+struct vmb_vm {
+   struct vmb_device *dev;
+   struct vmb_kmd_vm *kvm;
+   uint32_t id;
+   bool ordered;
+
+   /* Held while a batch is planned, sent and committed.  Only its holder
+    * changes the tree, so it may read it without the state lock. */
+   mtx_t bind_lock;
+   struct vmb_plan plan;
+   struct vmb_gpuvm_req *reqs;
+   struct vmb_gpuvm_bo **vm_bos;
+   size_t req_capacity;
+   struct vmb_kmd_op *kmd_ops;
+   size_t kmd_op_capacity;
+   struct vmb_kmd_sync *syncs;
+   size_t sync_capacity;
+   /* The most operations an ioctl gets; halved when the kernel has no memory,
+    * doubled again when all goes well. */
+   uint32_t chunk_ops;
+
+   /* Held for short times.  Guards all that follows, and the tree against
+    * its readers. */
+   mtx_t state_lock;
+   struct vmb_gpuvm *gpuvm;
+   struct vmb_va_heap *heap;
+   struct list_head ranges;
+   struct list_head queues;
+   struct list_head batches;
+   uint32_t batch_count;
+   uint32_t next_queue_id;
+   /* Of the latest batch, and of the latest one that was retired. */
+   uint64_t serial;
+   uint64_t retired_serial;
+
+   /* For null binds, unbinds of ranges and synchronous binds. */
+   struct vmb_queue *internal;
+};
+
+/* With no lock held: drops what the deferred vm_bos keep. */
+void vmb_vm_free_deferred(struct vmb_vm *vm);
+
+/* The state lock is held: retires what has completed. */
+void vmb_vm_retire_locked(struct vmb_vm *vm);
+
+/* The state lock is held: brings vmb_queue.completed up to date. */
+void vmb_vm_poll_locked(struct vmb_vm *vm);
+
+/* The state lock is held: takes the batch off the log and frees it. */
+void vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch);
+
+/* The state lock is held: drops a reference. */
+void vmb_queue_unref(struct vmb_queue *queue);
+
+int vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t abs_timeout_ns);
+
+/* A submit of requests that are checked already and hold no references.  The
+ * bind lock is held. */
+struct vmb_raw_submit {
+   const struct vmb_gpuvm_req *reqs;
+   size_t req_count;
+   const struct vmb_sync *waits;
+   uint32_t wait_count;
+   const struct vmb_sync *signals;
+   uint32_t signal_count;
+   /* Done on return, if that can be. */
+   bool immediate;
+};
+
+int vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
+                         uint64_t *point_out);
+
+#endif /* VMB_PRIVATE_H */

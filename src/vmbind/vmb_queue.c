@@ -1,0 +1,817 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Bind queues: from the binds of a submit to ioctls, and from a completed point
+ * to what it kept.
+ *
+ * A submit goes through
+ *
+ *    check      binds -> requests; nothing invalid gets past here
+ *    plan       requests -> operations, against the mirror
+ *    prepare    nodes, records, arrays, references: everything that can fail
+ *    send       operations -> ioctls
+ *    commit     the mirror follows what the kernel now holds; cannot fail
+ *
+ * all under the VM's bind lock, so that the mirror's order is the kernel's.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <xf86drm.h>
+
+#include "vmb_private.h"
+
+static uint64_t
+now_ns(void)
+{
+   struct timespec ts;
+
+   clock_gettime(CLOCK_MONOTONIC, &ts);
+   return ts.tv_sec * UINT64_C(1000000000) + ts.tv_nsec;
+}
+
+/* ------------------------------------------------------------------- queue */
+
+int
+vmb_queue_create(struct vmb_vm *vm, struct vmb_queue **queue_out)
+{
+   struct vmb_queue *queue = calloc(1, sizeof(*queue));
+   if (!queue)
+      return -ENOMEM;
+
+   queue->vm = vm;
+   queue->refcount = 1;
+   if (drmSyncobjCreate(vm->dev->fd, 0, &queue->syncobj)) {
+      const int ret = -errno;
+      free(queue);
+      return ret;
+   }
+   const int ret = vm->dev->kmd->queue_create(vm->kvm, &queue->kqueue);
+   if (ret) {
+      drmSyncobjDestroy(vm->dev->fd, queue->syncobj);
+      free(queue);
+      return ret;
+   }
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   queue->id = vm->next_queue_id++;
+   list_addtail(&queue->link, &vm->queues);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   *queue_out = queue;
+   return 0;
+}
+
+void
+vmb_queue_unref(struct vmb_queue *queue)
+{
+   if (--queue->refcount)
+      return;
+   list_del(&queue->link);
+   queue->vm->dev->kmd->queue_destroy(queue->vm->kvm, queue->kqueue);
+   drmSyncobjDestroy(queue->vm->dev->fd, queue->syncobj);
+   free(queue);
+}
+
+void
+vmb_queue_destroy(struct vmb_queue *queue)
+{
+   struct vmb_vm *vm = queue->vm;
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_vm_retire_locked(vm);
+   vmb_queue_unref(queue);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_vm_free_deferred(vm);
+}
+
+struct vmb_sync
+vmb_queue_get_sync(const struct vmb_queue *queue)
+{
+   return (struct vmb_sync){ queue->syncobj, p_atomic_read(&queue->submitted) };
+}
+
+int
+vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t abs_timeout_ns)
+{
+   uint32_t syncobj = sync->syncobj;
+   uint64_t point = sync->point;
+
+   if (!point)
+      return 0;
+   if (drmSyncobjTimelineWait(dev->fd, &syncobj, &point, 1, abs_timeout_ns, 0, NULL))
+      return -errno;
+   return 0;
+}
+
+int
+vmb_queue_wait(struct vmb_queue *queue, uint64_t point, int64_t abs_timeout_ns)
+{
+   struct vmb_vm *vm = queue->vm;
+   struct vmb_sync sync = vmb_queue_get_sync(queue);
+
+   if (point > sync.point)
+      return -EINVAL;
+   if (point)
+      sync.point = point;
+   const int ret = vmb_sync_wait(vm->dev, &sync, abs_timeout_ns);
+   if (ret)
+      return ret;
+   vmb_vm_retire(vm);
+   return vmb_device_is_lost(vm->dev) ? -ENODEV : 0;
+}
+
+/* ------------------------------------------------------------------- check */
+
+static int
+grow(void **array, size_t *capacity, size_t want, size_t elem_size)
+{
+   if (want <= *capacity)
+      return 0;
+
+   const size_t count = MAX2(want, *capacity * 2);
+   void *grown = count <= SIZE_MAX / elem_size ? realloc(*array, count * elem_size) : NULL;
+   if (!grown)
+      return -ENOMEM;
+   *array = grown;
+   *capacity = count;
+   return 0;
+}
+
+/* Says what is wrong with a bind, or NULL. */
+static const char *
+bind_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
+{
+   const uint64_t mask = vm->dev->caps.page_size_B - 1;
+   const uint16_t allowed = VMB_MAPPING_READONLY | VMB_MAPPING_NOEXEC | VMB_MAPPING_UNCACHED |
+                            VMB_MAPPING_DUMP;
+
+   if (!bind->range || bind->range->vm != vm)
+      return "a range of another VM";
+   if (!bind->size_B || ((bind->offset_B | bind->size_B) & mask))
+      return "offset or size is no multiple of the page size";
+   if (bind->offset_B > bind->range->size_B ||
+       bind->size_B > bind->range->size_B - bind->offset_B)
+      return "outside of its range";
+   if (bind->flags & ~allowed)
+      return "unknown flags";
+   if (!bind->bo)
+      return NULL;
+   if (bind->bo_offset_B & mask)
+      return "BO offset is no multiple of the page size";
+   if (bind->bo_offset_B > bind->bo->size_B ||
+       bind->size_B > bind->bo->size_B - bind->bo_offset_B)
+      return "outside of its BO";
+   if (bind->bo->dev != vm->dev)
+      return "a BO of another device";
+   if (bind->bo->vm && bind->bo->vm != vm)
+      return "a BO that is private to another VM";
+   return NULL;
+}
+
+static struct vmb_gpuvm_req
+unbind_req(const struct vmb_range *range, uint64_t offset_B, uint64_t size_B)
+{
+   const bool null = range->unbound == VMB_UNBOUND_NULL;
+
+   return (struct vmb_gpuvm_req){
+      .map = {
+         .addr_B = range->addr_B + offset_B,
+         .range_B = size_B,
+         .flags = null ? VMB_MAPPING_NULL : 0,
+      },
+      .unmap = !null,
+   };
+}
+
+/* Fills vm->reqs, and vm->vm_bos with the references that it took, whose number
+ * is counted in *obtained.  The bind lock is held. */
+static int
+build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, size_t *obtained)
+{
+   const struct vmb_bo *last_bo = NULL;
+   struct vmb_gpuvm_bo *vm_bo = NULL;
+
+   if (count > vm->req_capacity) {
+      size_t capacity = vm->req_capacity;
+      int ret = grow((void **)&vm->reqs, &capacity, count, sizeof(*vm->reqs));
+      if (ret)
+         return ret;
+      capacity = vm->req_capacity;
+      ret = grow((void **)&vm->vm_bos, &capacity, count, sizeof(*vm->vm_bos));
+      if (ret)
+         return ret;
+      vm->req_capacity = capacity;
+   }
+
+   for (uint32_t i = 0; i < count; i++) {
+      const struct vmb_bind *bind = &binds[i];
+      const char *fault = bind_fault(vm, bind);
+
+      if (unlikely(fault)) {
+         vmb_log(vm->dev, VMB_LOG_ERROR,
+                 "bind %u of %u refused: %s (offset 0x%" PRIx64 ", size 0x%" PRIx64
+                 ", range of 0x%" PRIx64 ", BO offset 0x%" PRIx64 ")",
+                 i, count, fault, bind->offset_B, bind->size_B,
+                 bind->range ? bind->range->size_B : 0, bind->bo_offset_B);
+         return -EINVAL;
+      }
+      if (!bind->bo) {
+         vm->reqs[i] = unbind_req(bind->range, bind->offset_B, bind->size_B);
+         continue;
+      }
+      if (bind->bo != last_bo) {
+         /* Only its holder changes the set of vm_bos, but readers look at it. */
+         vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+         const int ret =
+            vmb_gpuvm_bo_obtain(vm->gpuvm, &bind->bo->obj, !bind->bo->vm, &vm_bo);
+         vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+         if (ret)
+            return ret;
+         vm->vm_bos[(*obtained)++] = vm_bo;
+         last_bo = bind->bo;
+      }
+      vm->reqs[i] = (struct vmb_gpuvm_req){
+         .map = {
+            .addr_B = bind->range->addr_B + bind->offset_B,
+            .range_B = bind->size_B,
+            .vm_bo = vm_bo,
+            .offset_B = bind->bo_offset_B,
+            .flags = bind->flags,
+         },
+      };
+   }
+   return 0;
+}
+
+static void
+put_vm_bos(struct vmb_vm *vm, size_t count)
+{
+   if (!count)
+      return;
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   for (size_t i = 0; i < count; i++)
+      vmb_gpuvm_bo_put_deferred(vm->vm_bos[i]);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+}
+
+/* ----------------------------------------------------------------- prepare */
+
+/* A batch with room for op_count operations and what they replace. */
+static struct vmb_batch *
+batch_create(size_t op_count, size_t replaced)
+{
+   struct vmb_batch *batch = calloc(1, sizeof(*batch));
+   if (!batch)
+      return NULL;
+
+   batch->ops = malloc(MAX2(op_count, 1) * sizeof(*batch->ops));
+   batch->starts = malloc((op_count + 1) * sizeof(*batch->starts));
+   batch->replaced.mappings = malloc(MAX2(replaced, 1) * sizeof(*batch->replaced.mappings));
+   batch->replaced.capacity = replaced;
+   if (!batch->ops || !batch->starts || !batch->replaced.mappings) {
+      free(batch->ops);
+      free(batch->starts);
+      free(batch->replaced.mappings);
+      free(batch);
+      return NULL;
+   }
+   return batch;
+}
+
+static void
+batch_free(struct vmb_batch *batch)
+{
+   free(batch->ops);
+   free(batch->starts);
+   free(batch->replaced.mappings);
+   free(batch);
+}
+
+static bool
+overlaps(const struct vmb_gpuvm_req *a, size_t a_count, const struct vmb_gpuvm_req *b,
+         size_t b_count)
+{
+   /* Both sorted and disjoint: a merge. */
+   for (size_t i = 0, j = 0; i < a_count && j < b_count;) {
+      if (vmb_mapping_end_B(&a[i].map) <= b[j].map.addr_B)
+         i++;
+      else if (vmb_mapping_end_B(&b[j].map) <= a[i].map.addr_B)
+         j++;
+      else
+         return true;
+   }
+   return false;
+}
+
+static bool
+any_overlaps(const struct vmb_gpuvm_req *a, size_t a_count, const struct vmb_batch *batch)
+{
+   if (batch->sorted)
+      return overlaps(a, a_count, batch->ops, batch->op_count);
+   for (uint32_t i = 0; i < batch->op_count; i++) {
+      if (overlaps(a, a_count, &batch->ops[i], 1))
+         return true;
+   }
+   return false;
+}
+
+/* Where the kernel does not order binds of different queues, a batch waits for
+ * those of other queues that touch its addresses: also for those that make it
+ * needless to bind them again. */
+static int
+add_dependencies(struct vmb_queue *queue, uint32_t *wait_count)
+{
+   struct vmb_vm *vm = queue->vm;
+   int ret = 0;
+
+   if (vm->dev->caps.fifo_per_vm || !vm->plan.net_count)
+      return 0;
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
+      if (batch->queue == queue || batch->point <= batch->queue->completed ||
+          !any_overlaps(vm->plan.net, vm->plan.net_count, batch))
+         continue;
+      /* Later points of a queue cover earlier ones. */
+      struct vmb_kmd_sync *same = NULL;
+      for (uint32_t i = 0; i < *wait_count; i++) {
+         if (vm->syncs[i].syncobj == batch->queue->syncobj)
+            same = &vm->syncs[i];
+      }
+      if (same) {
+         same->point = MAX2(same->point, batch->point);
+         continue;
+      }
+      ret = grow((void **)&vm->syncs, &vm->sync_capacity, *wait_count + 1, sizeof(*vm->syncs));
+      if (ret)
+         break;
+      vm->syncs[(*wait_count)++] = (struct vmb_kmd_sync){ batch->queue->syncobj, batch->point };
+   }
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   return ret;
+}
+
+/* -------------------------------------------------------------------- send */
+
+static struct vmb_kmd_op
+to_kmd_op(const struct vmb_gpuvm_req *req)
+{
+   const struct vmb_mapping *m = &req->map;
+
+   return (struct vmb_kmd_op){
+      .type = req->unmap                       ? VMB_KMD_UNMAP
+              : (m->flags & VMB_MAPPING_NULL) ? VMB_KMD_MAP_NULL
+                                               : VMB_KMD_MAP,
+      .addr_B = m->addr_B,
+      .range_B = m->range_B,
+      .bo_offset_B = m->offset_B,
+      .bo_handle = m->vm_bo ? vmb_bo_from_obj(m->vm_bo->obj)->handle : 0,
+      .flags = m->flags,
+   };
+}
+
+struct send {
+   struct vmb_queue *queue;
+   const struct vmb_gpuvm_req *ops;
+   uint32_t op_count;
+   const struct vmb_kmd_sync *waits;
+   uint32_t wait_count;
+   const struct vmb_kmd_sync *signals;
+   uint32_t signal_count;
+   bool immediate;
+
+   /* Results. */
+   uint32_t applied;
+   uint32_t ioctls;
+};
+
+/* Sends operations [first, first + count). */
+static int
+send_chunk(struct send *send, uint32_t first, uint32_t count)
+{
+   struct vmb_vm *vm = send->queue->vm;
+   const struct vmb_kmd_ops *kmd = vm->dev->kmd;
+   const bool is_first = first == 0, is_last = first + count == send->op_count;
+
+   send->ioctls++;
+   if (send->immediate) {
+      uint32_t applied = 0;
+      const int ret = kmd->bind_immediate(vm->kvm, vm->kmd_ops + first, count, &applied);
+      send->applied += ret ? applied : count;
+      return ret;
+   }
+
+   const struct vmb_kmd_bind bind = {
+      .queue = send->queue->kqueue,
+      .ops = vm->kmd_ops + first,
+      .op_count = count,
+      .waits = is_first ? send->waits : NULL,
+      .wait_count = is_first ? send->wait_count : 0,
+      .signals = is_last ? send->signals : NULL,
+      .signal_count = is_last ? send->signal_count : 0,
+   };
+   const int ret = kmd->bind(vm->kvm, &bind);
+   if (!ret)
+      send->applied += count;
+   return ret;
+}
+
+/* The kernel's binds of a queue are FIFO, so what comes first waits and what
+ * comes last signals. */
+static int
+send_ops(struct send *send)
+{
+   struct vmb_vm *vm = send->queue->vm;
+   struct vmb_stats *stats = &vm->dev->stats;
+
+   int ret = grow((void **)&vm->kmd_ops, &vm->kmd_op_capacity, MAX2(send->op_count, 1),
+                  sizeof(*vm->kmd_ops));
+   if (ret)
+      return ret;
+   for (uint32_t i = 0; i < send->op_count; i++)
+      vm->kmd_ops[i] = to_kmd_op(&send->ops[i]);
+
+   if (send->op_count == 0)
+      return send_chunk(send, 0, 0);
+
+   while (send->applied < send->op_count) {
+      const uint32_t left = send->op_count - send->applied;
+      const uint32_t count = MIN2(left, vm->chunk_ops);
+
+      const uint32_t before = send->applied;
+      ret = send_chunk(send, before, count);
+      if (!ret)
+         continue;
+      if ((ret != -ENOMEM && ret != -ENOBUFS) || count == 1 || send->applied != before)
+         return ret;
+      vm->chunk_ops = count / 2;
+      p_atomic_inc(&stats->retried);
+   }
+   if (send->ioctls > 1)
+      p_atomic_inc(&stats->chunked);
+   if (vm->chunk_ops < vm->dev->caps.max_ops && send->ioctls == 1)
+      vm->chunk_ops = MIN2(vm->chunk_ops * 2, vm->dev->caps.max_ops);
+   return 0;
+}
+
+/* ------------------------------------------------------------------ commit */
+
+/* The mirror follows; the records are for undoing and for keeping BOs alive.
+ * The state lock is held. */
+static void
+apply_to_mirror(struct vmb_vm *vm, struct vmb_batch *batch, const struct vmb_gpuvm_req *ops,
+                uint32_t count)
+{
+   for (uint32_t i = 0; i < count; i++) {
+      batch->starts[batch->op_count] = batch->replaced.count;
+      batch->ops[batch->op_count++] = ops[i];
+      if (ops[i].unmap)
+         vmb_gpuvm_unmap(vm->gpuvm, ops[i].map.addr_B, ops[i].map.range_B, &batch->replaced);
+      else
+         vmb_gpuvm_map(vm->gpuvm, &ops[i].map, &batch->replaced);
+   }
+   batch->starts[batch->op_count] = batch->replaced.count;
+}
+
+/* Takes the batch over. */
+static void
+commit(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpuvm_req *ops,
+       uint32_t count, uint64_t point)
+{
+   struct vmb_vm *vm = queue->vm;
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   apply_to_mirror(vm, batch, ops, count);
+   batch->queue = queue;
+   batch->point = point;
+   batch->serial = ++vm->serial;
+   queue->refcount++;
+   list_addtail(&batch->link, &vm->batches);
+   vm->batch_count++;
+   p_atomic_set(&queue->submitted, MAX2(queue->submitted, point));
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+}
+
+static void
+count_ops(struct vmb_device *dev, const struct vmb_gpuvm_req *ops, uint32_t count)
+{
+   uint64_t maps = 0, unmaps = 0, nulls = 0;
+
+   for (uint32_t i = 0; i < count; i++) {
+      if (ops[i].unmap)
+         unmaps++;
+      else if (ops[i].map.flags & VMB_MAPPING_NULL)
+         nulls++;
+      else
+         maps++;
+   }
+   p_atomic_add(&dev->stats.ops_map, maps);
+   p_atomic_add(&dev->stats.ops_unmap, unmaps);
+   p_atomic_add(&dev->stats.ops_null, nulls);
+}
+
+/* ---------------------------------------------------------------- rollback */
+
+/* What brings the range of an applied operation back to what it was: an unmap,
+ * unless what was there covers all of it, and then what was there. */
+static size_t
+inverse_of(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *op, struct vmb_gpuvm_req *out)
+{
+   const uint64_t addr_B = op->map.addr_B, end_B = vmb_mapping_end_B(&op->map);
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping old;
+   uint64_t covered_B = 0;
+   size_t count = 1;
+
+   vmb_gpuvm_iter_init(gpuvm, &iter, addr_B, end_B);
+   while (vmb_gpuvm_iter_next(&iter, &old)) {
+      const struct vmb_mapping piece = vmb_mapping_clip(&old, addr_B, end_B);
+
+      covered_B += piece.range_B;
+      if (out)
+         out[count] = (struct vmb_gpuvm_req){ .map = piece };
+      count++;
+   }
+   if (out) {
+      out[0] = *op;
+      out[0].unmap = true;
+      out[0].map.vm_bo = NULL;
+      out[0].map.flags = 0;
+      /* Nothing but the old mappings: mapping them is enough. */
+      if (covered_B == end_B - addr_B) {
+         memmove(out, out + 1, (count - 1) * sizeof(*out));
+         return count - 1;
+      }
+   }
+   return count;
+}
+
+/* Some of the batch's operations are applied and the rest cannot be: takes them
+ * back.  Runs before the mirror was changed, so the mirror still says what was
+ * there.  Returns 0 if the VM is again as it was. */
+static int
+roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t applied,
+          bool immediate, uint64_t point)
+{
+   struct vmb_vm *vm = queue->vm;
+   size_t count = 0;
+
+   for (uint32_t i = 0; i < applied; i++)
+      count += inverse_of(vm->gpuvm, &ops[i], NULL);
+
+   /* Applied and inverse operations in one list, as the kernel sees them. */
+   struct vmb_gpuvm_req *all = malloc((applied + count) * sizeof(*all));
+   if (!all)
+      return -ENOMEM;
+   memcpy(all, ops, applied * sizeof(*all));
+   count = applied;
+   for (uint32_t i = 0; i < applied; i++)
+      count += inverse_of(vm->gpuvm, &ops[i], all + count);
+
+   size_t replaced;
+   int ret = vmb_gpuvm_reserve(vm->gpuvm, all, count, &replaced);
+   struct vmb_batch *batch = ret ? NULL : batch_create(count, replaced);
+   if (!batch) {
+      free(all);
+      return -ENOMEM;
+   }
+
+   const struct vmb_kmd_sync done = { queue->syncobj, point };
+   struct send send = {
+      .queue = queue,
+      .ops = all + applied,
+      .op_count = count - applied,
+      .signals = &done,
+      .signal_count = 1,
+      .immediate = immediate,
+   };
+   ret = send_ops(&send);
+   p_atomic_add(&vm->dev->stats.ioctls, send.ioctls);
+   count_ops(vm->dev, send.ops, send.applied);
+   if (!ret)
+      p_atomic_inc(&vm->dev->stats.rolled_back);
+
+   /* Also if it failed: the mirror says what the kernel holds. */
+   if (immediate || ret)
+      point = p_atomic_read(&queue->submitted);
+   commit(queue, batch, all, applied + send.applied, point);
+   free(all);
+   return ret;
+}
+
+/* Nothing is left that would signal them. */
+static void
+signal_all(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t count)
+{
+   const int fd = queue->vm->dev->fd;
+
+   for (uint32_t i = 0; i < count; i++) {
+      uint32_t syncobj = signals[i].syncobj;
+      uint64_t point = signals[i].point;
+
+      if (point)
+         drmSyncobjTimelineSignal(fd, &syncobj, &point, 1);
+      else
+         drmSyncobjSignal(fd, &syncobj, 1);
+   }
+}
+
+static void
+lose(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t count, const char *why)
+{
+   vmb_device_set_lost(queue->vm->dev, why);
+   signal_all(queue, signals, count);
+}
+
+/* ------------------------------------------------------------------ submit */
+
+static int
+gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t point,
+             uint32_t *wait_count, uint32_t *signal_count)
+{
+   struct vmb_vm *vm = queue->vm;
+
+   int ret = grow((void **)&vm->syncs, &vm->sync_capacity,
+                  (size_t)raw->wait_count + raw->signal_count + 1, sizeof(*vm->syncs));
+   if (ret)
+      return ret;
+
+   *wait_count = 0;
+   for (uint32_t i = 0; i < raw->wait_count; i++) {
+      vm->syncs[(*wait_count)++] =
+         (struct vmb_kmd_sync){ raw->waits[i].syncobj, raw->waits[i].point };
+   }
+   ret = add_dependencies(queue, wait_count);
+   if (ret)
+      return ret;
+   ret = grow((void **)&vm->syncs, &vm->sync_capacity,
+              (size_t)*wait_count + raw->signal_count + 1, sizeof(*vm->syncs));
+   if (ret)
+      return ret;
+
+   struct vmb_kmd_sync *signals = vm->syncs + *wait_count;
+   for (uint32_t i = 0; i < raw->signal_count; i++)
+      signals[i] = (struct vmb_kmd_sync){ raw->signals[i].syncobj, raw->signals[i].point };
+   signals[raw->signal_count] = (struct vmb_kmd_sync){ queue->syncobj, point };
+   *signal_count = raw->signal_count + 1;
+   return 0;
+}
+
+int
+vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
+                     uint64_t *point_out)
+{
+   struct vmb_vm *vm = queue->vm;
+   struct vmb_device *dev = vm->dev;
+   struct vmb_plan *plan = &vm->plan;
+   const uint64_t start_ns = now_ns();
+
+   int ret = vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
+   if (ret)
+      return ret;
+
+   size_t replaced = 0;
+   ret = vmb_gpuvm_reserve(vm->gpuvm, plan->ops, plan->op_count, &replaced);
+   if (ret)
+      return ret;
+
+   /* An immediate bind overtakes what is queued. */
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   if (raw->immediate)
+      vmb_vm_retire_locked(vm);
+   const bool immediate =
+      raw->immediate && dev->caps.immediate_bind && list_is_empty(&vm->batches);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+
+   if (raw->immediate && !plan->op_count && immediate) {
+      if (point_out)
+         *point_out = 0;
+      return 0;
+   }
+
+   const uint64_t point = queue->submitted + 1;
+   uint32_t wait_count, signal_count;
+   ret = gather_syncs(queue, raw, point, &wait_count, &signal_count);
+   if (ret)
+      return ret;
+
+   struct vmb_batch *batch = batch_create(plan->op_count, replaced);
+   if (!batch)
+      return -ENOMEM;
+
+   struct send send = {
+      .queue = queue,
+      .ops = plan->ops,
+      .op_count = plan->op_count,
+      .waits = vm->syncs,
+      .wait_count = wait_count,
+      .signals = vm->syncs + wait_count,
+      .signal_count = signal_count,
+      .immediate = immediate,
+   };
+   ret = send_ops(&send);
+
+   struct vmb_trace_submit trace = {
+      .vm = vm->id,
+      .queue = queue->id,
+      .point = immediate ? 0 : point,
+      .bind_count = raw->req_count,
+      .ioctl_count = send.ioctls,
+      .merged = plan->merged,
+      .dropped = plan->dropped,
+      .wait_count = wait_count,
+      .signal_count = signal_count,
+      .result = ret,
+      .duration_ns = now_ns() - start_ns,
+   };
+   vmb_trace_submit(dev->trace, &trace, plan->ops, send.applied);
+   p_atomic_add(&dev->stats.ioctls, send.ioctls);
+   if (!plan->op_count)
+      p_atomic_add(&dev->stats.sync_only_ioctls, send.ioctls);
+   count_ops(dev, plan->ops, send.applied);
+
+   if (ret) {
+      batch_free(batch);
+      if (ret == -ENODEV)
+         lose(queue, send.signals, signal_count, "the kernel refuses binds on the VM");
+      else if (send.applied && roll_back(queue, plan->ops, send.applied, immediate, point))
+         lose(queue, send.signals, signal_count, "a half applied bind could not be taken back");
+      return vmb_device_is_lost(dev) ? -ENODEV : ret;
+   }
+
+   p_atomic_add(&dev->stats.merged, plan->merged);
+   p_atomic_add(&dev->stats.dropped, plan->dropped);
+   /* An immediate bind has completed: no point to wait for. */
+   batch->sorted = !plan->params.ordered;
+   commit(queue, batch, plan->ops, plan->op_count, immediate ? 0 : point);
+   if (point_out)
+      *point_out = immediate ? 0 : point;
+   return 0;
+}
+
+/* The number of pending batches from which on a submit looks whether some of
+ * them have completed; looking is an ioctl. */
+#define RETIRE_AT 8
+
+static int
+submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
+       uint64_t *point_out)
+{
+   struct vmb_vm *vm = queue->vm;
+   struct vmb_device *dev = vm->dev;
+   struct vmb_raw_submit raw = {
+      .req_count = submit->bind_count,
+      .waits = submit->waits,
+      .wait_count = submit->wait_count,
+      .signals = submit->signals,
+      .signal_count = submit->signal_count,
+      .immediate = immediate,
+   };
+   size_t obtained = 0;
+
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   int ret = vmb_device_is_lost(dev) ? -ENODEV : 0;
+   if (!ret)
+      ret = build_reqs(vm, submit->binds, submit->bind_count, &obtained);
+   raw.reqs = vm->reqs;
+   if (!ret)
+      ret = vmb_queue_submit_raw(queue, &raw, point_out);
+   put_vm_bos(vm, obtained);
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   if (vm->batch_count >= RETIRE_AT)
+      vmb_vm_retire_locked(vm);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   vmb_vm_free_deferred(vm);
+
+   if (!ret && submit->bind_count) {
+      uint64_t bytes = 0;
+      for (uint32_t i = 0; i < submit->bind_count; i++)
+         bytes += submit->binds[i].size_B;
+      p_atomic_add(&dev->stats.binds, submit->bind_count);
+      p_atomic_add(&dev->stats.bind_bytes, bytes);
+   }
+   return ret;
+}
+
+int
+vmb_queue_submit(struct vmb_queue *queue, const struct vmb_submit *info, uint64_t *point_out)
+{
+   return submit(queue, info, false, point_out);
+}
+
+int
+vmb_vm_bind_sync(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t bind_count)
+{
+   const struct vmb_submit info = { .binds = binds, .bind_count = bind_count };
+   uint64_t point = 0;
+
+   const int ret = submit(vm->internal, &info, true, &point);
+   if (ret || !point)
+      return ret;
+   return vmb_queue_wait(vm->internal, point, INT64_MAX);
+}

@@ -1,0 +1,596 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * VMs and ranges; retirement; lookups and dumps.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xf86drm.h>
+
+#include "util/u_math.h"
+
+#include "vmb_private.h"
+
+#define LOW_END_B   (1ull << 32)
+#define GUARD_LOW_B (1ull << 16) /* nobody gets addresses near NULL */
+
+/* ---------------------------------------------------------------------- vm */
+
+static void
+add_zone(struct vmb_va_heap_info *info, enum vmb_va_zone zone, uint64_t start_B, uint64_t end_B)
+{
+   if (start_B < end_B)
+      info->zones[zone] = (struct vmb_va_zone_info){ start_B, end_B - start_B, false };
+}
+
+/* The low zone is what the window has below 4 GiB, the replay zone the last
+ * sixteenth of the rest. */
+static int
+create_heap(struct vmb_vm *vm, uint64_t start_B, uint64_t end_B)
+{
+   struct vmb_va_heap_info info = { .page_size_B = vm->dev->caps.page_size_B };
+   const uint64_t low_B = MAX2(start_B, GUARD_LOW_B);
+   const uint64_t high_B = MAX2(low_B, MIN2(end_B, LOW_END_B));
+   const uint64_t replay_B = end_B - ROUND_DOWN_TO((end_B - high_B) / 16, 1ull << 21);
+
+   add_zone(&info, VMB_VA_ZONE_LOW, low_B, high_B);
+   add_zone(&info, VMB_VA_ZONE_GENERAL, high_B, replay_B);
+   add_zone(&info, VMB_VA_ZONE_REPLAY, replay_B, end_B);
+   return vmb_va_heap_create(&info, &vm->heap);
+}
+
+int
+vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct vmb_vm **vm_out)
+{
+   const struct vmb_caps *caps = &dev->caps;
+   const uint64_t start_B = params->window_range_B ? params->window_start_B : caps->va_start_B;
+   const uint64_t range_B = params->window_range_B ? params->window_range_B : caps->va_range_B;
+
+   if (start_B < caps->va_start_B || range_B > caps->va_range_B ||
+       start_B - caps->va_start_B > caps->va_range_B - range_B) {
+      vmb_log(dev, VMB_LOG_ERROR,
+              "the window 0x%" PRIx64 "+0x%" PRIx64 " is not inside %s's VA range 0x%" PRIx64
+              "+0x%" PRIx64,
+              start_B, range_B, caps->driver, caps->va_start_B, caps->va_range_B);
+      return -EINVAL;
+   }
+   if (vmb_device_is_lost(dev))
+      return -ENODEV;
+
+   if (p_atomic_inc_return(&dev->vm_count) > caps->max_vms) {
+      vmb_log(dev, VMB_LOG_ERROR, "%s has %u VM for each open file; open the node again for another",
+              caps->driver, caps->max_vms);
+      p_atomic_dec(&dev->vm_count);
+      return -ENOSPC;
+   }
+
+   struct vmb_vm *vm = calloc(1, sizeof(*vm));
+   if (!vm) {
+      p_atomic_dec(&dev->vm_count);
+      return -ENOMEM;
+   }
+   vm->dev = dev;
+   vm->id = p_atomic_inc_return(&dev->next_vm_id);
+   vm->chunk_ops = caps->max_ops;
+   mtx_init(&vm->bind_lock, mtx_plain);
+   mtx_init(&vm->state_lock, mtx_plain);
+   list_inithead(&vm->ranges);
+   list_inithead(&vm->queues);
+   list_inithead(&vm->batches);
+   vmb_plan_init(&vm->plan, &(struct vmb_plan_params){
+                               .ordered = params->ordered,
+                               .null_granule_B = caps->null_mode == VMB_NULL_BLACK_HOLE
+                                                    ? caps->null_granule_B
+                                                    : 0,
+                               .block_size_B = caps->block_split ? 0 : caps->block_size_B,
+                            });
+
+   const struct vmb_gpuvm_params gpuvm_params = {
+      .va_start_B = caps->va_start_B,
+      .va_range_B = caps->va_range_B,
+      .page_size_B = caps->page_size_B,
+   };
+   int ret = vmb_gpuvm_create(&gpuvm_params, &vm->gpuvm);
+   if (ret)
+      goto fail_free;
+   ret = create_heap(vm, start_B, start_B + range_B);
+   if (ret)
+      goto fail_gpuvm;
+   ret = dev->kmd->vm_create(dev->kdev, &vm->kvm);
+   if (ret)
+      goto fail_heap;
+   ret = vmb_queue_create(vm, &vm->internal);
+   if (ret)
+      goto fail_kvm;
+
+   vmb_trace_vm(dev->trace, vm, start_B, range_B, true);
+   *vm_out = vm;
+   return 0;
+
+fail_kvm:
+   dev->kmd->vm_destroy(vm->kvm);
+fail_heap:
+   vmb_va_heap_destroy(vm->heap);
+fail_gpuvm:
+   vmb_gpuvm_unref(vm->gpuvm);
+fail_free:
+   vmb_plan_finish(&vm->plan);
+   mtx_destroy(&vm->bind_lock);
+   mtx_destroy(&vm->state_lock);
+   free(vm);
+   p_atomic_dec(&dev->vm_count);
+   return ret;
+}
+
+void
+vmb_vm_destroy(struct vmb_vm *vm)
+{
+   struct vmb_device *dev = vm->dev;
+
+   assert(list_is_empty(&vm->ranges));
+   vmb_vm_wait_idle(vm, INT64_MAX);
+   vmb_queue_destroy(vm->internal);
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   /* Of a lost device some may be left. */
+   list_for_each_entry_safe(struct vmb_batch, batch, &vm->batches, link)
+      vmb_batch_release_locked(vm, batch);
+   assert(list_is_empty(&vm->queues));
+   vmb_gpuvm_clear(vm->gpuvm);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_vm_free_deferred(vm);
+
+   vmb_trace_vm(dev->trace, vm, 0, 0, false);
+   dev->kmd->vm_destroy(vm->kvm);
+   vmb_va_heap_destroy(vm->heap);
+   vmb_gpuvm_unref(vm->gpuvm);
+   vmb_plan_finish(&vm->plan);
+   free(vm->reqs);
+   free(vm->vm_bos);
+   free(vm->kmd_ops);
+   free(vm->syncs);
+   mtx_destroy(&vm->bind_lock);
+   mtx_destroy(&vm->state_lock);
+   free(vm);
+   p_atomic_dec(&dev->vm_count);
+}
+
+struct vmb_device *
+vmb_vm_device(const struct vmb_vm *vm)
+{
+   return vm->dev;
+}
+
+uint32_t
+vmb_vm_kernel_id(const struct vmb_vm *vm)
+{
+   return vm->dev->kmd->vm_id(vm->kvm);
+}
+
+struct vmb_sync
+vmb_vm_get_sync(const struct vmb_vm *vm)
+{
+   return vmb_queue_get_sync(vm->internal);
+}
+
+/* -------------------------------------------------------------- retirement */
+
+void
+vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch)
+{
+   list_del(&batch->link);
+   vm->batch_count--;
+   vmb_gpuvm_release_replaced(batch->replaced.mappings, batch->replaced.count);
+   vmb_queue_unref(batch->queue);
+   free(batch->ops);
+   free(batch->starts);
+   free(batch->replaced.mappings);
+   free(batch);
+}
+
+void
+vmb_vm_poll_locked(struct vmb_vm *vm)
+{
+   list_for_each_entry(struct vmb_queue, queue, &vm->queues, link) {
+      if (queue->completed == queue->submitted)
+         continue;
+
+      uint32_t syncobj = queue->syncobj;
+      uint64_t point = 0;
+      if (drmSyncobjQuery(vm->dev->fd, &syncobj, &point, 1))
+         continue;
+      if (point > queue->completed) {
+         queue->completed = point;
+         vmb_trace_complete(vm->dev->trace, vm->id, queue->id, point);
+      }
+   }
+}
+
+void
+vmb_vm_retire_locked(struct vmb_vm *vm)
+{
+   /* In the order of submission, so that what is left of the log can always be
+    * undone; a batch whose queue is slow keeps the later ones. */
+   vmb_vm_poll_locked(vm);
+   list_for_each_entry_safe(struct vmb_batch, batch, &vm->batches, link) {
+      if (batch->point > batch->queue->completed)
+         break;
+      vm->retired_serial = batch->serial;
+      vmb_batch_release_locked(vm, batch);
+   }
+   if (list_is_empty(&vm->batches))
+      vm->retired_serial = vm->serial;
+   vmb_va_heap_retire(vm->heap, vm->retired_serial);
+}
+
+void
+vmb_vm_free_deferred(struct vmb_vm *vm)
+{
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   struct vmb_gpuvm_bo *list = vmb_gpuvm_bo_take_deferred(vm->gpuvm);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_gpuvm_bo_free_deferred(list);
+}
+
+void
+vmb_vm_retire(struct vmb_vm *vm)
+{
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_vm_retire_locked(vm);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_vm_free_deferred(vm);
+}
+
+int
+vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns)
+{
+   for (;;) {
+      struct vmb_sync sync = { 0 };
+
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+      vmb_vm_retire_locked(vm);
+      if (!list_is_empty(&vm->batches)) {
+         const struct vmb_batch *last =
+            list_last_entry(&vm->batches, struct vmb_batch, link);
+         sync = (struct vmb_sync){ last->queue->syncobj, last->point };
+         /* The queue must live while its syncobj is waited for. */
+         last->queue->refcount++;
+      }
+      struct vmb_queue *queue =
+         sync.syncobj ? list_last_entry(&vm->batches, struct vmb_batch, link)->queue : NULL;
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+
+      int ret = 0;
+      if (queue) {
+         ret = vmb_sync_wait(vm->dev, &sync, abs_timeout_ns);
+         vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+         vmb_queue_unref(queue);
+         vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      }
+      if (ret || !queue) {
+         vmb_vm_free_deferred(vm);
+         if (!ret && vm->dev->kmd->vm_status(vm->kvm))
+            vmb_device_set_lost(vm->dev, "the kernel gave the VM up");
+         return ret ? ret : vmb_device_is_lost(vm->dev) ? -ENODEV : 0;
+      }
+   }
+}
+
+/* ------------------------------------------------------------------- range */
+
+/* Submits one request of the VM's own on its internal queue. */
+static int
+submit_own(struct vmb_vm *vm, const struct vmb_gpuvm_req *req)
+{
+   const struct vmb_raw_submit raw = { .reqs = req, .req_count = 1, .immediate = true };
+
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   const int ret = vmb_device_is_lost(vm->dev)
+                      ? -ENODEV
+                      : vmb_queue_submit_raw(vm->internal, &raw, NULL);
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   if (!ret) {
+      p_atomic_inc(&vm->dev->stats.binds);
+      p_atomic_add(&vm->dev->stats.bind_bytes, req->map.range_B);
+   }
+   return ret;
+}
+
+static int
+alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, uint64_t size_B,
+         uint64_t *addr_B_out)
+{
+   static const enum vmb_va_zone zones[] = {
+      [VMB_ZONE_GENERAL] = VMB_VA_ZONE_GENERAL,
+      [VMB_ZONE_LOW] = VMB_VA_ZONE_LOW,
+      [VMB_ZONE_REPLAY] = VMB_VA_ZONE_REPLAY,
+   };
+
+   if (params->fixed_addr_B) {
+      /* In whichever zone it lies. */
+      int ret = -EINVAL;
+      for (unsigned i = 0; i < ARRAY_SIZE(zones) && ret == -EINVAL; i++)
+         ret = vmb_va_heap_alloc_at(vm->heap, zones[i], params->fixed_addr_B, size_B);
+      *addr_B_out = params->fixed_addr_B;
+      return ret;
+   }
+
+   const struct vmb_va_alloc_info info = {
+      .zone = zones[params->zone],
+      .size_B = size_B,
+      .align_B = params->align_B,
+   };
+   return vmb_va_heap_alloc(vm->heap, &info, addr_B_out);
+}
+
+int
+vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
+                 struct vmb_range **range_out)
+{
+   const struct vmb_caps *caps = &vm->dev->caps;
+
+   if (!params->size_B || params->size_B > caps->va_range_B ||
+       (unsigned)params->zone > VMB_ZONE_REPLAY)
+      return -EINVAL;
+   if (params->unbound == VMB_UNBOUND_NULL && caps->null_mode == VMB_NULL_NONE)
+      return -ENOTSUP;
+
+   struct vmb_range *range = calloc(1, sizeof(*range));
+   char *name = strdup(params->name ? params->name : "");
+   int ret = -ENOMEM;
+   if (!range || !name)
+      goto fail_free;
+
+   range->vm = vm;
+   range->name = name;
+   range->size_B = align64(params->size_B, caps->page_size_B);
+   range->unbound = params->unbound;
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   ret = alloc_va(vm, params, range->size_B, &range->addr_B);
+   if (ret == -ENOSPC || ret == -EADDRINUSE) {
+      /* What was freed may have become free meanwhile. */
+      vmb_vm_retire_locked(vm);
+      ret = alloc_va(vm, params, range->size_B, &range->addr_B);
+   }
+   if (!ret)
+      list_addtail(&range->link, &vm->ranges);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   if (ret)
+      goto fail_free;
+   vmb_trace_range(vm->dev->trace, range, true);
+
+   if (range->unbound == VMB_UNBOUND_NULL) {
+      const struct vmb_gpuvm_req req = {
+         .map = {
+            .addr_B = range->addr_B,
+            .range_B = range->size_B,
+            .flags = VMB_MAPPING_NULL,
+         },
+      };
+      ret = submit_own(vm, &req);
+      if (ret)
+         goto fail_va;
+   }
+   *range_out = range;
+   return 0;
+
+fail_va:
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   list_del(&range->link);
+   vmb_va_heap_free(vm->heap, range->addr_B, range->size_B);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_trace_range(vm->dev->trace, range, false);
+fail_free:
+   free(name);
+   free(range);
+   return ret;
+}
+
+void
+vmb_range_destroy(struct vmb_range *range)
+{
+   struct vmb_vm *vm = range->vm;
+   const struct vmb_gpuvm_req req = {
+      .map = { .addr_B = range->addr_B, .range_B = range->size_B },
+      .unmap = true,
+   };
+
+   const int ret = submit_own(vm, &req);
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   list_del(&range->link);
+   /* Every batch up to now may concern it. */
+   if (!ret)
+      vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->size_B, vm->serial);
+   vmb_vm_retire_locked(vm);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_vm_free_deferred(vm);
+
+   /* Then the addresses stay taken: something may still be mapped there. */
+   if (ret && ret != -ENODEV)
+      vmb_log(vm->dev, VMB_LOG_ERROR, "range \"%s\" could not be unbound: %s", range->name,
+              strerror(-ret));
+   vmb_trace_range(vm->dev->trace, range, false);
+   free(range->name);
+   free(range);
+}
+
+uint64_t
+vmb_range_addr_B(const struct vmb_range *range)
+{
+   return range->addr_B;
+}
+
+uint64_t
+vmb_range_size_B(const struct vmb_range *range)
+{
+   return range->size_B;
+}
+
+/* -------------------------------------------------------------------- seen */
+
+static struct vmb_vm_mapping
+to_vm_mapping(const struct vmb_mapping *m)
+{
+   const struct vmb_bo *bo = m->vm_bo ? vmb_bo_from_obj(m->vm_bo->obj) : NULL;
+
+   return (struct vmb_vm_mapping){
+      .addr_B = m->addr_B,
+      .range_B = m->range_B,
+      .bo_offset_B = m->offset_B,
+      .bo_id = bo ? bo->id : 0,
+      .bo_handle = bo ? bo->handle : 0,
+      .flags = m->flags,
+   };
+}
+
+static int
+copy_mappings(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B,
+              struct vmb_vm_mapping **maps_out, size_t *count_out)
+{
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+   size_t count = 0;
+
+   vmb_gpuvm_iter_init(gpuvm, &iter, addr_B, end_B);
+   while (vmb_gpuvm_iter_next(&iter, &m))
+      count++;
+   struct vmb_vm_mapping *maps = malloc(MAX2(count, 1) * sizeof(*maps));
+   if (!maps)
+      return -ENOMEM;
+   count = 0;
+   vmb_gpuvm_iter_init(gpuvm, &iter, addr_B, end_B);
+   while (vmb_gpuvm_iter_next(&iter, &m))
+      maps[count++] = to_vm_mapping(&m);
+   *maps_out = maps;
+   *count_out = count;
+   return 0;
+}
+
+/* A copy of the mirror from which all pending batches were taken back, newest
+ * first, and those that have completed applied again.  The state lock is held. */
+static int
+snapshot_completed(struct vmb_vm *vm, struct vmb_gpuvm **snapshot_out)
+{
+   struct vmb_gpuvm *copy;
+
+   vmb_vm_poll_locked(vm);
+   int ret = vmb_gpuvm_snapshot(vm->gpuvm, &copy);
+   if (ret)
+      return ret;
+
+   list_for_each_entry_rev(struct vmb_batch, batch, &vm->batches, link) {
+      ret = vmb_gpuvm_reserve_undo(copy, batch->replaced.count);
+      if (ret)
+         goto fail;
+      for (uint32_t i = batch->op_count; i-- > 0;) {
+         const size_t start = batch->starts[i];
+
+         vmb_gpuvm_undo(copy, batch->ops[i].map.addr_B, batch->ops[i].map.range_B,
+                        batch->replaced.mappings + start, batch->starts[i + 1] - start);
+      }
+   }
+   list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
+      if (batch->point > batch->queue->completed)
+         continue;
+      ret = vmb_gpuvm_reserve(copy, batch->ops, batch->op_count, NULL);
+      if (ret)
+         goto fail;
+      for (uint32_t i = 0; i < batch->op_count; i++) {
+         const struct vmb_mapping *m = &batch->ops[i].map;
+
+         if (batch->ops[i].unmap)
+            vmb_gpuvm_unmap(copy, m->addr_B, m->range_B, NULL);
+         else
+            vmb_gpuvm_map(copy, m, NULL);
+      }
+   }
+   *snapshot_out = copy;
+   return 0;
+
+fail:
+   vmb_gpuvm_clear(copy);
+   vmb_gpuvm_unref(copy);
+   return ret;
+}
+
+static int
+get_mappings_locked(struct vmb_vm *vm, enum vmb_state state, uint64_t addr_B, uint64_t end_B,
+                    struct vmb_vm_mapping **maps_out, size_t *count_out)
+{
+   if (state == VMB_STATE_SUBMITTED)
+      return copy_mappings(vm->gpuvm, addr_B, end_B, maps_out, count_out);
+
+   struct vmb_gpuvm *copy;
+   int ret = snapshot_completed(vm, &copy);
+   if (ret)
+      return ret;
+   ret = copy_mappings(copy, addr_B, end_B, maps_out, count_out);
+   vmb_gpuvm_clear(copy);
+   vmb_gpuvm_unref(copy);
+   return ret;
+}
+
+int
+vmb_vm_get_mappings(struct vmb_vm *vm, enum vmb_state state, uint64_t addr_B, uint64_t end_B,
+                    struct vmb_vm_mapping **maps_out, size_t *count_out)
+{
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   const int ret = get_mappings_locked(vm, state, addr_B, end_B, maps_out, count_out);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   return ret;
+}
+
+static bool
+is_pending_locked(const struct vmb_vm *vm, uint64_t addr_B)
+{
+   list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
+      if (batch->point <= batch->queue->completed)
+         continue;
+      for (uint32_t i = 0; i < batch->op_count; i++) {
+         if (addr_B - batch->ops[i].map.addr_B < batch->ops[i].map.range_B)
+            return true;
+      }
+   }
+   return false;
+}
+
+void
+vmb_vm_who_is(struct vmb_vm *vm, uint64_t addr_B, struct vmb_who *who)
+{
+   struct vmb_mapping m;
+   struct vmb_vm_mapping *maps;
+   size_t count;
+
+   *who = (struct vmb_who){ 0 };
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   list_for_each_entry(struct vmb_range, range, &vm->ranges, link) {
+      if (addr_B - range->addr_B < range->size_B) {
+         who->in_range = true;
+         snprintf(who->range_name, sizeof(who->range_name), "%s", range->name);
+         who->range_addr_B = range->addr_B;
+         who->range_size_B = range->size_B;
+      }
+   }
+   who->mapped = vmb_gpuvm_find(vm->gpuvm, addr_B, &m);
+   if (who->mapped) {
+      who->mapping = to_vm_mapping(&m);
+      if (m.vm_bo)
+         snprintf(who->bo_name, sizeof(who->bo_name), "%s", vmb_bo_from_obj(m.vm_bo->obj)->name);
+   }
+   vmb_vm_poll_locked(vm);
+   who->pending = is_pending_locked(vm, addr_B);
+   if (who->pending && get_mappings_locked(vm, VMB_STATE_COMPLETED, addr_B, addr_B + 1, &maps,
+                                           &count) == 0) {
+      who->completed_mapped = count > 0;
+      if (count)
+         who->completed = maps[0];
+      free(maps);
+   }
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+}
