@@ -46,7 +46,7 @@
 #define FLAG_MASK     ((1u << FLAG_BITS) - 1)
 #define FINGERS       256
 #define FINGER_SHIFT  21
-#define POOL_SLACK    8 /* nodes that the pool keeps beyond what is reserved */
+#define POOL_SLACK    24 /* nodes to have, so that small changes need not be counted out */
 #define MAX_OFFSET_B  (1ull << (64 - ID_BITS + PAGE_SHIFT))
 #define MAX_ADDR_B    (1ull << (64 - FLAG_BITS + PAGE_SHIFT - 1))
 
@@ -101,6 +101,8 @@ struct vmb_gpuvm {
    struct vmb_gpuvm_bo *deferred;
 
    struct node *finger[FINGERS];
+   /* Where in its leaf the latest change was: the next one is often there. */
+   unsigned hint;
 
    /* A copy for looking at: counts no references. */
    bool snapshot;
@@ -313,6 +315,11 @@ child_for(const struct node *inner, uint64_t x)
 static unsigned
 child_index(const struct node *parent, const struct node *child)
 {
+   if (child->is_leaf) {
+      const unsigned i = child_for(parent, child->lo);
+      if (parent->child[i] == child)
+         return i;
+   }
    for (unsigned i = 0;; i++) {
       assert(i < parent->count);
       if (parent->child[i] == child)
@@ -320,13 +327,37 @@ child_index(const struct node *parent, const struct node *child)
    }
 }
 
+/* lower_bound() in a leaf, for the thread that may change the tree. */
+static inline unsigned
+leaf_index(struct vmb_gpuvm *gpuvm, const struct node *leaf, uint64_t addr_B)
+{
+   const unsigned hint = gpuvm->hint, count = leaf->count;
+
+   if (hint <= count && (hint == 0 || leaf->key[hint - 1] < addr_B) &&
+       (hint == count || leaf->key[hint] >= addr_B))
+      return hint;
+   return gpuvm->hint = lower_bound(leaf->key, count, addr_B);
+}
+
+/* A search steps through the keys, each step waiting for the line of the one before: fetched all
+ * at once, they cost one miss. */
+static inline void
+prefetch_keys(const struct node *node)
+{
+   __builtin_prefetch(node);
+   for (unsigned i = 0; i < NODE_CAP; i += 8)
+      __builtin_prefetch(&node->key[i]);
+}
+
 static struct node *
 descend(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
 {
    struct node *node = gpuvm->root;
 
-   while (!node->is_leaf)
+   for (unsigned level = gpuvm->height; level > 0; level--) {
       node = node->child[child_for(node, addr_B)];
+      prefetch_keys(node);
+   }
    return node;
 }
 
@@ -348,8 +379,14 @@ locate(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
 {
    struct node **slot = finger_slot(gpuvm, addr_B);
 
-   if (!*slot || !in_fence(*slot, addr_B))
+   if (!*slot || !in_fence(*slot, addr_B)) {
       *slot = descend(gpuvm, addr_B);
+      /* A change moves about half of the columns. */
+      for (unsigned i = 0; i < NODE_CAP; i += 8) {
+         __builtin_prefetch(&(*slot)->range[i]);
+         __builtin_prefetch(&(*slot)->back[i]);
+      }
+   }
    return *slot;
 }
 
@@ -639,12 +676,12 @@ insert_mapping(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m)
    insert_entry(gpuvm, m);
 }
 
-/* The place of the first mapping that ends after addr_B. */
+/* The place of the first mapping that ends after addr_B; \p i is that of the
+ * first one in the leaf that does not start before. */
 static inline void
-first_overlap(struct node *leaf, uint64_t addr_B, struct node **leaf_out, unsigned *index_out)
+first_overlap(struct node *leaf, unsigned i, uint64_t addr_B, struct node **leaf_out,
+              unsigned *index_out)
 {
-   unsigned i = lower_bound(leaf->key, leaf->count, addr_B);
-
    if (i > 0) {
       if (entry_end(leaf, i - 1) > addr_B)
          i--;
@@ -671,7 +708,8 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
    struct node *leaf;
    unsigned i;
 
-   first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+   leaf = locate(gpuvm, addr_B);
+   first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
    if (i == leaf->count || leaf->key[i] >= end_B)
       return;
 
@@ -754,7 +792,7 @@ vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
    assert(!map->vm_bo == !!(map->flags & VMB_MAPPING_NULL));
 
    struct node *leaf = locate(gpuvm, addr_B);
-   const unsigned i = lower_bound(leaf->key, leaf->count, addr_B);
+   const unsigned i = leaf_index(gpuvm, leaf, addr_B);
 
    /* Exactly over an old one: the place stays. */
    if (i < leaf->count && leaf->key[i] == addr_B && entry_end(leaf, i) == end_B) {
@@ -780,9 +818,11 @@ vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
       insert_entry(gpuvm, map);
       return;
    }
-   entries_move(leaf, i + 1, leaf, i, leaf->count - i);
+   if (i < leaf->count)
+      entries_move(leaf, i + 1, leaf, i, leaf->count - i);
    set_entry(leaf, i, map);
    leaf->count++;
+   gpuvm->hint = i + 1;
    gpuvm->mapping_count++;
    add_filter(leaf, id_filter(map->vm_bo ? map->vm_bo->id : 0));
 }
@@ -850,17 +890,26 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
    const struct node *counted = NULL;
 
    for (size_t r = 0; r < count; r++) {
+      if (!req_valid(gpuvm, &reqs[r]))
+         return -EINVAL;
+   }
+
+   /* Few requests, which the pool's slack covers whatever they meet: two leaves
+    * and what is above them each. */
+   if (!replaced_out && count <= 4 && gpuvm->pool_count >= count * 2 * (gpuvm->height + 2))
+      return 0;
+
+   for (size_t r = 0; r < count; r++) {
       const uint64_t addr_B = reqs[r].map.addr_B;
       const uint64_t end_B = addr_B + reqs[r].map.range_B;
 
-      if (!req_valid(gpuvm, &reqs[r]))
-         return -EINVAL;
       sorted &= addr_B >= max_end_B;
       max_end_B = MAX2(max_end_B, end_B);
 
       struct node *leaf;
       unsigned i;
-      first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+      leaf = locate(gpuvm, addr_B);
+      first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
       adds += 2;
 
       for (;;) {
@@ -889,15 +938,16 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
       replaced += 3 * count;
    }
    splits += adds / 31;
-   /* Undoing puts the replaced ones back. */
-   splits += replaced / 31;
 
    const size_t inner = splits / 31 + MIN2(splits, gpuvm->inner_count) + gpuvm->height + 2;
    const size_t want = splits + inner;
    const int ret = pool_fill(gpuvm, want);
    if (ret)
       return ret;
-   pool_trim(gpuvm, MAX2(2 * want, gpuvm->leaf_count / 4) + POOL_SLACK);
+   /* What is not there for the slack is not needed. */
+   if (gpuvm->pool_count < POOL_SLACK)
+      (void)pool_fill(gpuvm, POOL_SLACK);
+   pool_trim(gpuvm, MAX2(2 * want, gpuvm->leaf_count / 4) + 2 * POOL_SLACK);
 
    if (replaced_out)
       *replaced_out = replaced;
@@ -934,7 +984,8 @@ vmb_gpuvm_set_flags(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B, 
       struct node *leaf;
       unsigned i;
 
-      first_overlap(locate(gpuvm, cuts[c]), cuts[c], &leaf, &i);
+      leaf = locate(gpuvm, cuts[c]);
+      first_overlap(leaf, leaf_index(gpuvm, leaf, cuts[c]), cuts[c], &leaf, &i);
       if (i == leaf->count || leaf->key[i] >= cuts[c])
          continue;
       const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
@@ -947,7 +998,8 @@ vmb_gpuvm_set_flags(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B, 
 
    struct node *leaf;
    unsigned i;
-   first_overlap(locate(gpuvm, addr_B), addr_B, &leaf, &i);
+   leaf = locate(gpuvm, addr_B);
+   first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
    for (; leaf; leaf = leaf->next, i = 0) {
       for (; i < leaf->count; i++) {
          if (leaf->key[i] >= end_B)
@@ -1004,7 +1056,9 @@ vmb_gpuvm_find(struct vmb_gpuvm *gpuvm, uint64_t addr_B, struct vmb_mapping *map
    struct node *leaf;
    unsigned i;
 
-   first_overlap(descend(gpuvm, addr_B), addr_B, &leaf, &i);
+   leaf = descend(gpuvm, addr_B);
+   i = lower_bound(leaf->key, leaf->count, addr_B);
+   first_overlap(leaf, i, addr_B, &leaf, &i);
    if (i == leaf->count || leaf->key[i] > addr_B)
       return false;
    *map_out = get_mapping(gpuvm, leaf, i);
@@ -1015,9 +1069,9 @@ void
 vmb_gpuvm_iter_init(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_iter *iter, uint64_t addr_B,
                     uint64_t end_B)
 {
-   struct node *leaf;
+   struct node *leaf = descend(gpuvm, addr_B);
 
-   first_overlap(descend(gpuvm, addr_B), addr_B, &leaf, &iter->index);
+   first_overlap(leaf, lower_bound(leaf->key, leaf->count, addr_B), addr_B, &leaf, &iter->index);
    iter->gpuvm = gpuvm;
    iter->leaf = leaf;
    iter->end_B = end_B;

@@ -309,13 +309,12 @@ void vmb_gpuvm_release_replaced(const struct vmb_mapping *mappings, size_t count
 
 /** Undoes the latest change of the range: whatever is in it goes, and the
  * \p replaced mappings come back as they were, node for node.  Their
- * references move back into the tree.  Needs no reservation if no other change
- * came in between, else vmb_gpuvm_reserve_undo(). */
+ * references move back into the tree.  Needs vmb_gpuvm_reserve_undo(). */
 void vmb_gpuvm_undo(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B,
                     const struct vmb_mapping *replaced, size_t count);
 
 /** Makes sure that undoing changes which replaced so many mappings needs no more
- * memory, whatever came in between.  -ENOMEM. */
+ * memory.  -ENOMEM. */
 int vmb_gpuvm_reserve_undo(struct vmb_gpuvm *gpuvm, size_t replaced);
 
 /**

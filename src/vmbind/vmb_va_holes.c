@@ -271,7 +271,7 @@ vmb_hole_index_best_fit(const struct vmb_hole_index *index, uint64_t size_B)
       if (hole)
          return hole;
    }
-   return tries_best_fit(index, MAX2(pages, VMB_HOLE_BINS));
+   return tries_best_fit(index, pages);
 }
 
 static struct vmb_hole *

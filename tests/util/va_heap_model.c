@@ -214,6 +214,13 @@ compare_extent_at(const struct va_model *m, uint64_t va, const struct range *wan
 
 /* -------------------------------------------------------------- operations */
 
+/* Not always whole pages; nothing for no pages. */
+static uint64_t
+odd_size_B(const struct va_model *m, uint32_t pages, uint32_t less_B)
+{
+   return pages > 0 ? pages * m->page_B - less_B % m->page_B : 0;
+}
+
 static void
 become_live(struct va_model *m, const struct range *r)
 {
@@ -266,7 +273,7 @@ op_alloc(struct va_model *m, const struct va_op *op)
    struct vmb_va_alloc_info info = {
       .zone = op->zone % VMB_VA_ZONE_COUNT,
       .flags = op->packed & 1 ? VMB_VA_ALLOC_PACKED : 0,
-      .size_B = op->pages * m->page_B - op->which % m->page_B,
+      .size_B = odd_size_B(m, op->pages, op->which),
       .align_B = op->align_log2 ? m->page_B << (op->align_log2 % 12) : 0,
       .bo_offset_B = op->offset_pages * m->page_B,
    };
@@ -301,7 +308,7 @@ op_alloc_at(struct va_model *m, const struct va_op *op)
    struct range r = {
       .zone = zone,
       .va = zone_places[zone].start + (op->which % pages) * m->page_B + (op->step == 1),
-      .size_B = op->pages * m->page_B - op->offset_pages % m->page_B,
+      .size_B = odd_size_B(m, op->pages, op->offset_pages),
    };
    const bool valid = r.size_B > 0 && r.va % m->page_B == 0 && in_zone(m, zone, r.va, r.size_B);
 

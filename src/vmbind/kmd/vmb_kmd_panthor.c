@@ -366,18 +366,26 @@ panthor_bind_immediate(struct vmb_kmd_vm *kvm, const struct vmb_kmd_op *ops, uin
    for (uint32_t i = 0; i < op_count; i++)
       kvm->ops[i] = to_panthor_op(kvm, &ops[i]);
 
-   struct drm_panthor_vm_bind req = {
-      .vm_id = kvm->id,
-      .ops = DRM_PANTHOR_OBJ_ARRAY(op_count, kvm->ops),
-   };
-   /* Not drmIoctl(): an interrupted bind has written back a prefix. */
-   if (ioctl(kvm->kdev->fd, DRM_IOCTL_PANTHOR_VM_BIND, &req)) {
+   /* Not drmIoctl(), which would begin again from the start: an interrupted bind
+    * has written back how far it came. */
+   while (*applied_out < op_count) {
+      const uint32_t left = op_count - *applied_out;
+      struct drm_panthor_vm_bind req = {
+         .vm_id = kvm->id,
+         .ops = DRM_PANTHOR_OBJ_ARRAY(left, kvm->ops + *applied_out),
+      };
+
+      if (ioctl(kvm->kdev->fd, DRM_IOCTL_PANTHOR_VM_BIND, &req) == 0) {
+         *applied_out = op_count;
+         break;
+      }
       const int err = errno;
       /* Refused as a whole, the count is as it was. */
-      *applied_out = req.ops.count < op_count ? req.ops.count : 0;
-      return bind_error(kvm, err);
+      if (req.ops.count < left)
+         *applied_out += req.ops.count;
+      if (err != EINTR && err != EAGAIN)
+         return bind_error(kvm, err);
    }
-   *applied_out = op_count;
    return 0;
 }
 

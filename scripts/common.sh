@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+#
+# What the scripts share; sourced, not run.
+
+set -euo pipefail
+
+# Debian's Python, and no other that may stand before it: Mesa's build needs its modules.
+export PATH=/usr/bin:/bin:$PATH
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() {
+   printf '\033[1m== %s\033[0m\n' "$*"
+}
+
+die() {
+   echo "$(basename "$0"): $*" >&2
+   exit 1
+}
+
+# configure DIRECTORY [MESON OPTION...]: a build tree with these options, whatever it was before.
+configure() {
+   local dir=$1 log=$1/configure.log
+   shift
+   mkdir -p "$dir"
+   local mode=()
+   [ ! -f "$dir/build.ninja" ] || mode=(--reconfigure)
+   if ! meson setup "${mode[@]}" "$dir" "$@" >"$log" 2>&1; then
+      tail -n 30 "$log"
+      die "configuring $dir failed; all of it is in $log"
+   fi
+}
+
+# build DIRECTORY [TARGET...]
+build() {
+   local dir=$1
+   shift
+   ninja -C "$dir" -j "${JOBS:-$(nproc)}" "$@" || die "building $dir failed"
+}

@@ -1,0 +1,439 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The device, its files and the DRM core's ioctls; see the header. Must know no driver's ioctls.
+ */
+
+#include "sim_device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "drm-uapi/drm.h"
+#include "util/macros.h"
+#include "util/u_atomic.h"
+
+#include "sim_fault.h"
+#include "sim_fd.h"
+#include "sim_gem.h"
+#include "sim_libc.h"
+#include "sim_syncobj.h"
+
+#define DEFAULT_KMD "panthor"
+
+static const struct sim_driver *const drivers[] = {
+   &sim_panthor_driver,
+   &sim_msm_driver,
+};
+
+static const struct sim_device *current_device;
+static bool device_is_chosen;
+static pthread_mutex_t device_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int
+parse_option(struct sim_device *device, const char *option)
+{
+   unsigned bits;
+
+   if (!strcmp(option, "noprr")) {
+      device->no_prr = true;
+      return 0;
+   }
+   if (sscanf(option, "va=%u", &bits) == 1 && bits >= 33 && bits <= device->driver->va_bits) {
+      device->va_bits = bits;
+      return 0;
+   }
+   return -EINVAL;
+}
+
+/* NAME[-MAJOR.MINOR] */
+static int
+parse_driver(struct sim_device *device, const char *name)
+{
+   for (unsigned i = 0; i < ARRAY_SIZE(drivers); i++) {
+      size_t length = strlen(drivers[i]->name);
+      unsigned major, minor;
+
+      if (strncmp(name, drivers[i]->name, length))
+         continue;
+      device->driver = drivers[i];
+      device->minor = drivers[i]->max_minor;
+      device->va_bits = drivers[i]->va_bits;
+      if (name[length] == '\0')
+         return 0;
+      if (sscanf(name + length, "-%u.%u", &major, &minor) == 2 && major == drivers[i]->major &&
+          minor >= drivers[i]->min_minor && minor <= drivers[i]->max_minor) {
+         device->minor = minor;
+         return 0;
+      }
+   }
+   return -EINVAL;
+}
+
+static int
+parse_device(struct sim_device *device, const char *spec)
+{
+   char *copy = strdup(spec);
+   char *rest = copy;
+   char *option;
+
+   if (!copy)
+      return -ENOMEM;
+
+   int ret = parse_driver(device, strsep(&rest, ":"));
+   while (!ret && (option = strsep(&rest, ":")))
+      ret = parse_option(device, option);
+   free(copy);
+   return ret;
+}
+
+static int
+select_locked(const char *spec)
+{
+   if (!strcmp(spec, "none")) {
+      current_device = NULL;
+      device_is_chosen = true;
+      return 0;
+   }
+
+   struct sim_device *device = calloc(1, sizeof(*device));
+   if (!device)
+      return -ENOMEM;
+
+   int ret = parse_device(device, spec);
+   if (ret) {
+      free(device);
+      return ret;
+   }
+   current_device = device;
+   device_is_chosen = true;
+   return 0;
+}
+
+int
+sim_device_select(const char *spec)
+{
+   pthread_mutex_lock(&device_lock);
+   int ret = select_locked(spec);
+   pthread_mutex_unlock(&device_lock);
+   return ret;
+}
+
+const struct sim_device *
+sim_device_current(void)
+{
+   pthread_mutex_lock(&device_lock);
+   if (!device_is_chosen) {
+      const char *spec = getenv("DRM_SIM_KMD");
+
+      if (select_locked(spec && *spec ? spec : DEFAULT_KMD))
+         sim_panic("DRM_SIM_KMD=%s is not known; try panthor, panthor-1.0, msm, msm:va=40, none",
+                   spec);
+   }
+   const struct sim_device *device = current_device;
+   pthread_mutex_unlock(&device_lock);
+   return device;
+}
+
+/* Files */
+
+static bool
+file_get(void *object)
+{
+   struct sim_file *file = object;
+
+   p_atomic_inc(&file->refcount);
+   return true;
+}
+
+void
+sim_file_put(struct sim_file *file)
+{
+   if (!file || !p_atomic_dec_zero(&file->refcount))
+      return;
+
+   file->device->driver->close(file);
+   sim_syncobj_release_file(file);
+   sim_gem_release_file(file);
+   pthread_mutex_destroy(&file->lock);
+   free(file);
+}
+
+static void
+file_release(void *object)
+{
+   sim_file_put(object);
+}
+
+static const struct sim_fd_ops node_fd_ops = {
+   .type = SIM_FD_NODE,
+   .get = file_get,
+   .release = file_release,
+};
+
+int
+sim_file_open(int flags)
+{
+   const struct sim_device *device = sim_device_current();
+
+   if (!device)
+      return -ENOENT;
+   sim_fault_init();
+
+   struct sim_file *file = calloc(1, sizeof(*file));
+   if (!file)
+      return -ENOMEM;
+   file->refcount = 1;
+   file->device = device;
+   pthread_mutex_init(&file->lock, NULL);
+
+   int ret = device->driver->open(file);
+   if (ret)
+      goto fail_file;
+
+   ret = sim_fd_create(&node_fd_ops, file, flags & O_CLOEXEC);
+   if (ret < 0)
+      goto fail_driver;
+   return ret;
+
+fail_driver:
+   device->driver->close(file);
+fail_file:
+   pthread_mutex_destroy(&file->lock);
+   free(file);
+   return ret;
+}
+
+struct sim_file *
+sim_file_from_fd(int fd)
+{
+   return sim_fd_lookup(fd, &node_fd_ops);
+}
+
+void *
+sim_file_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot, int flags,
+              uint64_t offset)
+{
+   const struct sim_driver *driver = file->device->driver;
+
+   if (driver->mmap) {
+      void *map = driver->mmap(file, addr, size_B, prot, flags, offset);
+      /* EXDEV: not one of the driver's own offsets */
+      if (map != MAP_FAILED || errno != EXDEV)
+         return map;
+   }
+   return sim_gem_mmap(file, addr, size_B, prot, flags, offset);
+}
+
+/* The core's ioctls */
+
+static int
+copy_string(uint64_t user, __kernel_size_t *length, const char *string)
+{
+   size_t room = *length;
+
+   *length = strlen(string);
+   return user ? sim_copy_out(user, string, MIN2(room, *length)) : 0;
+}
+
+static int
+version_ioctl(struct sim_file *file, void *data)
+{
+   const struct sim_driver *driver = file->device->driver;
+   struct drm_version *args = data;
+
+   args->version_major = driver->major;
+   args->version_minor = file->device->minor;
+   args->version_patchlevel = 0;
+   int ret = copy_string((uintptr_t)args->name, &args->name_len, driver->name);
+   if (!ret)
+      ret = copy_string((uintptr_t)args->date, &args->date_len, driver->date);
+   if (!ret)
+      ret = copy_string((uintptr_t)args->desc, &args->desc_len, driver->desc);
+   return ret;
+}
+
+static int
+get_cap_ioctl(UNUSED struct sim_file *file, void *data)
+{
+   struct drm_get_cap *args = data;
+
+   args->value = 0;
+   switch (args->capability) {
+   case DRM_CAP_TIMESTAMP_MONOTONIC:
+   case DRM_CAP_SYNCOBJ:
+   case DRM_CAP_SYNCOBJ_TIMELINE:
+      args->value = 1;
+      return 0;
+   case DRM_CAP_PRIME:
+      args->value = DRM_PRIME_CAP_IMPORT | DRM_PRIME_CAP_EXPORT;
+      return 0;
+   default:
+      /* All others are of modesetting drivers. */
+      return -EOPNOTSUPP;
+   }
+}
+
+static int
+set_client_name_ioctl(UNUSED struct sim_file *file, void *data)
+{
+   struct drm_set_client_name *args = data;
+   char name[DRM_CLIENT_NAME_MAX_LEN];
+
+   /* Nobody can ask for it: it is for debugfs. */
+   if (args->name_len > DRM_CLIENT_NAME_MAX_LEN - 1)
+      return -EINVAL;
+   int ret = sim_copy_in(name, args->name, args->name_len);
+   if (ret)
+      return ret;
+   for (unsigned i = 0; i < args->name_len; i++) {
+      if (name[i] <= ' ' || name[i] > '~')
+         return -EINVAL;
+   }
+   return 0;
+}
+
+static int
+invalid_ioctl(UNUSED struct sim_file *file, UNUSED void *data)
+{
+   return -EINVAL;
+}
+
+#define CORE(nr, NAME, func_, ...)                                                                 \
+   [nr] = {.cmd = DRM_IOCTL_##NAME, .func = func_, ##__VA_ARGS__}
+
+static const struct sim_ioctl core_ioctls[] = {
+   CORE(0x00, VERSION, version_ioctl, .name = "version"),
+   CORE(0x01, GET_UNIQUE, invalid_ioctl, .name = "get_unique", .not_render = true),
+   CORE(0x02, GET_MAGIC, invalid_ioctl, .name = "get_magic", .not_render = true),
+   CORE(0x05, GET_CLIENT, invalid_ioctl, .name = "get_client", .not_render = true),
+   CORE(0x07, SET_VERSION, invalid_ioctl, .name = "set_version", .not_render = true),
+   CORE(0x09, GEM_CLOSE, sim_gem_close_ioctl, .name = "gem_close"),
+   CORE(0x0a, GEM_FLINK, invalid_ioctl, .name = "gem_flink", .not_render = true),
+   CORE(0x0b, GEM_OPEN, invalid_ioctl, .name = "gem_open", .not_render = true),
+   CORE(0x0c, GET_CAP, get_cap_ioctl, .name = "get_cap"),
+   CORE(0x0d, SET_CLIENT_CAP, invalid_ioctl, .name = "set_client_cap", .not_render = true),
+   CORE(0x10, SET_UNIQUE, invalid_ioctl, .name = "set_unique", .not_render = true),
+   CORE(0x11, AUTH_MAGIC, invalid_ioctl, .name = "auth_magic", .not_render = true),
+   CORE(0x1e, SET_MASTER, invalid_ioctl, .name = "set_master", .not_render = true),
+   CORE(0x1f, DROP_MASTER, invalid_ioctl, .name = "drop_master", .not_render = true),
+   CORE(0x2d, PRIME_HANDLE_TO_FD, sim_prime_handle_to_fd_ioctl, .name = "prime_handle_to_fd"),
+   CORE(0x2e, PRIME_FD_TO_HANDLE, sim_prime_fd_to_handle_ioctl, .name = "prime_fd_to_handle"),
+   CORE(0xBF, SYNCOBJ_CREATE, sim_syncobj_create_ioctl, .name = "syncobj_create"),
+   CORE(0xC0, SYNCOBJ_DESTROY, sim_syncobj_destroy_ioctl, .name = "syncobj_destroy"),
+   CORE(0xC1, SYNCOBJ_HANDLE_TO_FD, sim_syncobj_handle_to_fd_ioctl,
+        .name = "syncobj_handle_to_fd"),
+   CORE(0xC2, SYNCOBJ_FD_TO_HANDLE, sim_syncobj_fd_to_handle_ioctl,
+        .name = "syncobj_fd_to_handle"),
+   CORE(0xC3, SYNCOBJ_WAIT, sim_syncobj_wait_ioctl, .name = "syncobj_wait"),
+   CORE(0xC4, SYNCOBJ_RESET, sim_syncobj_reset_ioctl, .name = "syncobj_reset"),
+   CORE(0xC5, SYNCOBJ_SIGNAL, sim_syncobj_signal_ioctl, .name = "syncobj_signal"),
+   CORE(0xCA, SYNCOBJ_TIMELINE_WAIT, sim_syncobj_timeline_wait_ioctl,
+        .name = "syncobj_timeline_wait"),
+   CORE(0xCB, SYNCOBJ_QUERY, sim_syncobj_query_ioctl, .name = "syncobj_query"),
+   CORE(0xCC, SYNCOBJ_TRANSFER, sim_syncobj_transfer_ioctl, .name = "syncobj_transfer"),
+   CORE(0xCD, SYNCOBJ_TIMELINE_SIGNAL, sim_syncobj_timeline_signal_ioctl,
+        .name = "syncobj_timeline_signal"),
+   CORE(0xCF, SYNCOBJ_EVENTFD, sim_syncobj_eventfd_ioctl, .name = "syncobj_eventfd"),
+   CORE(0xD1, SET_CLIENT_NAME, set_client_name_ioctl, .name = "set_client_name"),
+   CORE(0xD2, GEM_CHANGE_HANDLE, invalid_ioctl, .name = "gem_change_handle"),
+};
+
+static uint64_t core_counts[ARRAY_SIZE(core_ioctls)];
+static uint64_t driver_counts[DRM_COMMAND_END - DRM_COMMAND_BASE];
+
+uint64_t
+sim_ioctl_count(const char *name)
+{
+   uint64_t count = 0;
+
+   for (unsigned i = 0; i < ARRAY_SIZE(core_ioctls); i++) {
+      if (core_ioctls[i].name && !strcmp(core_ioctls[i].name, name))
+         count += p_atomic_read(&core_counts[i]);
+   }
+
+   const struct sim_device *device = sim_device_current();
+   for (unsigned i = 0; device && i < device->driver->ioctl_count; i++) {
+      const char *driver_name = device->driver->ioctls[i].name;
+      if (driver_name && !strcmp(driver_name, name))
+         count += p_atomic_read(&driver_counts[i]);
+   }
+   return count;
+}
+
+static const struct sim_ioctl *
+find_ioctl(const struct sim_file *file, unsigned nr)
+{
+   const struct sim_driver *driver = file->device->driver;
+   const struct sim_ioctl *found;
+
+   if (nr >= DRM_COMMAND_BASE && nr < DRM_COMMAND_END) {
+      unsigned index = nr - DRM_COMMAND_BASE;
+
+      if (index >= driver->ioctl_count)
+         return NULL;
+      found = &driver->ioctls[index];
+      if (!found->func || found->since_minor > file->device->minor)
+         return NULL;
+      p_atomic_inc(&driver_counts[index]);
+   } else {
+      if (nr >= ARRAY_SIZE(core_ioctls))
+         return NULL;
+      found = &core_ioctls[nr];
+      if (!found->func)
+         return NULL;
+      p_atomic_inc(&core_counts[nr]);
+   }
+   return found;
+}
+
+int
+sim_file_ioctl(struct sim_file *file, unsigned long request, void *arg)
+{
+   uint32_t cmd = request;
+   /* The largest argument of any kernel: an ioctl's size has 14 bits. */
+   uint64_t stack_data[64];
+   void *data = stack_data;
+
+   if (_IOC_TYPE(cmd) != DRM_IOCTL_BASE)
+      return -ENOTTY;
+
+   const struct sim_ioctl *ioctl = find_ioctl(file, _IOC_NR(cmd));
+   if (!ioctl)
+      return -EINVAL;
+
+   /* What the program and the kernel know of the argument may differ in size. */
+   uint32_t both = cmd & ioctl->cmd;
+   size_t in_size = both & ((uint32_t)_IOC_WRITE << _IOC_DIRSHIFT) ? _IOC_SIZE(cmd) : 0;
+   size_t out_size = both & ((uint32_t)_IOC_READ << _IOC_DIRSHIFT) ? _IOC_SIZE(cmd) : 0;
+   size_t size = MAX3(in_size, out_size, _IOC_SIZE(ioctl->cmd));
+
+   if (size > sizeof(stack_data)) {
+      data = malloc(size);
+      if (!data)
+         return -ENOMEM;
+   }
+   memset(data, 0, size);
+
+   int ret = sim_copy_in(data, (uintptr_t)arg, in_size);
+   if (ret)
+      goto out;
+
+   sim_fault_delay_ioctl();
+   ret = sim_fault_ioctl(ioctl->name);
+   if (!ret)
+      ret = ioctl->not_render ? -EACCES : ioctl->func(file, data);
+
+   /* On failure too: some drivers tell in the argument how far they came. */
+   if (sim_copy_out((uintptr_t)arg, data, out_size))
+      ret = -EFAULT;
+
+out:
+   if (data != stack_data)
+      free(data);
+   return ret;
+}

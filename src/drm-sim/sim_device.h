@@ -1,0 +1,107 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The device behind the render node, open files of it, and the DRM core's part of ioctl(). A driver (a
+ * personality) is a table of its own ioctls and a few hooks. Must know no driver's ioctls.
+ */
+
+#ifndef SIM_DEVICE_H
+#define SIM_DEVICE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim_handles.h"
+
+struct sim_bo;
+struct sim_file;
+struct sim_vm;
+
+struct sim_ioctl {
+   /* With the size that this kernel knows; 0 for a number without a function */
+   uint32_t cmd;
+   int (*func)(struct sim_file *file, void *data);
+   /* In lower case, without prefix */
+   const char *name;
+   /* The driver's minor version that brought it */
+   unsigned since_minor;
+   /* Only for primary nodes and masters: -EACCES on a render node */
+   bool not_render;
+};
+
+struct sim_driver {
+   const char *name;
+   const char *desc;
+   const char *date;
+   unsigned major;
+   unsigned min_minor;
+   unsigned max_minor;
+   unsigned va_bits;
+   /* Of the platform device, for the uevent that libdrm reads */
+   const char *of_compatible;
+
+   /* By number from DRM_COMMAND_BASE */
+   const struct sim_ioctl *ioctls;
+   unsigned ioctl_count;
+
+   int (*open)(struct sim_file *file);
+   void (*close)(struct sim_file *file);
+   /* 0 if a BO may become a dma-buf */
+   int (*check_export)(const struct sim_bo *bo);
+   /* mmap() at an offset that is no BO's; NULL if there are none such. MAP_FAILED and errno. */
+   void *(*mmap)(struct sim_file *file, void *addr, uint64_t size_B, int prot, int flags,
+                 uint64_t offset);
+   /* With a reference */
+   struct sim_vm *(*find_vm)(struct sim_file *file, uint32_t vm_id);
+};
+
+extern const struct sim_driver sim_panthor_driver;
+extern const struct sim_driver sim_msm_driver;
+
+/* A driver at one version with one set of options; never freed, since files and names point at it. */
+struct sim_device {
+   const struct sim_driver *driver;
+   unsigned minor;
+   unsigned va_bits;
+   /* msm: the SMMU has no partially resident regions */
+   bool no_prr;
+};
+
+struct sim_file {
+   int32_t refcount;
+   const struct sim_device *device;
+   /* Guards both tables, and what a driver says that it guards */
+   pthread_mutex_t lock;
+   struct sim_handles bos;
+   struct sim_handles syncobjs;
+   void *priv;
+};
+
+/* The render node's number */
+#define SIM_DRM_MAJOR    226
+#define SIM_RENDER_MINOR 128
+
+/* The device that the node shows now, or NULL if there is to be none. */
+const struct sim_device *sim_device_current(void);
+
+/* "panthor", "panthor-1.0", "msm:va=40:noprr", "none"; -EINVAL for what is not known. For files opened
+ * from now on.
+ */
+int sim_device_select(const char *spec);
+
+/* A new fd of the node, or a negative errno */
+int sim_file_open(int flags);
+struct sim_file *sim_file_from_fd(int fd);
+void sim_file_put(struct sim_file *file);
+
+/* ioctl() on the node: 0 or a negative errno, as the kernel's drm_ioctl(). */
+int sim_file_ioctl(struct sim_file *file, unsigned long request, void *arg);
+
+void *sim_file_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot, int flags,
+                    uint64_t offset);
+
+/* How many ioctls of this name were called in this process, whatever they returned */
+uint64_t sim_ioctl_count(const char *name);
+
+#endif /* SIM_DEVICE_H */

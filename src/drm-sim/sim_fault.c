@@ -1,0 +1,413 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * What goes wrong because someone asked for it; see the header. Must know nothing of any driver.
+ *
+ *    DRM_SIM_FAULT     items separated by commas:
+ *       KIND:N=ERRNO          the N-th of this kind fails (ERRNO by name or number)
+ *       KIND:N+=ERRNO         the N-th and all after it
+ *       KIND:P%SEED=ERRNO     each with a probability of P per mille, by a seed
+ *       lost:N                the device is lost with the N-th ioctl
+ *       delay:US, slow:US     each ioctl, each bind job, takes so many microseconds longer
+ *       mem:SIZE              no more than SIZE bytes of BOs (suffixes K, M, G)
+ *    KIND is an ioctl's name in lower case without its prefix (vm_bind, bo_create, syncobj_wait, ...),
+ *    '*' for any ioctl, 'op' for a bind operation, or 'job' for a bind job at its run.
+ *
+ *    DRM_SIM_MISAPPLY  items separated by commas: map:N, unmap:N, null:N (the N-th of these is not
+ *       applied), offset:N (the N-th map that can be is applied 64 KiB off in its BO)
+ */
+
+#include "sim_fault.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "util/macros.h"
+#include "util/u_atomic.h"
+
+#include "sim_gem.h"
+#include "sim_libc.h"
+
+#define MAX_FAULTS   32
+#define MAX_MISAPPLY 32
+#define OFFSET_SHIFT (64 * 1024)
+
+struct fault {
+   char kind[32];
+   /* How many of the kind there were */
+   uint64_t seen;
+   uint64_t nth;
+   bool and_later;
+   /* Per mille, with a seed, in place of nth */
+   uint32_t probability;
+   uint64_t seed;
+   int error;
+};
+
+struct misapply {
+   /* One of enum sim_op_kind, or SIM_OP_KINDS for an offset */
+   unsigned kind;
+   uint64_t seen;
+   uint64_t nth;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+   struct fault faults[MAX_FAULTS];
+   unsigned count;
+   uint64_t lost_at;
+   uint64_t ioctls;
+   bool lost;
+   uint64_t ioctl_delay_us;
+   uint64_t job_delay_us;
+   uint64_t memory_limit_B;
+} state;
+static struct misapply misapplies[MAX_MISAPPLY];
+static unsigned misapply_count;
+
+static const struct {
+   const char *name;
+   int value;
+} errno_names[] = {
+   {"ENOMEM", ENOMEM}, {"ENOSPC", ENOSPC}, {"EINVAL", EINVAL},   {"EINTR", EINTR},
+   {"EAGAIN", EAGAIN}, {"EPIPE", EPIPE},   {"ENOENT", ENOENT},   {"ENODEV", ENODEV},
+   {"EIO", EIO},       {"EBUSY", EBUSY},   {"ENOBUFS", ENOBUFS}, {"ETIME", ETIME},
+   {"EFAULT", EFAULT}, {"EPERM", EPERM},   {"EACCES", EACCES},   {"ECANCELED", ECANCELED},
+   {"E2BIG", E2BIG},   {"EDEADLK", EDEADLK}, {"EOPNOTSUPP", EOPNOTSUPP},
+};
+
+static int
+parse_errno(const char *text)
+{
+   for (unsigned i = 0; i < ARRAY_SIZE(errno_names); i++) {
+      if (!strcmp(text, errno_names[i].name))
+         return errno_names[i].value;
+   }
+   int value = atoi(text);
+   return value > 0 && value < 4096 ? value : 0;
+}
+
+static const char *
+errno_name(int value)
+{
+   for (unsigned i = 0; i < ARRAY_SIZE(errno_names); i++) {
+      if (value == errno_names[i].value)
+         return errno_names[i].name;
+   }
+   return "an error";
+}
+
+static uint64_t
+parse_size(const char *text)
+{
+   char *end;
+   uint64_t value = strtoull(text, &end, 0);
+
+   switch (*end) {
+   case 'K':
+      return value << 10;
+   case 'M':
+      return value << 20;
+   case 'G':
+      return value << 30;
+   default:
+      return value;
+   }
+}
+
+static int
+parse_failure(char *item, char *value)
+{
+   char *equals = strchr(value, '=');
+   struct fault *fault = &state.faults[state.count];
+   char *end;
+
+   if (!equals || state.count == MAX_FAULTS || strlen(item) >= sizeof(fault->kind))
+      return -EINVAL;
+   *equals = '\0';
+
+   memset(fault, 0, sizeof(*fault));
+   snprintf(fault->kind, sizeof(fault->kind), "%s", item);
+   fault->error = parse_errno(equals + 1);
+
+   uint64_t number = strtoull(value, &end, 0);
+   if (*end == '%') {
+      fault->probability = number;
+      fault->seed = strtoull(end + 1, NULL, 0);
+   } else {
+      fault->nth = number;
+      fault->and_later = *end == '+';
+   }
+
+   if (!fault->error || !number)
+      return -EINVAL;
+   state.count++;
+   return 0;
+}
+
+static int
+parse_item(char *item)
+{
+   char *value = strchr(item, ':');
+
+   if (!value)
+      return -EINVAL;
+   *value++ = '\0';
+
+   if (!strcmp(item, "lost"))
+      state.lost_at = strtoull(value, NULL, 0);
+   else if (!strcmp(item, "delay"))
+      state.ioctl_delay_us = strtoull(value, NULL, 0);
+   else if (!strcmp(item, "slow"))
+      state.job_delay_us = strtoull(value, NULL, 0);
+   else if (!strcmp(item, "mem"))
+      state.memory_limit_B = parse_size(value);
+   else
+      return parse_failure(item, value);
+   return 0;
+}
+
+static int
+for_each_item(const char *spec, int (*fn)(char *item))
+{
+   char *copy = strdup(spec ? spec : "");
+   char *rest = copy;
+   char *item;
+   int ret = 0;
+
+   while (!ret && (item = strsep(&rest, ",")))
+      ret = *item ? fn(item) : 0;
+   free(copy);
+   return ret;
+}
+
+int
+sim_fault_set(const char *spec)
+{
+   pthread_mutex_lock(&lock);
+   memset(&state, 0, sizeof(state));
+   int ret = for_each_item(spec, parse_item);
+   pthread_mutex_unlock(&lock);
+   return ret;
+}
+
+static int
+parse_misapply(char *item)
+{
+   static const char *const kinds[] = {"map", "unmap", "null", "offset"};
+   char *value = strchr(item, ':');
+
+   if (!value || misapply_count == MAX_MISAPPLY)
+      return -EINVAL;
+   *value++ = '\0';
+
+   for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+      if (strcmp(item, kinds[i]))
+         continue;
+      misapplies[misapply_count] = (struct misapply){.kind = i, .nth = strtoull(value, NULL, 0)};
+      return misapplies[misapply_count++].nth ? 0 : -EINVAL;
+   }
+   return -EINVAL;
+}
+
+int
+sim_fault_set_misapply(const char *spec)
+{
+   pthread_mutex_lock(&lock);
+   misapply_count = 0;
+   int ret = for_each_item(spec, parse_misapply);
+   pthread_mutex_unlock(&lock);
+   return ret;
+}
+
+static void
+init_once(void)
+{
+   if (sim_fault_set(getenv("DRM_SIM_FAULT")))
+      sim_panic("DRM_SIM_FAULT=%s is not understood", getenv("DRM_SIM_FAULT"));
+   if (sim_fault_set_misapply(getenv("DRM_SIM_MISAPPLY")))
+      sim_panic("DRM_SIM_MISAPPLY=%s is not understood", getenv("DRM_SIM_MISAPPLY"));
+}
+
+void
+sim_fault_init(void)
+{
+   static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+   pthread_once(&once, init_once);
+}
+
+/* splitmix64: the same decision for the same seed and number, whatever came between. */
+static uint64_t
+hash(uint64_t value)
+{
+   value += 0x9e3779b97f4a7c15ull;
+   value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ull;
+   value = (value ^ (value >> 27)) * 0x94d049bb133111ebull;
+   return value ^ (value >> 31);
+}
+
+static bool
+fault_fires(const struct fault *fault)
+{
+   if (fault->probability)
+      return hash(fault->seed ^ (fault->seen << 20)) % 1000 < fault->probability;
+   return fault->seen == fault->nth || (fault->and_later && fault->seen > fault->nth);
+}
+
+static void
+tell(const struct fault *fault)
+{
+   if (fault->probability) {
+      sim_log("%s no. %llu fails with %s; repeat with DRM_SIM_FAULT=%s:%u%%%llu=%s", fault->kind,
+              (unsigned long long)fault->seen, errno_name(fault->error), fault->kind,
+              fault->probability, (unsigned long long)fault->seed, errno_name(fault->error));
+   } else {
+      sim_log("%s no. %llu fails with %s; repeat with DRM_SIM_FAULT=%s:%llu=%s", fault->kind,
+              (unsigned long long)fault->seen, errno_name(fault->error), fault->kind,
+              (unsigned long long)fault->seen, errno_name(fault->error));
+   }
+}
+
+static int
+count_and_fail(const char *kind, bool is_ioctl)
+{
+   int ret = 0;
+
+   /* Most programs ask for nothing. */
+   if (!p_atomic_read(&state.count))
+      return 0;
+
+   pthread_mutex_lock(&lock);
+   for (unsigned i = 0; i < state.count; i++) {
+      struct fault *fault = &state.faults[i];
+
+      if (strcmp(fault->kind, kind) && !(is_ioctl && !strcmp(fault->kind, "*")))
+         continue;
+      fault->seen++;
+      if (!ret && fault_fires(fault)) {
+         tell(fault);
+         ret = -fault->error;
+      }
+   }
+   pthread_mutex_unlock(&lock);
+   return ret;
+}
+
+static bool
+count_and_lose_device(void)
+{
+   if (!p_atomic_read(&state.lost_at))
+      return false;
+
+   pthread_mutex_lock(&lock);
+   if (!state.lost && ++state.ioctls >= state.lost_at) {
+      p_atomic_set(&state.lost, true);
+      sim_log("the device is lost; repeat with DRM_SIM_FAULT=lost:%llu",
+              (unsigned long long)state.lost_at);
+   }
+   pthread_mutex_unlock(&lock);
+   return state.lost;
+}
+
+int
+sim_fault_ioctl(const char *name)
+{
+   if (count_and_lose_device())
+      return -ENODEV;
+   return count_and_fail(name, true);
+}
+
+int
+sim_fault_op(void)
+{
+   return count_and_fail("op", false);
+}
+
+int
+sim_fault_job(void)
+{
+   if (sim_fault_device_is_lost())
+      return -ENODEV;
+   return count_and_fail("job", false);
+}
+
+bool
+sim_fault_device_is_lost(void)
+{
+   return p_atomic_read(&state.lost);
+}
+
+static void
+sleep_us(uint64_t us)
+{
+   struct timespec time = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+
+   if (us)
+      nanosleep(&time, NULL);
+}
+
+void
+sim_fault_delay_job(void)
+{
+   sleep_us(p_atomic_read(&state.job_delay_us));
+}
+
+void
+sim_fault_delay_ioctl(void)
+{
+   sleep_us(p_atomic_read(&state.ioctl_delay_us));
+}
+
+bool
+sim_fault_memory_is_left(uint64_t size_B)
+{
+   uint64_t limit_B = p_atomic_read(&state.memory_limit_B);
+
+   return !limit_B || sim_bo_total_B() + size_B <= limit_B;
+}
+
+/* Where else in the BO a mapping could show, or 0 if nowhere */
+static int64_t
+shifted_offset_delta(uint64_t bo_size_B, uint64_t offset, uint64_t size_B)
+{
+   if (offset + size_B + OFFSET_SHIFT <= bo_size_B)
+      return OFFSET_SHIFT;
+   if (offset >= OFFSET_SHIFT)
+      return -OFFSET_SHIFT;
+   return -(int64_t)offset;
+}
+
+struct sim_misapply
+sim_fault_misapply(enum sim_op_kind kind, uint64_t bo_size_B, uint64_t offset, uint64_t size_B)
+{
+   struct sim_misapply result = {0};
+   int64_t delta = kind == SIM_OP_MAP ? shifted_offset_delta(bo_size_B, offset, size_B) : 0;
+
+   if (!p_atomic_read(&misapply_count))
+      return result;
+
+   pthread_mutex_lock(&lock);
+   for (unsigned i = 0; i < misapply_count; i++) {
+      struct misapply *item = &misapplies[i];
+
+      if (item->kind == (unsigned)kind && ++item->seen == item->nth) {
+         sim_log("%s no. %llu is not applied, as asked",
+                 kind == SIM_OP_MAP     ? "map"
+                 : kind == SIM_OP_UNMAP ? "unmap"
+                                        : "null map",
+                 (unsigned long long)item->nth);
+         result.drop = true;
+      } else if (item->kind == SIM_OP_KINDS && delta && ++item->seen == item->nth) {
+         sim_log("map no. %llu is applied %lld bytes off, as asked", (unsigned long long)item->nth,
+                 (long long)delta);
+         result.offset_delta = delta;
+      }
+   }
+   pthread_mutex_unlock(&lock);
+   return result;
+}

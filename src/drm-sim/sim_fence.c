@@ -1,0 +1,406 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Fences; see the header. Follows drivers/dma-buf/dma-fence-chain.c and dma-fence-unwrap.c in what they
+ * do. Must know nothing of syncobjs, files or drivers.
+ */
+
+#include "sim_fence.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "util/macros.h"
+#include "util/u_atomic.h"
+
+#include "sim_libc.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed;
+static pthread_once_t changed_once = PTHREAD_ONCE_INIT;
+static struct list_head watches = {&watches, &watches};
+
+static void
+changed_init(void)
+{
+   pthread_condattr_t attr;
+
+   pthread_condattr_init(&attr);
+   pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+   pthread_cond_init(&changed, &attr);
+   pthread_condattr_destroy(&attr);
+}
+
+void
+sim_sync_lock(void)
+{
+   pthread_once(&changed_once, changed_init);
+   pthread_mutex_lock(&lock);
+}
+
+void
+sim_sync_unlock(void)
+{
+   pthread_mutex_unlock(&lock);
+}
+
+void
+sim_sync_changed_locked(void)
+{
+   pthread_cond_broadcast(&changed);
+}
+
+bool
+sim_sync_wait_locked(uint64_t deadline_ns)
+{
+   if (deadline_ns == UINT64_MAX) {
+      pthread_cond_wait(&changed, &lock);
+      return true;
+   }
+
+   struct timespec deadline = {
+      .tv_sec = deadline_ns / 1000000000,
+      .tv_nsec = deadline_ns % 1000000000,
+   };
+   return pthread_cond_timedwait(&changed, &lock, &deadline) == 0;
+}
+
+uint64_t
+sim_fence_new_context(void)
+{
+   static uint64_t last_context;
+
+   return p_atomic_inc_return(&last_context);
+}
+
+static struct sim_fence *
+fence_alloc(enum sim_fence_kind kind)
+{
+   struct sim_fence *fence = calloc(1, sizeof(*fence));
+
+   if (!fence)
+      sim_panic("out of memory for a fence");
+   fence->refcount = 1;
+   fence->kind = kind;
+   fence->timeline_name = "unbound";
+   return fence;
+}
+
+struct sim_fence *
+sim_fence_create(uint64_t context, uint64_t seqno, const char *timeline_name)
+{
+   struct sim_fence *fence = fence_alloc(SIM_FENCE_SINGLE);
+
+   fence->context = context;
+   fence->seqno = seqno;
+   fence->timeline_name = timeline_name;
+   return fence;
+}
+
+struct sim_fence *
+sim_fence_create_signaled(void)
+{
+   struct sim_fence *fence = sim_fence_create(sim_fence_new_context(), 0, "stub");
+
+   fence->signaled = true;
+   fence->timestamp_ns = sim_now_ns();
+   return fence;
+}
+
+struct sim_fence *
+sim_fence_get(struct sim_fence *fence)
+{
+   if (fence)
+      p_atomic_inc(&fence->refcount);
+   return fence;
+}
+
+void
+sim_fence_put(struct sim_fence *fence)
+{
+   /* A loop, because a chain may be as long as the program's life. */
+   while (fence && p_atomic_dec_zero(&fence->refcount)) {
+      struct sim_fence *next = NULL;
+
+      switch (fence->kind) {
+      case SIM_FENCE_SINGLE:
+         break;
+      case SIM_FENCE_CHAIN:
+         sim_fence_put(fence->chain.contained);
+         next = fence->chain.prev;
+         break;
+      case SIM_FENCE_ARRAY:
+         for (uint32_t i = 0; i < fence->array.count; i++)
+            sim_fence_put(fence->array.fences[i]);
+         free(fence->array.fences);
+         break;
+      }
+      free(fence);
+      fence = next;
+   }
+}
+
+struct sim_fence *
+sim_fence_chain_locked(struct sim_fence *prev, struct sim_fence *fence, uint64_t seqno)
+{
+   struct sim_fence *node = fence_alloc(SIM_FENCE_CHAIN);
+
+   node->chain.prev = prev;
+   node->chain.contained = sim_fence_get(fence);
+
+   if (prev && prev->kind == SIM_FENCE_CHAIN && seqno > prev->seqno) {
+      node->context = prev->context;
+      node->chain.prev_seqno = prev->seqno;
+   } else {
+      /* Out of order: a timeline of its own, whose number does not go back. */
+      node->context = sim_fence_new_context();
+      if (prev && prev->kind == SIM_FENCE_CHAIN)
+         seqno = MAX2(seqno, prev->seqno);
+   }
+   node->seqno = seqno;
+   return node;
+}
+
+static void
+run_watches_locked(void)
+{
+   list_for_each_entry_safe(struct sim_fence_watch, watch, &watches, link) {
+      if (sim_fence_is_signaled_locked(watch->fence)) {
+         list_delinit(&watch->link);
+         watch->signaled(watch);
+      }
+   }
+}
+
+void
+sim_fence_signal_locked(struct sim_fence *fence, int error)
+{
+   if (fence->signaled)
+      return;
+
+   fence->error = error;
+   fence->timestamp_ns = sim_now_ns();
+   fence->signaled = true;
+   run_watches_locked();
+   sim_sync_changed_locked();
+}
+
+void
+sim_fence_signal(struct sim_fence *fence, int error)
+{
+   sim_sync_lock();
+   sim_fence_signal_locked(fence, error);
+   sim_sync_unlock();
+}
+
+struct sim_fence *
+sim_fence_chain_walk_locked(struct sim_fence *fence)
+{
+   struct sim_fence *prev;
+
+   if (fence->kind != SIM_FENCE_CHAIN)
+      return NULL;
+
+   while ((prev = fence->chain.prev)) {
+      struct sim_fence *replacement = NULL;
+
+      if (prev->kind == SIM_FENCE_CHAIN) {
+         if (!sim_fence_is_signaled_locked(prev->chain.contained))
+            break;
+         replacement = sim_fence_get(prev->chain.prev);
+      } else if (!sim_fence_is_signaled_locked(prev)) {
+         break;
+      }
+
+      fence->chain.prev = replacement;
+      sim_fence_put(prev);
+   }
+   return prev;
+}
+
+static bool
+chain_is_signaled_locked(struct sim_fence *head)
+{
+   for (struct sim_fence *node = head; node; node = sim_fence_chain_walk_locked(node)) {
+      struct sim_fence *contained =
+         node->kind == SIM_FENCE_CHAIN ? node->chain.contained : node;
+
+      if (!sim_fence_is_signaled_locked(contained))
+         return false;
+   }
+   return true;
+}
+
+static bool
+array_is_signaled_locked(struct sim_fence *fence)
+{
+   for (uint32_t i = 0; i < fence->array.count; i++) {
+      if (!sim_fence_is_signaled_locked(fence->array.fences[i]))
+         return false;
+   }
+   return true;
+}
+
+bool
+sim_fence_is_signaled_locked(struct sim_fence *fence)
+{
+   if (fence->signaled)
+      return true;
+
+   switch (fence->kind) {
+   case SIM_FENCE_SINGLE:
+      return false;
+   case SIM_FENCE_CHAIN:
+      if (!chain_is_signaled_locked(fence))
+         return false;
+      break;
+   case SIM_FENCE_ARRAY:
+      if (!array_is_signaled_locked(fence))
+         return false;
+      for (uint32_t i = 0; i < fence->array.count && !fence->error; i++)
+         fence->error = fence->array.fences[i]->error;
+      break;
+   }
+
+   fence->signaled = true;
+   fence->timestamp_ns = sim_now_ns();
+   return true;
+}
+
+bool
+sim_fence_is_signaled(struct sim_fence *fence)
+{
+   sim_sync_lock();
+   bool signaled = sim_fence_is_signaled_locked(fence);
+   sim_sync_unlock();
+   return signaled;
+}
+
+int
+sim_fence_status_locked(struct sim_fence *fence)
+{
+   if (!sim_fence_is_signaled_locked(fence))
+      return 0;
+   return fence->error ? fence->error : 1;
+}
+
+int
+sim_fence_find_point_locked(struct sim_fence *fence, uint64_t seqno, struct sim_fence **point)
+{
+   *point = fence;
+   if (seqno == 0)
+      return 0;
+
+   if (fence->kind != SIM_FENCE_CHAIN || fence->seqno < seqno)
+      return -EINVAL;
+
+   struct sim_fence *node = fence;
+   while (node) {
+      if (node->context != fence->context || node->chain.prev_seqno < seqno)
+         break;
+      node = sim_fence_chain_walk_locked(node);
+   }
+   *point = node;
+   return 0;
+}
+
+uint32_t
+sim_fence_unwrap_locked(struct sim_fence *fence, struct sim_fence **out, uint32_t max)
+{
+   uint32_t count = 0;
+
+   for (struct sim_fence *node = fence; node; node = sim_fence_chain_walk_locked(node)) {
+      struct sim_fence *inner = node->kind == SIM_FENCE_CHAIN ? node->chain.contained : node;
+      uint32_t inner_count = inner->kind == SIM_FENCE_ARRAY ? inner->array.count : 1;
+
+      for (uint32_t i = 0; i < inner_count; i++, count++) {
+         if (count < max)
+            out[count] = inner->kind == SIM_FENCE_ARRAY ? inner->array.fences[i] : inner;
+      }
+   }
+   return count;
+}
+
+static int
+compare_by_context(const void *a, const void *b)
+{
+   const struct sim_fence *fence_a = *(struct sim_fence *const *)a;
+   const struct sim_fence *fence_b = *(struct sim_fence *const *)b;
+
+   if (fence_a->context != fence_b->context)
+      return fence_a->context < fence_b->context ? -1 : 1;
+   return fence_a->seqno > fence_b->seqno ? -1 : fence_a->seqno < fence_b->seqno;
+}
+
+/* Drops the signalled ones, and all but the last of each context. */
+static uint32_t
+keep_last_unsignaled_locked(struct sim_fence **fences, uint32_t count)
+{
+   uint32_t kept = 0;
+
+   for (uint32_t i = 0; i < count; i++) {
+      if (!sim_fence_is_signaled_locked(fences[i]))
+         fences[kept++] = fences[i];
+   }
+
+   qsort(fences, kept, sizeof(*fences), compare_by_context);
+
+   uint32_t unique = 0;
+   for (uint32_t i = 0; i < kept; i++) {
+      if (unique == 0 || fences[unique - 1]->context != fences[i]->context)
+         fences[unique++] = fences[i];
+   }
+   return unique;
+}
+
+struct sim_fence *
+sim_fence_merge_locked(struct sim_fence *a, struct sim_fence *b)
+{
+   uint32_t a_count = a ? sim_fence_unwrap_locked(a, NULL, 0) : 0;
+   uint32_t b_count = b ? sim_fence_unwrap_locked(b, NULL, 0) : 0;
+   struct sim_fence **fences = calloc(a_count + b_count + 1, sizeof(*fences));
+
+   if (!fences)
+      return NULL;
+   if (a)
+      sim_fence_unwrap_locked(a, fences, a_count);
+   if (b)
+      sim_fence_unwrap_locked(b, fences + a_count, b_count);
+
+   uint32_t count = keep_last_unsignaled_locked(fences, a_count + b_count);
+   struct sim_fence *merged;
+
+   if (count <= 1) {
+      merged = count ? sim_fence_get(fences[0]) : sim_fence_create_signaled();
+      free(fences);
+      return merged;
+   }
+
+   for (uint32_t i = 0; i < count; i++)
+      sim_fence_get(fences[i]);
+   merged = fence_alloc(SIM_FENCE_ARRAY);
+   merged->context = sim_fence_new_context();
+   merged->seqno = 1;
+   merged->array.fences = fences;
+   merged->array.count = count;
+   return merged;
+}
+
+void
+sim_fence_watch_locked(struct sim_fence_watch *watch)
+{
+   if (sim_fence_is_signaled_locked(watch->fence)) {
+      list_inithead(&watch->link);
+      watch->signaled(watch);
+   } else {
+      list_addtail(&watch->link, &watches);
+   }
+}
+
+void
+sim_fence_unwatch_locked(struct sim_fence_watch *watch)
+{
+   list_delinit(&watch->link);
+}

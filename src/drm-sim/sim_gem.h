@@ -1,0 +1,78 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Buffer objects and their handles, CPU mappings and PRIME. A BO's pages are a memfd: the same file is
+ * what the host's MMU maps at a GPU address, what mmap() on the node gives, and what a PRIME fd is.
+ * Must know nothing of any driver but what it left in a BO's flags.
+ */
+
+#ifndef SIM_GEM_H
+#define SIM_GEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sim_fence;
+struct sim_file;
+
+struct sim_bo {
+   int32_t refcount;
+   uint64_t id;
+   uint64_t size_B;
+   int fd;
+   uint64_t inode;
+   /* The driver's own flags, from its create ioctl; they travel with a PRIME fd. */
+   uint32_t flags;
+   /* The sim_vm.uid that alone may bind it, and it cannot be exported; 0 for none. */
+   uint64_t exclusive_vm_uid;
+   /* Unsignalled work on it, as its dma_resv; under the lock of all fences */
+   struct sim_fence *busy;
+   /* Came from another process */
+   bool imported;
+   /* Where mmap() on the node finds it */
+   uint64_t mmap_offset;
+   /* msm's madvise: 0 needed, 1 not needed, 2 purged */
+   uint32_t madv;
+   char name[32];
+   void *metadata;
+   uint32_t metadata_size;
+};
+
+int sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid,
+                  struct sim_bo **out);
+struct sim_bo *sim_bo_get(struct sim_bo *bo);
+void sim_bo_put(struct sim_bo *bo);
+
+/* Takes a reference of its own. */
+int sim_bo_add_handle(struct sim_file *file, struct sim_bo *bo, uint32_t *handle);
+
+/* With a reference, or NULL */
+struct sim_bo *sim_bo_lookup(struct sim_file *file, uint32_t handle);
+
+/* 0 if the file has no handle for it */
+uint32_t sim_bo_handle_in(struct sim_file *file, const struct sim_bo *bo);
+
+/* Copies to and from a BO's pages as a GPU would; within bounds, by the caller's word. */
+int sim_bo_read(struct sim_bo *bo, uint64_t offset_B, void *data, uint64_t size_B);
+int sim_bo_write(struct sim_bo *bo, uint64_t offset_B, const void *data, uint64_t size_B);
+
+/* Adds to what keeps the BO busy. */
+void sim_bo_add_fence(struct sim_bo *bo, struct sim_fence *fence);
+
+/* Bytes in all BOs of the process */
+uint64_t sim_bo_total_B(void);
+
+/* mmap() on the node's fd: MAP_FAILED and errno as a system call would. */
+void *sim_gem_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot, int flags,
+                   uint64_t offset);
+
+void sim_gem_release_file(struct sim_file *file);
+
+/* ioctl() on a PRIME fd (linux/dma-buf.h) */
+int sim_dma_buf_ioctl(int fd, unsigned long request, void *arg);
+
+int sim_gem_close_ioctl(struct sim_file *file, void *data);
+int sim_prime_handle_to_fd_ioctl(struct sim_file *file, void *data);
+int sim_prime_fd_to_handle_ioctl(struct sim_file *file, void *data);
+
+#endif /* SIM_GEM_H */

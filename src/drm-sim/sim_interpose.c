@@ -1,0 +1,480 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The C library's functions that libdrm and drivers call, under the C library's names: what is about the
+ * simulated node stays here, all else goes on to the next in line. Must know nothing of what happens
+ * behind a file.
+ */
+
+/* Both names of a function are defined here: neither may be renamed to the other, nor be inlined. */
+#undef _FILE_OFFSET_BITS
+#undef _TIME_BITS
+#undef _FORTIFY_SOURCE
+#define _LARGEFILE64_SOURCE
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/dma-buf.h>
+#include <linux/sync_file.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "drm-uapi/drm.h"
+#include "util/macros.h"
+
+#include "sim_device.h"
+#include "sim_fd.h"
+#include "sim_gem.h"
+#include "sim_libc.h"
+#include "sim_mmu.h"
+#include "sim_segv.h"
+#include "sim_sync_file.h"
+#include "sim_vfs.h"
+
+#define EXPORT PUBLIC __attribute__((used))
+
+/* On the 64-bit hosts that this runs on, both structures are one. */
+_Static_assert(sizeof(struct stat) == sizeof(struct stat64), "stat64");
+_Static_assert(sizeof(struct dirent) == sizeof(struct dirent64), "dirent64");
+
+static int
+result(int ret)
+{
+   if (ret < 0) {
+      errno = -ret;
+      return -1;
+   }
+   return ret;
+}
+
+/* Opening */
+
+static int
+open_path(int dirfd, const char *path, int flags, mode_t mode)
+{
+   struct sim_vfs_entry entry = sim_vfs_find(path);
+
+   switch (entry.kind) {
+   case SIM_VFS_FOREIGN:
+      return sim_libc()->openat(dirfd, path, flags, mode);
+   case SIM_VFS_NODE:
+      return result(sim_file_open(flags));
+   case SIM_VFS_FILE:
+      return result(sim_vfs_open_file(&entry));
+   case SIM_VFS_NONE:
+      return result(-ENOENT);
+   default:
+      return result(flags & O_NOFOLLOW ? -ELOOP : -EISDIR);
+   }
+}
+
+#define OPEN_MODE(flags, last)                                                                     \
+   ({                                                                                              \
+      mode_t mode_ = 0;                                                                            \
+      if (((flags) & O_CREAT) || ((flags) & O_TMPFILE) == O_TMPFILE) {                             \
+         va_list args_;                                                                            \
+         va_start(args_, last);                                                                    \
+         mode_ = va_arg(args_, unsigned int);                                                      \
+         va_end(args_);                                                                            \
+      }                                                                                            \
+      mode_;                                                                                       \
+   })
+
+EXPORT int
+open(const char *path, int flags, ...)
+{
+   return open_path(AT_FDCWD, path, flags, OPEN_MODE(flags, flags));
+}
+
+EXPORT int
+open64(const char *path, int flags, ...)
+{
+   return open_path(AT_FDCWD, path, flags, OPEN_MODE(flags, flags));
+}
+
+EXPORT int
+openat(int dirfd, const char *path, int flags, ...)
+{
+   return open_path(dirfd, path, flags, OPEN_MODE(flags, flags));
+}
+
+EXPORT int
+openat64(int dirfd, const char *path, int flags, ...)
+{
+   return open_path(dirfd, path, flags, OPEN_MODE(flags, flags));
+}
+
+/* What fortified programs call */
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat_2(int dirfd, const char *path, int flags);
+int __openat64_2(int dirfd, const char *path, int flags);
+
+EXPORT int
+__open_2(const char *path, int flags)
+{
+   return open_path(AT_FDCWD, path, flags, 0);
+}
+
+EXPORT int
+__open64_2(const char *path, int flags)
+{
+   return open_path(AT_FDCWD, path, flags, 0);
+}
+
+EXPORT int
+__openat_2(int dirfd, const char *path, int flags)
+{
+   return open_path(dirfd, path, flags, 0);
+}
+
+EXPORT int
+__openat64_2(int dirfd, const char *path, int flags)
+{
+   return open_path(dirfd, path, flags, 0);
+}
+
+static FILE *
+fopen_path(const char *path, const char *mode)
+{
+   struct sim_vfs_entry entry = sim_vfs_find(path);
+
+   if (entry.kind == SIM_VFS_FOREIGN)
+      return sim_libc()->fopen(path, mode);
+
+   int fd = open_path(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+   return fd < 0 ? NULL : fdopen(fd, "r");
+}
+
+EXPORT FILE *
+fopen(const char *path, const char *mode)
+{
+   return fopen_path(path, mode);
+}
+
+EXPORT FILE *
+fopen64(const char *path, const char *mode)
+{
+   return fopen_path(path, mode);
+}
+
+EXPORT int
+close(int fd)
+{
+   bool ours = sim_fd_is(fd, SIM_FD_NODE) || sim_fd_is(fd, SIM_FD_SYNC_FILE) ||
+               sim_fd_is(fd, SIM_FD_SYNCOBJ);
+   int ret = sim_libc()->close(fd);
+
+   /* At once, so that the end of a file is where the program put it. */
+   if (ours) {
+      int saved_errno = errno;
+      sim_fd_sweep();
+      errno = saved_errno;
+   }
+   return ret;
+}
+
+/* Asking about files */
+
+static int
+stat_at(int dirfd, const char *path, struct stat *st, int flags)
+{
+   struct sim_vfs_entry entry = sim_vfs_find(path);
+
+   if (path && !*path && (flags & AT_EMPTY_PATH) && sim_fd_is(dirfd, SIM_FD_NODE)) {
+      sim_vfs_stat_node(st);
+      return 0;
+   }
+   if (entry.kind == SIM_VFS_FOREIGN)
+      return sim_libc()->fstatat(dirfd, path, st, flags);
+   if (entry.kind == SIM_VFS_NONE)
+      return result(-ENOENT);
+   sim_vfs_stat(&entry, st);
+   return 0;
+}
+
+/* Aliases of one function, because glibc has had them under all these names. */
+#define STAT_FUNCTIONS(suffix, type)                                                               \
+   EXPORT int stat##suffix(const char *path, struct type *st)                                      \
+   {                                                                                               \
+      return stat_at(AT_FDCWD, path, (struct stat *)st, 0);                                        \
+   }                                                                                               \
+   EXPORT int lstat##suffix(const char *path, struct type *st)                                     \
+   {                                                                                               \
+      return stat_at(AT_FDCWD, path, (struct stat *)st, AT_SYMLINK_NOFOLLOW);                      \
+   }                                                                                               \
+   EXPORT int fstat##suffix(int fd, struct type *st)                                               \
+   {                                                                                               \
+      return stat_at(fd, "", (struct stat *)st, AT_EMPTY_PATH);                                    \
+   }                                                                                               \
+   EXPORT int fstatat##suffix(int dirfd, const char *path, struct type *st, int flags)             \
+   {                                                                                               \
+      return stat_at(dirfd, path, (struct stat *)st, flags);                                       \
+   }                                                                                               \
+   int __xstat##suffix(int version, const char *path, struct type *st);                            \
+   EXPORT int __xstat##suffix(UNUSED int version, const char *path, struct type *st)               \
+   {                                                                                               \
+      return stat_at(AT_FDCWD, path, (struct stat *)st, 0);                                        \
+   }                                                                                               \
+   int __lxstat##suffix(int version, const char *path, struct type *st);                           \
+   EXPORT int __lxstat##suffix(UNUSED int version, const char *path, struct type *st)              \
+   {                                                                                               \
+      return stat_at(AT_FDCWD, path, (struct stat *)st, AT_SYMLINK_NOFOLLOW);                      \
+   }                                                                                               \
+   int __fxstat##suffix(int version, int fd, struct type *st);                                     \
+   EXPORT int __fxstat##suffix(UNUSED int version, int fd, struct type *st)                        \
+   {                                                                                               \
+      return stat_at(fd, "", (struct stat *)st, AT_EMPTY_PATH);                                    \
+   }
+
+STAT_FUNCTIONS(, stat)
+STAT_FUNCTIONS(64, stat64)
+
+static void
+statx_from_stat(const struct stat *st, struct statx *stx)
+{
+   memset(stx, 0, sizeof(*stx));
+   stx->stx_mask = STATX_BASIC_STATS;
+   stx->stx_blksize = st->st_blksize;
+   stx->stx_nlink = st->st_nlink;
+   stx->stx_mode = st->st_mode;
+   stx->stx_ino = st->st_ino;
+   stx->stx_size = st->st_size;
+   stx->stx_rdev_major = major(st->st_rdev);
+   stx->stx_rdev_minor = minor(st->st_rdev);
+   stx->stx_dev_major = major(st->st_dev);
+   stx->stx_dev_minor = minor(st->st_dev);
+}
+
+EXPORT int
+statx(int dirfd, const char *path, int flags, unsigned int mask, struct statx *stx)
+{
+   bool is_node = path && !*path && (flags & AT_EMPTY_PATH) && sim_fd_is(dirfd, SIM_FD_NODE);
+   struct stat st;
+
+   if (!is_node && sim_vfs_find(path).kind == SIM_VFS_FOREIGN)
+      return sim_libc()->statx(dirfd, path, flags, mask, stx);
+
+   int ret = stat_at(dirfd, path, &st, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+   if (!ret)
+      statx_from_stat(&st, stx);
+   return ret;
+}
+
+EXPORT int
+faccessat(int dirfd, const char *path, int mode, int flags)
+{
+   struct sim_vfs_entry entry = sim_vfs_find(path);
+
+   if (entry.kind == SIM_VFS_FOREIGN)
+      return sim_libc()->faccessat(dirfd, path, mode, flags);
+   return result(entry.kind == SIM_VFS_NONE ? -ENOENT : 0);
+}
+
+EXPORT int
+access(const char *path, int mode)
+{
+   return faccessat(AT_FDCWD, path, mode, 0);
+}
+
+EXPORT ssize_t
+readlinkat(int dirfd, const char *path, char *buf, size_t size)
+{
+   struct sim_vfs_entry entry = sim_vfs_find(path);
+
+   if (entry.kind == SIM_VFS_FOREIGN)
+      return sim_libc()->readlinkat(dirfd, path, buf, size);
+   if (entry.kind != SIM_VFS_LINK)
+      return result(entry.kind == SIM_VFS_NONE ? -ENOENT : -EINVAL);
+
+   size_t length = MIN2(strlen(entry.content), size);
+   memcpy(buf, entry.content, length);
+   return length;
+}
+
+EXPORT ssize_t
+readlink(const char *path, char *buf, size_t size)
+{
+   return readlinkat(AT_FDCWD, path, buf, size);
+}
+
+EXPORT char *
+realpath(const char *path, char *resolved)
+{
+   struct sim_vfs_entry entry = sim_vfs_find(path);
+
+   if (entry.kind == SIM_VFS_FOREIGN)
+      return sim_libc()->realpath(path, resolved);
+   if (entry.kind == SIM_VFS_NONE) {
+      errno = ENOENT;
+      return NULL;
+   }
+   return resolved ? strcpy(resolved, entry.path) : strdup(entry.path);
+}
+
+EXPORT DIR *
+opendir(const char *path)
+{
+   struct sim_vfs_entry entry = sim_vfs_find(path);
+
+   if (entry.kind == SIM_VFS_FOREIGN)
+      return sim_libc()->opendir(path);
+   if (entry.kind != SIM_VFS_DIR) {
+      errno = entry.kind == SIM_VFS_NONE ? ENOENT : ENOTDIR;
+      return NULL;
+   }
+   return sim_vfs_opendir(&entry);
+}
+
+EXPORT struct dirent *
+readdir(DIR *dir)
+{
+   return sim_vfs_owns(dir) ? sim_vfs_readdir(dir) : sim_libc()->readdir(dir);
+}
+
+EXPORT struct dirent64 *
+readdir64(DIR *dir)
+{
+   return (struct dirent64 *)readdir(dir);
+}
+
+EXPORT void
+rewinddir(DIR *dir)
+{
+   if (sim_vfs_owns(dir))
+      sim_vfs_rewinddir(dir);
+   else
+      sim_libc()->rewinddir(dir);
+}
+
+EXPORT int
+closedir(DIR *dir)
+{
+   return sim_vfs_owns(dir) ? sim_vfs_closedir(dir) : sim_libc()->closedir(dir);
+}
+
+EXPORT int
+dirfd(DIR *dir)
+{
+   return sim_vfs_owns(dir) ? result(-ENOTSUP) : sim_libc()->dirfd(dir);
+}
+
+/* Talking to the node */
+
+static int
+node_ioctl(int fd, unsigned long request, void *arg, int *ret)
+{
+   struct sim_file *file = sim_file_from_fd(fd);
+
+   if (!file)
+      return -ENOTTY;
+   *ret = sim_file_ioctl(file, request, arg);
+   sim_file_put(file);
+   return 0;
+}
+
+EXPORT int
+ioctl(int fd, unsigned long request, ...)
+{
+   va_list args;
+
+   va_start(args, request);
+   void *arg = va_arg(args, void *);
+   va_end(args);
+
+   int ret = -ENOTTY;
+   switch (_IOC_TYPE(request)) {
+   case DRM_IOCTL_BASE:
+      if (node_ioctl(fd, request, arg, &ret) == 0)
+         return result(ret);
+      break;
+   case SYNC_IOC_MAGIC:
+      if (sim_fd_is(fd, SIM_FD_SYNC_FILE))
+         return result(sim_sync_file_ioctl(fd, request, arg));
+      break;
+   case DMA_BUF_BASE:
+      if (sim_fd_is(fd, SIM_FD_BO))
+         return result(sim_dma_buf_ioctl(fd, request, arg));
+      break;
+   default:
+      break;
+   }
+   return sim_libc()->ioctl(fd, request, arg);
+}
+
+static void *
+mmap_any(void *addr, size_t length, int prot, int flags, int fd, off64_t offset)
+{
+   struct sim_file *file = flags & MAP_ANONYMOUS ? NULL : sim_file_from_fd(fd);
+
+   if (file) {
+      void *map = sim_file_mmap(file, addr, length, prot, flags, offset);
+      sim_file_put(file);
+      return map;
+   }
+
+   void *map = sim_libc()->mmap(addr, length, prot, flags, fd, offset);
+   if (map != MAP_FAILED && prot == PROT_NONE && (flags & MAP_ANONYMOUS) &&
+       (flags & MAP_NORESERVE)) {
+      sim_mmu_reserved(map, length);
+      sim_segv_install();
+   }
+   return map;
+}
+
+EXPORT void *
+mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+   return mmap_any(addr, length, prot, flags, fd, offset);
+}
+
+EXPORT void *
+mmap64(void *addr, size_t length, int prot, int flags, int fd, off64_t offset)
+{
+   return mmap_any(addr, length, prot, flags, fd, offset);
+}
+
+EXPORT int
+munmap(void *addr, size_t length)
+{
+   return sim_mmu_munmap(addr, length);
+}
+
+EXPORT int
+madvise(void *addr, size_t length, int advice)
+{
+   int ret = sim_libc()->madvise(addr, length, advice);
+
+   if (ret == 0 && advice == MADV_DONTDUMP)
+      sim_mmu_dontdump(addr, length);
+   return ret;
+}
+
+/* Signals: SIGSEGV comes to us first. */
+
+EXPORT int
+sigaction(int signum, const struct sigaction *act, struct sigaction *old)
+{
+   if (signum == SIGSEGV)
+      return sim_segv_sigaction(act, old);
+   return sim_libc()->sigaction(signum, act, old);
+}
+
+EXPORT sighandler_t
+signal(int signum, sighandler_t handler)
+{
+   struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+   struct sigaction old;
+
+   sigemptyset(&action.sa_mask);
+   return sigaction(signum, &action, &old) < 0 ? SIG_ERR : old.sa_handler;
+}

@@ -1,0 +1,224 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * SIGSEGV in mirrored addresses; see the header. Must know nothing of any driver.
+ */
+
+#include "sim_segv.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/macros.h"
+
+#include "sim_libc.h"
+#include "sim_mmu.h"
+#include "sim_vm.h"
+
+static struct list_head vms = {&vms, &vms};
+static pthread_mutex_t vms_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static pthread_mutex_t action_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool installed;
+/* What the program has asked for */
+static struct sigaction program_action;
+
+void
+sim_segv_add_vm(struct sim_vm *vm)
+{
+   pthread_mutex_lock(&vms_lock);
+   list_addtail(&vm->link, &vms);
+   pthread_mutex_unlock(&vms_lock);
+}
+
+void
+sim_segv_remove_vm(struct sim_vm *vm)
+{
+   pthread_mutex_lock(&vms_lock);
+   list_del(&vm->link);
+   pthread_mutex_unlock(&vms_lock);
+}
+
+/* A worker may hold the lock for a moment; a handler must not wait for ever. */
+static bool
+try_for_a_while(pthread_mutex_t *mutex)
+{
+   for (unsigned i = 0; i < 1000; i++) {
+      if (pthread_mutex_trylock(mutex) == 0)
+         return true;
+      sched_yield();
+   }
+   return false;
+}
+
+static const struct sim_vm_event *
+last_event_at(const struct sim_vm *vm, uint64_t va)
+{
+   uint64_t oldest = vm->history_count > SIM_VM_HISTORY ? vm->history_count - SIM_VM_HISTORY : 0;
+
+   for (uint64_t i = vm->history_count; i > oldest; i--) {
+      const struct sim_vm_event *event = &vm->history[(i - 1) % SIM_VM_HISTORY];
+      if (va >= event->va && va - event->va < event->range)
+         return event;
+   }
+   return NULL;
+}
+
+static const struct sim_vm_event *
+last_map_at(const struct sim_vm *vm, uint64_t va, uint64_t before)
+{
+   uint64_t oldest = vm->history_count > SIM_VM_HISTORY ? vm->history_count - SIM_VM_HISTORY : 0;
+
+   for (uint64_t i = before; i > oldest; i--) {
+      const struct sim_vm_event *event = &vm->history[(i - 1) % SIM_VM_HISTORY];
+      if (event->kind != SIM_OP_UNMAP && va >= event->va && va - event->va < event->range)
+         return event;
+   }
+   return NULL;
+}
+
+static void
+describe_event(const struct sim_vm_event *event, uint64_t va, char *text, size_t size)
+{
+   static const char *const names[] = {"MAP", "UNMAP", "null MAP"};
+   int length = snprintf(text, size, "%s%s of [0x%llx, 0x%llx) (operation %llu of the VM)",
+                         event->dropped ? "unapplied " : "", names[event->kind],
+                         (unsigned long long)event->va,
+                         (unsigned long long)(event->va + event->range),
+                         (unsigned long long)event->seqno);
+
+   if (event->kind == SIM_OP_MAP && length > 0 && (size_t)length < size)
+      snprintf(text + length, size - length, ", BO %llu at offset 0x%llx",
+               (unsigned long long)event->bo_id,
+               (unsigned long long)(event->offset + va - event->va));
+}
+
+static void
+report_in_vm(const struct sim_vm *vm, uint64_t va, const char *access)
+{
+   const struct sim_vm_event *last = last_event_at(vm, va);
+   char last_text[256] = "none in memory", map_text[256] = "none in memory";
+
+   if (last) {
+      const struct sim_vm_event *map = last_map_at(vm, va, last->seqno + 1);
+
+      describe_event(last, va, last_text, sizeof(last_text));
+      if (map)
+         describe_event(map, va, map_text, sizeof(map_text));
+   }
+   sim_log("%s of 0x%llx, which %s VM %u does not %s; last operation there: %s; last mapping "
+           "there: %s",
+           access, (unsigned long long)va, vm->driver_name, vm->id,
+           !strcmp(access, "write") && last && last->kind != SIM_OP_UNMAP ? "let be written"
+                                                                        : "map",
+           last_text, map_text);
+}
+
+/* Of several VMs, the one that knows the address; a window belongs to one. */
+static void
+report(uint64_t va, const char *access)
+{
+   struct sim_vm *chosen = NULL;
+
+   if (!try_for_a_while(&vms_lock)) {
+      sim_log("%s of 0x%llx, which no GPU maps", access, (unsigned long long)va);
+      return;
+   }
+
+   list_for_each_entry(struct sim_vm, vm, &vms, link) {
+      if (last_event_at(vm, va) || !chosen)
+         chosen = vm;
+   }
+   if (chosen && try_for_a_while(&chosen->lock)) {
+      report_in_vm(chosen, va, access);
+      pthread_mutex_unlock(&chosen->lock);
+   } else {
+      sim_log("%s of 0x%llx, which no VM has ever mapped", access, (unsigned long long)va);
+   }
+   pthread_mutex_unlock(&vms_lock);
+}
+
+static const char *
+access_of(UNUSED void *context)
+{
+#if defined(__x86_64__)
+   const ucontext_t *uc = context;
+   /* Bit 1 of the page fault's error code: it was a write. */
+   return uc->uc_mcontext.gregs[REG_ERR] & 2 ? "write" : "read";
+#else
+   return "access";
+#endif
+}
+
+static void
+die_by_default(int signum)
+{
+   struct sigaction action = {.sa_handler = SIG_DFL};
+
+   /* The faulting instruction runs again, and this time it ends the program. */
+   sim_libc()->sigaction(signum, &action, NULL);
+}
+
+static void
+chain(int signum, siginfo_t *info, void *context)
+{
+   struct sigaction action = program_action;
+
+   if (action.sa_flags & SA_SIGINFO)
+      action.sa_sigaction(signum, info, context);
+   else if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
+      die_by_default(signum);
+   else
+      action.sa_handler(signum);
+}
+
+static void
+handler(int signum, siginfo_t *info, void *context)
+{
+   int saved_errno = errno;
+   uint64_t va = (uintptr_t)info->si_addr;
+
+   if (info->si_code > 0 && sim_mmu_is_reserved(va))
+      report(va, access_of(context));
+   errno = saved_errno;
+   chain(signum, info, context);
+}
+
+void
+sim_segv_install(void)
+{
+   pthread_mutex_lock(&action_lock);
+   if (!installed) {
+      struct sigaction action = {
+         .sa_sigaction = handler,
+         /* Not blocked: a handler of the program may well jump out. */
+         .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+      };
+      sigemptyset(&action.sa_mask);
+      installed = sim_libc()->sigaction(SIGSEGV, &action, &program_action) == 0;
+   }
+   pthread_mutex_unlock(&action_lock);
+}
+
+int
+sim_segv_sigaction(const struct sigaction *act, struct sigaction *old)
+{
+   pthread_mutex_lock(&action_lock);
+   if (!installed) {
+      int ret = sim_libc()->sigaction(SIGSEGV, act, old);
+      pthread_mutex_unlock(&action_lock);
+      return ret;
+   }
+
+   struct sigaction previous = program_action;
+   if (act)
+      program_action = *act;
+   if (old)
+      *old = previous;
+   pthread_mutex_unlock(&action_lock);
+   return 0;
+}

@@ -1,0 +1,244 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The files by which libdrm finds a device; see the header. Must know nothing of ioctls.
+ */
+
+#include "sim_vfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "util/list.h"
+#include "util/macros.h"
+
+#include "sim_device.h"
+#include "sim_libc.h"
+
+#define DEV_DRI "/dev/dri"
+#define NODE    "renderD128"
+#define SYSFS   "/sys/dev/char/226:128"
+
+/* Everything there is. A directory's entries are those one level below it. */
+static const struct {
+   const char *path;
+   enum sim_vfs_kind kind;
+   const char *content;
+} entries[] = {
+   {DEV_DRI, SIM_VFS_DIR, NULL},
+   {DEV_DRI "/" NODE, SIM_VFS_NODE, NULL},
+   {SYSFS, SIM_VFS_DIR, NULL},
+   {SYSFS "/dev", SIM_VFS_FILE, "226:128\n"},
+   {SYSFS "/uevent", SIM_VFS_FILE,
+    "MAJOR=226\nMINOR=128\nDEVNAME=dri/" NODE "\nDEVTYPE=drm_minor\n"},
+   {SYSFS "/subsystem", SIM_VFS_LINK, "../../../../../class/drm"},
+   {SYSFS "/device", SIM_VFS_DIR, NULL},
+   {SYSFS "/device/subsystem", SIM_VFS_LINK, "../../../bus/platform"},
+   /* %s: the driver, and what the device tree calls the GPU */
+   {SYSFS "/device/uevent", SIM_VFS_FILE,
+    "DRIVER=%s\nOF_NAME=gpu\nOF_FULLNAME=/gpu@fb000000\nOF_COMPATIBLE_0=%s\n"
+    "OF_COMPATIBLE_N=1\nMODALIAS=of:NgpuT(null)\n"},
+   {SYSFS "/device/drm", SIM_VFS_DIR, NULL},
+   {SYSFS "/device/drm/" NODE, SIM_VFS_DIR, NULL},
+   {SYSFS "/device/drm/" NODE "/dev", SIM_VFS_FILE, "226:128\n"},
+};
+
+struct vfs_dir {
+   struct list_head link;
+   char path[128];
+   unsigned next;
+   struct dirent entry;
+};
+
+static struct list_head open_dirs = {&open_dirs, &open_dirs};
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool
+is_below(const char *path, const char *dir)
+{
+   size_t length = strlen(dir);
+
+   return !strncmp(path, dir, length) && (path[length] == '\0' || path[length] == '/');
+}
+
+/* Without doubled and trailing slashes; false if it does not fit. */
+static bool
+normalize(const char *path, char *out, size_t size)
+{
+   size_t length = 0;
+
+   for (const char *c = path; *c; c++) {
+      if (*c == '/' && (c[1] == '/' || c[1] == '\0') && c != path)
+         continue;
+      if (length + 1 >= size)
+         return false;
+      out[length++] = *c;
+   }
+   out[length] = '\0';
+   return true;
+}
+
+struct sim_vfs_entry
+sim_vfs_find(const char *path)
+{
+   struct sim_vfs_entry found = {.kind = SIM_VFS_FOREIGN};
+
+   /* Most paths of a program end here. */
+   if (!path || (strncmp(path, "/dev/d", 6) && strncmp(path, "/sys/dev/char/", 14)))
+      return found;
+   if (!normalize(path, found.path, sizeof(found.path)))
+      return found;
+   if (!is_below(found.path, DEV_DRI) && !is_below(found.path, SYSFS))
+      return found;
+
+   const struct sim_device *device = sim_device_current();
+   found.kind = SIM_VFS_NONE;
+   for (unsigned i = 0; device && i < ARRAY_SIZE(entries); i++) {
+      if (strcmp(found.path, entries[i].path))
+         continue;
+      found.kind = entries[i].kind;
+      if (entries[i].content && strstr(entries[i].content, "%s"))
+         snprintf(found.content, sizeof(found.content), entries[i].content, device->driver->name,
+                  device->driver->of_compatible);
+      else if (entries[i].content)
+         snprintf(found.content, sizeof(found.content), "%s", entries[i].content);
+   }
+   return found;
+}
+
+void
+sim_vfs_stat_node(struct stat *st)
+{
+   memset(st, 0, sizeof(*st));
+   st->st_mode = S_IFCHR | 0666;
+   st->st_nlink = 1;
+   st->st_rdev = makedev(SIM_DRM_MAJOR, SIM_RENDER_MINOR);
+   st->st_dev = 5;
+   st->st_ino = SIM_RENDER_MINOR;
+   st->st_blksize = 4096;
+}
+
+void
+sim_vfs_stat(const struct sim_vfs_entry *entry, struct stat *st)
+{
+   sim_vfs_stat_node(st);
+   switch (entry->kind) {
+   case SIM_VFS_DIR:
+      st->st_mode = S_IFDIR | 0755;
+      break;
+   case SIM_VFS_FILE:
+      st->st_mode = S_IFREG | 0444;
+      break;
+   case SIM_VFS_LINK:
+      st->st_mode = S_IFLNK | 0777;
+      break;
+   default:
+      return;
+   }
+   st->st_rdev = 0;
+   st->st_size = entry->kind == SIM_VFS_DIR ? 0 : 4096;
+   st->st_ino = 1000;
+   for (const char *c = entry->path; *c; c++)
+      st->st_ino = st->st_ino * 31 + *c;
+}
+
+int
+sim_vfs_open_file(const struct sim_vfs_entry *entry)
+{
+   size_t length = strlen(entry->content);
+   int fd = memfd_create("drm-sim-sysfs", MFD_CLOEXEC);
+
+   if (fd < 0)
+      return -errno;
+   if (write(fd, entry->content, length) != (ssize_t)length || lseek(fd, 0, SEEK_SET) < 0) {
+      sim_libc()->close(fd);
+      return -EIO;
+   }
+   return fd;
+}
+
+DIR *
+sim_vfs_opendir(const struct sim_vfs_entry *entry)
+{
+   struct vfs_dir *dir = calloc(1, sizeof(*dir));
+
+   if (!dir)
+      return NULL;
+   memcpy(dir->path, entry->path, sizeof(dir->path));
+   pthread_mutex_lock(&lock);
+   list_add(&dir->link, &open_dirs);
+   pthread_mutex_unlock(&lock);
+   return (DIR *)dir;
+}
+
+bool
+sim_vfs_owns(DIR *dir)
+{
+   bool owns = false;
+
+   pthread_mutex_lock(&lock);
+   list_for_each_entry(struct vfs_dir, open_dir, &open_dirs, link)
+      owns |= (DIR *)open_dir == dir;
+   pthread_mutex_unlock(&lock);
+   return owns;
+}
+
+/* The name of an entry directly in a directory, or NULL */
+static const char *
+name_in(const char *path, const char *dir)
+{
+   size_t length = strlen(dir);
+
+   if (strncmp(path, dir, length) || path[length] != '/' || strchr(path + length + 1, '/'))
+      return NULL;
+   return path + length + 1;
+}
+
+struct dirent *
+sim_vfs_readdir(DIR *stream)
+{
+   struct vfs_dir *dir = (struct vfs_dir *)stream;
+
+   /* Without "." and "..", which POSIX allows. */
+   while (dir->next < ARRAY_SIZE(entries)) {
+      unsigned i = dir->next++;
+      const char *name = name_in(entries[i].path, dir->path);
+
+      if (!name)
+         continue;
+      dir->entry.d_ino = i + 1;
+      dir->entry.d_off = i;
+      dir->entry.d_reclen = sizeof(dir->entry);
+      dir->entry.d_type = DT_UNKNOWN;
+      snprintf(dir->entry.d_name, sizeof(dir->entry.d_name), "%s", name);
+      return &dir->entry;
+   }
+   return NULL;
+}
+
+void
+sim_vfs_rewinddir(DIR *stream)
+{
+   struct vfs_dir *dir = (struct vfs_dir *)stream;
+
+   dir->next = 0;
+}
+
+int
+sim_vfs_closedir(DIR *stream)
+{
+   struct vfs_dir *dir = (struct vfs_dir *)stream;
+
+   pthread_mutex_lock(&lock);
+   list_del(&dir->link);
+   pthread_mutex_unlock(&lock);
+   free(dir);
+   return 0;
+}

@@ -1,0 +1,210 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * A GPU's address space; see the header. Must know nothing of any driver.
+ */
+
+#include "sim_vm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/macros.h"
+#include "util/u_atomic.h"
+
+#include "sim_gem.h"
+#include "sim_libc.h"
+#include "sim_mmu.h"
+#include "sim_segv.h"
+
+#define SPARSE_PERIOD_B (2ull << 20)
+
+struct sim_vm *
+sim_vm_create(uint32_t id, const char *driver_name, uint64_t start, uint64_t range)
+{
+   static uint64_t last_uid;
+   struct sim_vm *vm = calloc(1, sizeof(*vm));
+
+   if (!vm)
+      return NULL;
+   vm->refcount = 1;
+   vm->id = id;
+   vm->uid = p_atomic_inc_return(&last_uid);
+   vm->driver_name = driver_name;
+   pthread_mutex_init(&vm->lock, NULL);
+   sim_gpuvm_init(&vm->gpuvm, start, range);
+
+   if (sim_pt_init(&vm->pt))
+      goto fail_vm;
+   vm->history = calloc(SIM_VM_HISTORY, sizeof(*vm->history));
+   if (!vm->history)
+      goto fail_pt;
+   vm->sched = sim_sched_create("vm-bind");
+   if (!vm->sched)
+      goto fail_history;
+
+   sim_entity_init(&vm->entity, vm->sched);
+   sim_segv_add_vm(vm);
+   return vm;
+
+fail_history:
+   free(vm->history);
+fail_pt:
+   sim_pt_finish(&vm->pt);
+fail_vm:
+   pthread_mutex_destroy(&vm->lock);
+   free(vm);
+   return NULL;
+}
+
+struct sim_vm *
+sim_vm_get(struct sim_vm *vm)
+{
+   if (vm)
+      p_atomic_inc(&vm->refcount);
+   return vm;
+}
+
+void
+sim_vm_put(struct sim_vm *vm)
+{
+   if (!vm || !p_atomic_dec_zero(&vm->refcount))
+      return;
+
+   sim_segv_remove_vm(vm);
+   sim_vm_clear(vm);
+   sim_entity_finish(&vm->entity);
+   sim_sched_destroy(vm->sched);
+   sim_pt_finish(&vm->pt);
+   free(vm->history);
+   free(vm->priv);
+   pthread_mutex_destroy(&vm->lock);
+   free(vm);
+}
+
+static int
+hide_run(UNUSED void *priv, uint64_t va, uint64_t size_B, UNUSED const struct sim_pte *pte)
+{
+   sim_mmu_unmap(va, size_B);
+   return 0;
+}
+
+void
+sim_vm_clear(struct sim_vm *vm)
+{
+   pthread_mutex_lock(&vm->lock);
+   sim_pt_for_each(&vm->pt, hide_run, NULL);
+   sim_pt_unmap(&vm->pt, 0, 1ull << 57);
+   sim_gpuvm_finish(&vm->gpuvm);
+   pthread_mutex_unlock(&vm->lock);
+}
+
+static int
+map_sparse_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct sim_bo *bo,
+                  uint32_t flags)
+{
+   uint64_t done = 0;
+
+   while (done < size_B) {
+      uint64_t within = (va + done) % SPARSE_PERIOD_B;
+      uint64_t chunk = MIN2(size_B - done, SPARSE_PERIOD_B - within);
+      int ret = sim_mmu_map(va + done, chunk, bo, within, flags & SIM_PTE_READONLY);
+
+      if (!ret)
+         ret = sim_pt_map(&vm->pt, va + done, chunk, bo, within, flags);
+      if (ret)
+         return ret;
+      done += chunk;
+   }
+   return 0;
+}
+
+int
+sim_vm_pt_map_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct sim_bo *bo,
+                     uint64_t offset, uint32_t flags)
+{
+   if (flags & SIM_PTE_SPARSE)
+      return map_sparse_locked(vm, va, size_B, bo, flags);
+
+   int ret = sim_mmu_map(va, size_B, bo, offset, flags & SIM_PTE_READONLY);
+   if (ret)
+      return ret;
+   return sim_pt_map(&vm->pt, va, size_B, bo, offset, flags);
+}
+
+int
+sim_vm_pt_unmap_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B)
+{
+   int ret = sim_mmu_unmap(va, size_B);
+
+   if (ret)
+      return ret;
+   return sim_pt_unmap(&vm->pt, va, size_B);
+}
+
+void
+sim_vm_record_locked(struct sim_vm *vm, enum sim_op_kind kind, uint64_t va, uint64_t range,
+                     const struct sim_bo *bo, uint64_t offset, bool dropped)
+{
+   vm->history[vm->history_count % SIM_VM_HISTORY] = (struct sim_vm_event){
+      .seqno = vm->history_count,
+      .va = va,
+      .range = range,
+      .bo_id = bo ? bo->id : 0,
+      .offset = offset,
+      .kind = kind,
+      .dropped = dropped,
+   };
+   vm->history_count++;
+   vm->op_counts[kind]++;
+}
+
+/* One page's part of an access */
+static int
+access_page_locked(struct sim_vm *vm, uint64_t va, void *data, uint64_t size_B, bool write)
+{
+   struct sim_pte pte;
+
+   if (!sim_pt_lookup(&vm->pt, va, &pte))
+      return -EFAULT;
+   if (!pte.bo) {
+      if (!write)
+         memset(data, 0, size_B);
+      return 0;
+   }
+   if (write && (pte.flags & SIM_PTE_READONLY))
+      return -EFAULT;
+   return write ? sim_bo_write(pte.bo, pte.offset, data, size_B)
+                : sim_bo_read(pte.bo, pte.offset, data, size_B);
+}
+
+static int
+access_memory(struct sim_vm *vm, uint64_t va, void *data, uint64_t size_B, bool write)
+{
+   int ret = 0;
+
+   pthread_mutex_lock(&vm->lock);
+   while (size_B && !ret) {
+      uint64_t part = MIN2(size_B, 4096 - va % 4096);
+
+      ret = access_page_locked(vm, va, data, part, write);
+      va += part;
+      data = (char *)data + part;
+      size_B -= part;
+   }
+   pthread_mutex_unlock(&vm->lock);
+   return ret;
+}
+
+int
+sim_vm_read(struct sim_vm *vm, uint64_t va, void *data, uint64_t size_B)
+{
+   return access_memory(vm, va, data, size_B, false);
+}
+
+int
+sim_vm_write(struct sim_vm *vm, uint64_t va, const void *data, uint64_t size_B)
+{
+   return access_memory(vm, va, (void *)data, size_B, true);
+}

@@ -1,0 +1,86 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * A GPU's address space as all drivers have it: the tree of mappings, the page tables, what of them the
+ * host's MMU shows, a history, and a scheduler for binds. When the tree changes and when the page
+ * tables do is each driver's own affair. Must know nothing of any driver.
+ */
+
+#ifndef SIM_VM_H
+#define SIM_VM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/list.h"
+
+#include "sim_fault.h"
+#include "sim_gpuvm.h"
+#include "sim_pt.h"
+#include "sim_sched.h"
+
+/* What happened at an address, kept for the message at a fault. */
+struct sim_vm_event {
+   uint64_t seqno;
+   uint64_t va;
+   uint64_t range;
+   uint64_t bo_id;
+   uint64_t offset;
+   enum sim_op_kind kind;
+   /* As by DRM_SIM_MISAPPLY */
+   bool dropped;
+};
+
+#define SIM_VM_HISTORY 16384
+
+struct sim_vm {
+   int32_t refcount;
+   /* Among all VMs of the process */
+   struct list_head link;
+   /* The driver's number for it, and one that no other VM of the process ever has */
+   uint32_t id;
+   uint64_t uid;
+   const char *driver_name;
+
+   /* Guards the tree, the page tables and the history; held while a bind is applied. */
+   pthread_mutex_t lock;
+   struct sim_gpuvm gpuvm;
+   struct sim_pt pt;
+   struct sim_vm_event *history;
+   uint64_t history_count;
+   /* Operations applied to the page tables, by kind */
+   uint64_t op_counts[SIM_OP_KINDS];
+
+   struct sim_sched *sched;
+   /* Entities are the driver's; this is the one that panthor needs for each VM. */
+   struct sim_entity entity;
+
+   bool unusable;
+   bool destroyed;
+   /* The driver's own, freed with the VM */
+   void *priv;
+};
+
+struct sim_vm *sim_vm_create(uint32_t id, const char *driver_name, uint64_t start, uint64_t range);
+struct sim_vm *sim_vm_get(struct sim_vm *vm);
+void sim_vm_put(struct sim_vm *vm);
+
+/* Takes all mappings away, from the tree, the page tables and the host's MMU. */
+void sim_vm_clear(struct sim_vm *vm);
+
+/* The page tables and the host's MMU, with the VM locked. 0 or -ENOMEM. The BO is NULL for a null
+ * mapping; SIM_PTE_SPARSE repeats the BO every 2 MiB of address.
+ */
+int sim_vm_pt_map_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct sim_bo *bo,
+                         uint64_t offset, uint32_t flags);
+int sim_vm_pt_unmap_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B);
+
+void sim_vm_record_locked(struct sim_vm *vm, enum sim_op_kind kind, uint64_t va, uint64_t range,
+                          const struct sim_bo *bo, uint64_t offset, bool dropped);
+
+/* Memory as the GPU sees it: -EFAULT at a hole; zeros from a null mapping, and writes to it vanish. */
+int sim_vm_read(struct sim_vm *vm, uint64_t va, void *data, uint64_t size_B);
+int sim_vm_write(struct sim_vm *vm, uint64_t va, const void *data, uint64_t size_B);
+
+#endif /* SIM_VM_H */

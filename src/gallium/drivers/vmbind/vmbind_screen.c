@@ -1,0 +1,579 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * See vmbind_screen.h.
+ */
+
+#include "vmbind_screen.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "frontend/sw_winsys.h"
+#include "llvmpipe/lp_public.h"
+#include "lp_screen.h"
+#include "lp_texture.h"
+#include "pipe/p_screen.h"
+#include "sw/null/null_sw_winsys.h"
+#include "util/log.h"
+#include "util/u_inlines.h"
+#include "util/u_memory.h"
+
+#include "vmbind_window.h"
+
+/**
+ * llvmpipe gives its screen no room for a driver's own data, but keeps the winsys that it was made
+ * with: that is us.
+ */
+struct vmbind_screen {
+   struct sw_winsys winsys;
+
+   struct vmb_device *dev;
+   struct vmb_vm *vm;
+   struct vmbind_window window;
+   char name[128];
+
+   /** Where to say what is wrong, while the screen is being made. */
+   char *why;
+   size_t why_size;
+
+   /* llvmpipe's own functions. */
+   void (*destroy)(struct pipe_screen *pscreen);
+   const char *(*get_name)(struct pipe_screen *pscreen);
+   void (*resource_destroy)(struct pipe_screen *pscreen, struct pipe_resource *pres);
+   struct pipe_resource *(*resource_create)(struct pipe_screen *pscreen,
+                                            const struct pipe_resource *templat);
+   bool (*resource_bind_backing)(struct pipe_screen *pscreen, struct pipe_resource *pres,
+                                 struct pipe_memory_allocation *pmem, uint64_t fd_offset,
+                                 uint64_t size, uint64_t offset);
+};
+
+/** Memory: a BO and the addresses at which all of it is bound. */
+struct vmbind_memory {
+   /** Its cpu_addr is the GPU address. */
+   struct llvmpipe_memory_allocation lp;
+   struct vmb_bo *bo;
+   struct vmb_range *range;
+};
+
+/**
+ * What stands behind a resource that the driver did not get memory for from its user: memory of its
+ * own, or addresses alone.  llvmpipe keeps it as an imported memory object, which it leaves alone
+ * in backable resources.
+ */
+struct vmbind_backing {
+   struct pipe_memory_object base;
+   struct vmbind_memory *memory;
+   struct vmb_range *sparse_range;
+};
+
+static struct vmbind_screen *
+vmbind_screen(struct pipe_screen *pscreen)
+{
+   return container_of(llvmpipe_screen(pscreen)->winsys, struct vmbind_screen, winsys);
+}
+
+static struct vmbind_backing *
+vmbind_backing(struct llvmpipe_resource *lpr)
+{
+   if (!lpr->backable || !lpr->imported_memory)
+      return NULL;
+
+   return container_of(lpr->imported_memory, struct vmbind_backing, base);
+}
+
+static void
+resource_set_address(struct llvmpipe_resource *lpr, uint64_t addr_B)
+{
+   void *ptr = (void *)(uintptr_t)addr_B;
+
+   if (llvmpipe_resource_is_texture(&lpr->base))
+      lpr->tex_data = ptr;
+   else
+      lpr->data = ptr;
+}
+
+/* ------------------------------------------------------------------ memory */
+
+/* Takes the reference of the BO. */
+static struct vmbind_memory *
+memory_create(struct vmbind_screen *screen, struct vmb_bo *bo)
+{
+   struct vmbind_memory *mem = CALLOC_STRUCT(vmbind_memory);
+   if (!mem)
+      goto fail_bo;
+
+   const uint64_t size_B = vmb_bo_size_B(bo);
+   int ret = vmb_range_create(screen->vm,
+                              &(struct vmb_range_params){.size_B = size_B, .name = vmb_bo_name(bo)},
+                              &mem->range);
+   if (ret)
+      goto fail_mem;
+
+   ret = vmb_vm_bind_sync(screen->vm,
+                          &(struct vmb_bind){.range = mem->range, .size_B = size_B, .bo = bo}, 1);
+   if (ret)
+      goto fail_range;
+
+   mem->bo = bo;
+   mem->lp = (struct llvmpipe_memory_allocation){
+      .fd = -1,
+      .cpu_addr = (void *)(uintptr_t)vmb_range_addr_B(mem->range),
+      .size = size_B,
+      .mem_fd = -1,
+      .dmabuf_fd = -1,
+   };
+
+   return mem;
+
+fail_range:
+   vmb_range_destroy(mem->range);
+fail_mem:
+   FREE(mem);
+fail_bo:
+   vmb_bo_unref(bo);
+   return NULL;
+}
+
+static struct vmbind_memory *
+memory_alloc(struct vmbind_screen *screen, uint64_t size_B, bool shareable, const char *name)
+{
+   struct vmb_bo *bo;
+   const struct vmb_bo_params params = {
+      .size_B = MAX2(size_B, 1),
+      .vm = shareable ? NULL : screen->vm,
+      .cached = true,
+      .name = name,
+   };
+
+   if (vmb_bo_create(screen->dev, &params, &bo))
+      return NULL;
+
+   return memory_create(screen, bo);
+}
+
+static void
+memory_free(struct vmbind_memory *mem)
+{
+   vmb_range_destroy(mem->range);
+   vmb_bo_unref(mem->bo);
+   FREE(mem);
+}
+
+static struct pipe_memory_allocation *
+vmbind_allocate_memory(struct pipe_screen *pscreen, uint64_t size)
+{
+   return (struct pipe_memory_allocation *)memory_alloc(vmbind_screen(pscreen), size, false,
+                                                        "memory");
+}
+
+static void
+vmbind_free_memory(UNUSED struct pipe_screen *pscreen, struct pipe_memory_allocation *pmem)
+{
+   memory_free((struct vmbind_memory *)pmem);
+}
+
+static struct pipe_memory_allocation *
+vmbind_allocate_memory_fd(struct pipe_screen *pscreen, uint64_t size, int *fd, UNUSED bool dmabuf)
+{
+   struct vmbind_memory *mem = memory_alloc(vmbind_screen(pscreen), size, true, "shared memory");
+   if (!mem)
+      return NULL;
+
+   if (vmb_bo_export(mem->bo, fd)) {
+      memory_free(mem);
+      return NULL;
+   }
+
+   return (struct pipe_memory_allocation *)mem;
+}
+
+static bool
+vmbind_import_memory_fd(struct pipe_screen *pscreen, int fd, struct pipe_memory_allocation **pmem,
+                        uint64_t *size, UNUSED bool dmabuf)
+{
+   struct vmbind_screen *screen = vmbind_screen(pscreen);
+   struct vmb_bo *bo;
+
+   *pmem = NULL;
+   if (vmb_bo_import(screen->dev, fd, &bo))
+      return false;
+
+   struct vmbind_memory *mem = memory_create(screen, bo);
+   if (!mem)
+      return false;
+
+   *pmem = (struct pipe_memory_allocation *)mem;
+   *size = mem->lp.size;
+   return true;
+}
+
+static void *
+vmbind_map_memory(UNUSED struct pipe_screen *pscreen, struct pipe_memory_allocation *pmem)
+{
+   /* Not the BO's own CPU mapping: front ends take this pointer for the GPU address. */
+   return ((struct llvmpipe_memory_allocation *)pmem)->cpu_addr;
+}
+
+struct vmb_bo *
+vmbind_memory_bo(struct pipe_memory_allocation *pmem)
+{
+   return ((struct vmbind_memory *)pmem)->bo;
+}
+
+/* --------------------------------------------------------------- resources */
+
+static bool
+is_display_target(const struct pipe_resource *templat)
+{
+   return templat->target != PIPE_BUFFER &&
+          (templat->bind & (PIPE_BIND_DISPLAY_TARGET | PIPE_BIND_SCANOUT | PIPE_BIND_SHARED));
+}
+
+static struct pipe_resource *
+vmbind_resource_create(struct pipe_screen *pscreen, const struct pipe_resource *templat)
+{
+   struct vmbind_screen *screen = vmbind_screen(pscreen);
+
+   /* These belong to the window system. */
+   if (is_display_target(templat))
+      return screen->resource_create(pscreen, templat);
+
+   uint64_t size_B;
+   struct pipe_resource *pres = pscreen->resource_create_unbacked(pscreen, templat, &size_B);
+   if (!pres)
+      return NULL;
+
+   struct vmbind_backing *backing = CALLOC_STRUCT(vmbind_backing);
+   if (!backing)
+      goto fail_resource;
+
+   backing->memory = memory_alloc(screen, size_B, false, "resource");
+   if (!backing->memory)
+      goto fail_backing;
+
+   struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
+   resource_set_address(lpr, vmb_range_addr_B(backing->memory->range));
+   lpr->imported_memory = &backing->base;
+
+   return pres;
+
+fail_backing:
+   FREE(backing);
+fail_resource:
+   pipe_resource_reference(&pres, NULL);
+   return NULL;
+}
+
+static bool
+vmbind_resource_bind_backing(struct pipe_screen *pscreen, struct pipe_resource *pres,
+                             struct pipe_memory_allocation *pmem, uint64_t fd_offset, uint64_t size,
+                             uint64_t offset)
+{
+   struct vmbind_screen *screen = vmbind_screen(pscreen);
+
+   /* Sparse resources are bound through the core, with syncs: llvmpipe would call mmap. */
+   if (vmbind_resource_range(pres) || (pres->flags & PIPE_RESOURCE_FLAG_SPARSE))
+      return false;
+
+   return screen->resource_bind_backing(pscreen, pres, pmem, fd_offset, size, offset);
+}
+
+static void
+vmbind_resource_destroy(struct pipe_screen *pscreen, struct pipe_resource *pres)
+{
+   struct vmbind_screen *screen = vmbind_screen(pscreen);
+   struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
+   struct vmbind_backing *backing = vmbind_backing(lpr);
+
+   if (backing) {
+      /* The addresses stay reserved: llvmpipe must not unmap what it takes for its own. */
+      if (backing->sparse_range) {
+         pres->flags &= ~PIPE_RESOURCE_FLAG_SPARSE;
+         vmb_range_destroy(backing->sparse_range);
+      }
+      if (backing->memory)
+         memory_free(backing->memory);
+      resource_set_address(lpr, 0);
+      lpr->imported_memory = NULL;
+      FREE(backing);
+   }
+
+   screen->resource_destroy(pscreen, pres);
+}
+
+/* ------------------------------------------------------------ sparse resources */
+
+int
+vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *pres,
+                            uint64_t size_B)
+{
+   struct vmbind_screen *screen = vmbind_screen(pscreen);
+   struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
+   const bool has_null = vmb_device_caps(screen->dev)->null_mode != VMB_NULL_NONE;
+
+   assert(lpr->backable && !lpr->imported_memory);
+   assert(pres->target != PIPE_BUFFER || !(pres->flags & PIPE_RESOURCE_FLAG_SPARSE));
+
+   struct vmbind_backing *backing = CALLOC_STRUCT(vmbind_backing);
+   if (!backing)
+      return -ENOMEM;
+
+   const struct vmb_range_params params = {
+      .size_B = align64(size_B, VMBIND_SPARSE_BLOCK_SIZE_B),
+      .align_B = VMBIND_SPARSE_BLOCK_SIZE_B,
+      .unbound = has_null ? VMB_UNBOUND_NULL : VMB_UNBOUND_HOLE,
+      .name = pres->target == PIPE_BUFFER ? "sparse buffer" : "sparse image",
+   };
+   int ret = vmb_range_create(screen->vm, &params, &backing->sparse_range);
+   if (ret) {
+      FREE(backing);
+      return ret;
+   }
+
+   /* llvmpipe has put memory under a sparse texture already. */
+   if ((pres->flags & PIPE_RESOURCE_FLAG_SPARSE) && lpr->tex_data != MAP_FAILED)
+      munmap(lpr->tex_data, lpr->size_required);
+
+   resource_set_address(lpr, vmb_range_addr_B(backing->sparse_range));
+   lpr->imported_memory = &backing->base;
+
+   return 0;
+}
+
+struct vmb_range *
+vmbind_resource_range(struct pipe_resource *pres)
+{
+   struct vmbind_backing *backing = vmbind_backing(llvmpipe_resource(pres));
+   return backing ? backing->sparse_range : NULL;
+}
+
+void
+vmbind_resource_set_resident(struct pipe_resource *pres, uint64_t offset_B, uint64_t size_B,
+                             bool resident)
+{
+   struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
+   const uint64_t end = DIV_ROUND_UP(offset_B + size_B, VMBIND_SPARSE_BLOCK_SIZE_B);
+
+   /* Buffers have none: nobody asks. */
+   if (!lpr->residency)
+      return;
+
+   for (uint64_t block = offset_B / VMBIND_SPARSE_BLOCK_SIZE_B; block < end; block++) {
+      if (resident)
+         BITSET_SET(lpr->residency, block);
+      else
+         BITSET_CLEAR(lpr->residency, block);
+   }
+}
+
+/* ------------------------------------------------------------------ screen */
+
+static const char *
+vmbind_get_name(struct pipe_screen *pscreen)
+{
+   return vmbind_screen(pscreen)->name;
+}
+
+static int
+vmbind_get_screen_fd(struct pipe_screen *pscreen)
+{
+   return vmb_device_fd(vmbind_screen(pscreen)->dev);
+}
+
+static void
+screen_finish(struct vmbind_screen *screen)
+{
+   vmb_vm_destroy(screen->vm);
+   vmb_device_destroy(screen->dev);
+   vmbind_window_release(&screen->window);
+   FREE(screen);
+}
+
+static void
+vmbind_screen_destroy(struct pipe_screen *pscreen)
+{
+   struct vmbind_screen *screen = vmbind_screen(pscreen);
+
+   screen->destroy(pscreen);
+   screen_finish(screen);
+}
+
+static void
+replace_functions(struct vmbind_screen *screen, struct pipe_screen *pscreen)
+{
+   screen->destroy = pscreen->destroy;
+   screen->get_name = pscreen->get_name;
+   screen->resource_create = pscreen->resource_create;
+   screen->resource_destroy = pscreen->resource_destroy;
+   screen->resource_bind_backing = pscreen->resource_bind_backing;
+
+   pscreen->destroy = vmbind_screen_destroy;
+   pscreen->get_name = vmbind_get_name;
+   pscreen->get_screen_fd = vmbind_get_screen_fd;
+   pscreen->resource_create = vmbind_resource_create;
+   pscreen->resource_destroy = vmbind_resource_destroy;
+   pscreen->resource_bind_backing = vmbind_resource_bind_backing;
+   pscreen->allocate_memory = vmbind_allocate_memory;
+   pscreen->free_memory = vmbind_free_memory;
+   pscreen->map_memory = vmbind_map_memory;
+   pscreen->allocate_memory_fd = vmbind_allocate_memory_fd;
+   pscreen->import_memory_fd = vmbind_import_memory_fd;
+   pscreen->free_memory_fd = vmbind_free_memory;
+}
+
+/* The lines that the core says while the screen is made are the cause of a failure; later ones are
+ * news. */
+static void
+screen_log(void *data, enum vmb_log_level level, const char *line)
+{
+   struct vmbind_screen *screen = data;
+
+   if (screen->why)
+      snprintf(screen->why, screen->why_size, "%s", line);
+   else if (level == VMB_LOG_ERROR)
+      mesa_loge("%s", line);
+   else
+      mesa_logw("%s", line);
+}
+
+static void PRINTFLIKE(2, 3)
+say_why(struct vmbind_screen *screen, const char *format, ...)
+{
+   va_list args;
+
+   va_start(args, format);
+   vsnprintf(screen->why, screen->why_size, format, args);
+   va_end(args);
+}
+
+/* The null winsys has no state: its functions serve us as they are. */
+static int
+init_winsys(struct vmbind_screen *screen)
+{
+   struct sw_winsys *null = null_sw_create();
+   if (!null)
+      return -ENOMEM;
+
+   screen->winsys = *null;
+   null->destroy(null);
+   return 0;
+}
+
+static int
+init_vm(struct vmbind_screen *screen)
+{
+   const struct vmb_caps *caps = vmb_device_caps(screen->dev);
+   int ret;
+
+   ret = vmbind_window_reserve(caps, &screen->window);
+   if (ret) {
+      say_why(screen,
+              "%s: this process has no free addresses that the GPU has too "
+              "(GPU: 0x%" PRIx64 " to 0x%" PRIx64
+              "); raise the limit of 'ulimit -v', if there is one",
+              caps->driver, caps->va_start_B, caps->va_start_B + caps->va_range_B);
+      return ret;
+   }
+
+   ret = vmb_vm_create(screen->dev,
+                       &(struct vmb_vm_params){.window_start_B = screen->window.start_B,
+                                               .window_range_B = screen->window.size_B},
+                       &screen->vm);
+   if (ret) {
+      say_why(screen, "%s: cannot create a VM: %s", caps->driver, strerror(-ret));
+      goto fail_window;
+   }
+
+   ret = vmbind_window_probe(screen->vm);
+   if (ret == -ENXIO) {
+      say_why(screen,
+              "%s: the CPU cannot see what is bound on the GPU, and shaders run on the CPU here: "
+              "only a simulated node will do ('vmbind run -- COMMAND')",
+              caps->driver);
+   } else if (ret) {
+      say_why(screen, "%s: cannot bind a page: %s", caps->driver, strerror(-ret));
+   }
+   if (ret)
+      goto fail_vm;
+
+   return 0;
+
+fail_vm:
+   vmb_vm_destroy(screen->vm);
+fail_window:
+   vmbind_window_release(&screen->window);
+   return ret;
+}
+
+int
+vmbind_screen_create(int drm_fd, struct pipe_screen **pscreen_out, char *why, size_t why_size)
+{
+   int ret;
+
+   struct vmbind_screen *screen = CALLOC_STRUCT(vmbind_screen);
+   if (!screen)
+      return -ENOMEM;
+   screen->why = why;
+   screen->why_size = why_size;
+   say_why(screen, "out of memory");
+
+   ret = init_winsys(screen);
+   if (ret)
+      goto fail_screen;
+
+   ret = vmb_device_create(
+      &(struct vmb_device_params){.drm_fd = drm_fd, .log = screen_log, .log_data = screen},
+      &screen->dev);
+   if (ret)
+      goto fail_screen;
+
+   ret = init_vm(screen);
+   if (ret)
+      goto fail_device;
+
+   struct pipe_screen *pscreen = llvmpipe_create_screen(&screen->winsys);
+   if (!pscreen) {
+      ret = -ENOMEM;
+      goto fail_vm;
+   }
+
+   replace_functions(screen, pscreen);
+   snprintf(screen->name, sizeof(screen->name), "vmbind on %s, shaders by %s",
+            vmb_device_caps(screen->dev)->driver, screen->get_name(pscreen));
+   screen->why = NULL;
+
+   *pscreen_out = pscreen;
+   return 0;
+
+fail_vm:
+   vmb_vm_destroy(screen->vm);
+   vmbind_window_release(&screen->window);
+fail_device:
+   vmb_device_destroy(screen->dev);
+fail_screen:
+   FREE(screen);
+   return ret;
+}
+
+struct vmb_device *
+vmbind_screen_device(struct pipe_screen *pscreen)
+{
+   return vmbind_screen(pscreen)->dev;
+}
+
+struct vmb_vm *
+vmbind_screen_vm(struct pipe_screen *pscreen)
+{
+   return vmbind_screen(pscreen)->vm;
+}
+
+uint64_t
+vmbind_screen_window_size_B(struct pipe_screen *pscreen)
+{
+   return vmbind_screen(pscreen)->window.size_B;
+}

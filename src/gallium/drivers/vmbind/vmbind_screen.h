@@ -1,0 +1,82 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The Gallium driver: llvmpipe, in an address space made by VM_BIND.
+ *
+ * The screen is llvmpipe's own, with functions replaced in place, because llvmpipe casts screens
+ * and resources to its own types.  Every piece of memory that a shader can reach is a BO, bound at
+ * a GPU address inside a window where GPU and CPU addresses are one; a resource's data pointer is
+ * its GPU address.
+ *
+ * A sparse resource has addresses and no memory.  Its owner binds BOs to its range, through the
+ * core and with whatever syncs there are, and then says what has become resident.
+ *
+ * Knows nothing of Vulkan.  Functions that can fail return negative errno.
+ */
+
+#ifndef VMBIND_SCREEN_H
+#define VMBIND_SCREEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmbind/vmb_vm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pipe_memory_allocation;
+struct pipe_resource;
+struct pipe_screen;
+
+/** Unit in which sparse textures are resident or not. */
+#define VMBIND_SPARSE_BLOCK_SIZE_B (64 * 1024)
+
+/* ------------------------------------------------------------------ screen */
+
+/**
+ * Makes a screen on a render node: a VM of its own, in a window of its own.  The fd stays the
+ * caller's.
+ *
+ * \param why  receives the cause of a failure, a line
+ * \return 0; -ENXIO if the CPU cannot see what is bound; what the core said
+ */
+int vmbind_screen_create(int drm_fd, struct pipe_screen **pscreen_out, char *why, size_t why_size);
+
+struct vmb_device *vmbind_screen_device(struct pipe_screen *pscreen);
+struct vmb_vm *vmbind_screen_vm(struct pipe_screen *pscreen);
+
+/** Bytes of GPU addresses that resources can have. */
+uint64_t vmbind_screen_window_size_B(struct pipe_screen *pscreen);
+
+/* ------------------------------------------------------------------ memory */
+
+/** The BO behind memory of this screen's allocate_memory() or import_memory_fd(). */
+struct vmb_bo *vmbind_memory_bo(struct pipe_memory_allocation *pmem);
+
+/* ---------------------------------------------------------- sparse resources */
+
+/**
+ * Gives addresses to an unbacked resource: what is not bound reads as nothing in particular, and
+ * does not fault where the kernel driver has null mappings.  Done once, before any other use.
+ * Buffers must not have PIPE_RESOURCE_FLAG_SPARSE: llvmpipe would take them for tiled.
+ *
+ * \return 0; -ENOSPC, -ENOMEM, -ENODEV
+ */
+int vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *pres,
+                                uint64_t size_B);
+
+/** NULL for resources that are not sparse. */
+struct vmb_range *vmbind_resource_range(struct pipe_resource *pres);
+
+/** Says which blocks shaders find resident.  Called after a bind has completed and before anything
+ * is executed that waited for it. */
+void vmbind_resource_set_resident(struct pipe_resource *pres, uint64_t offset_B, uint64_t size_B,
+                                  bool resident);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VMBIND_SCREEN_H */

@@ -1,0 +1,300 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Physical devices: the DRM render nodes whose kernel driver has VM_BIND.  What shaders can do is
+ * lavapipe's answer; what memory, addresses, queues and syncs can do is ours.
+ *
+ * Knows how to find a node, and nothing of what is done with it.
+ */
+
+#include "vmbvk_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+#include <xf86drm.h>
+
+#include "pipe-loader/pipe_loader.h"
+#include "pipe/p_screen.h"
+#include "util/log.h"
+#include "vk_alloc.h"
+#include "vk_common_entrypoints.h"
+#include "vk_drm_syncobj.h"
+#include "vmbind/vmbind_screen.h"
+#include "wsi_common_entrypoints.h"
+
+/** What was found out about a node. */
+struct vmbvk_probe {
+   char kmd[32];
+   uint64_t window_size_B;
+   /** The cause, if no device can be made on it. */
+   char why[256];
+};
+
+static struct vk_physical_device_dispatch_table
+physical_device_dispatch_table(void)
+{
+   struct vk_physical_device_dispatch_table table;
+
+   vk_physical_device_dispatch_table_from_entrypoints(&table, &vmbvk_physical_device_entrypoints,
+                                                      true);
+   vk_physical_device_dispatch_table_from_entrypoints(&table, &lvp_physical_device_entrypoints,
+                                                      false);
+   vk_physical_device_dispatch_table_from_entrypoints(&table, &wsi_physical_device_entrypoints,
+                                                      false);
+
+   return table;
+}
+
+static void
+set_extensions(struct vk_device_extension_table *ext)
+{
+   /* Memory that no BO stands for has no GPU address. */
+   ext->EXT_external_memory_host = false;
+   ext->ANDROID_external_memory_android_hardware_buffer = false;
+
+   /* Syncobjs are shared as they are. */
+   ext->KHR_external_semaphore_fd = true;
+   ext->KHR_external_fence_fd = true;
+
+   ext->EXT_physical_device_drm = true;
+}
+
+static void
+set_properties(struct vk_properties *p, int drm_fd, const struct vmbvk_probe *probe)
+{
+   struct stat st;
+
+   snprintf(p->driverName, sizeof(p->driverName), "vmbind");
+   char shader_device[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE];
+   snprintf(shader_device, sizeof(shader_device), "%s", p->deviceName);
+   snprintf(p->deviceName, sizeof(p->deviceName), "vmbind on %s, shaders by %.200s", probe->kmd,
+            shader_device);
+
+   p->sparseAddressSpaceSize = probe->window_size_B;
+
+   p->drmHasRender = fstat(drm_fd, &st) == 0;
+   if (p->drmHasRender) {
+      p->drmRenderMajor = major(st.st_rdev);
+      p->drmRenderMinor = minor(st.st_rdev);
+   }
+}
+
+static VkResult
+physical_device_init(struct vmbvk_physical_device *pdev, struct vmbvk_instance *instance,
+                     int drm_fd, const struct vmbvk_probe *probe)
+{
+   const struct lvp_physical_device *template = instance->template;
+   struct vk_device_extension_table extensions = template->vk.supported_extensions;
+   struct vk_features features = template->vk.supported_features;
+   struct vk_properties properties = template->vk.properties;
+   set_extensions(&extensions);
+   set_properties(&properties, drm_fd, probe);
+
+   const struct vk_physical_device_dispatch_table table = physical_device_dispatch_table();
+   VkResult result = vk_physical_device_init(&pdev->lvp.vk, &instance->lvp.vk, &extensions,
+                                             &features, &properties, &table);
+   if (result != VK_SUCCESS)
+      return result;
+
+   pdev->drm_fd = drm_fd;
+   pdev->syncobj_type = vk_drm_syncobj_get_type(drm_fd);
+   pdev->sync_types[0] = &pdev->syncobj_type;
+   pdev->sync_types[1] = NULL;
+   pdev->lvp.vk.supported_sync_types = pdev->sync_types;
+
+   pdev->lvp.pscreen = template->pscreen;
+   memcpy(pdev->lvp.drv_options, template->drv_options, sizeof(pdev->lvp.drv_options));
+   pdev->lvp.max_images = template->max_images;
+   pdev->lvp.snorm_blend = template->snorm_blend;
+
+   result = lvp_init_wsi(&pdev->lvp);
+   if (result != VK_SUCCESS)
+      vk_physical_device_finish(&pdev->lvp.vk);
+
+   return result;
+}
+
+static void
+physical_device_destroy(struct vmbvk_physical_device *pdev)
+{
+   const VkAllocationCallbacks *alloc = &pdev->lvp.vk.instance->alloc;
+
+   lvp_finish_wsi(&pdev->lvp);
+   vk_physical_device_finish(&pdev->lvp.vk);
+   close(pdev->drm_fd);
+   vk_free(alloc, pdev);
+}
+
+void
+vmbvk_physical_device_destroy(struct vk_physical_device *vk_pdev)
+{
+   physical_device_destroy(container_of(vk_pdev, struct vmbvk_physical_device, lvp.vk));
+}
+
+/* Whether devices can be made on the node: by making what a device is made of. */
+static bool
+probe_node(int drm_fd, struct vmbvk_probe *probe)
+{
+   struct pipe_screen *pscreen;
+
+   if (vmbind_screen_create(drm_fd, &pscreen, probe->why, sizeof(probe->why)))
+      return false;
+
+   snprintf(probe->kmd, sizeof(probe->kmd), "%s",
+            vmb_device_caps(vmbind_screen_device(pscreen))->driver);
+   probe->window_size_B = vmbind_screen_window_size_B(pscreen);
+   pscreen->destroy(pscreen);
+
+   return true;
+}
+
+/* Takes the fd. */
+static VkResult
+physical_device_create(struct vmbvk_instance *instance, int drm_fd, const struct vmbvk_probe *probe)
+{
+   VkResult result;
+
+   struct vmbvk_physical_device *pdev =
+      vk_zalloc(&instance->lvp.vk.alloc, sizeof(*pdev), 8, VK_SYSTEM_ALLOCATION_SCOPE_INSTANCE);
+   if (!pdev) {
+      result = vk_error(instance, VK_ERROR_OUT_OF_HOST_MEMORY);
+      goto fail_fd;
+   }
+
+   result = physical_device_init(pdev, instance, drm_fd, probe);
+   if (result != VK_SUCCESS)
+      goto fail_alloc;
+
+   list_addtail(&pdev->lvp.vk.link, &instance->lvp.vk.physical_devices.list);
+   return VK_SUCCESS;
+
+fail_alloc:
+   vk_free(&instance->lvp.vk.alloc, pdev);
+fail_fd:
+   close(drm_fd);
+   return result;
+}
+
+static VkResult
+try_node(struct vmbvk_instance *instance, const char *path, struct vmbvk_probe *probe)
+{
+   const int drm_fd = open(path, O_RDWR | O_CLOEXEC);
+   if (drm_fd < 0) {
+      snprintf(probe->why, sizeof(probe->why), "cannot open it: %s", strerror(errno));
+      return VK_ERROR_INCOMPATIBLE_DRIVER;
+   }
+
+   if (!probe_node(drm_fd, probe)) {
+      close(drm_fd);
+      return VK_ERROR_INCOMPATIBLE_DRIVER;
+   }
+
+   return physical_device_create(instance, drm_fd, probe);
+}
+
+/* No device is no error in Vulkan, but somebody wants to know why. */
+static void
+say_why_none(const char *node, const char *why)
+{
+   if (node[0])
+      mesa_loge("vmbind: no device: %s: %s", node, why);
+   else
+      mesa_loge("vmbind: no device: there is no DRM render node here; "
+                "'vmbind run -- COMMAND' brings a simulated one");
+}
+
+VkResult
+vmbvk_enumerate_physical_devices(struct vk_instance *vk_instance)
+{
+   struct vmbvk_instance *instance = container_of(vk_instance, struct vmbvk_instance, lvp.vk);
+   drmDevicePtr devices[64];
+   char refused[64] = "", why[256] = "";
+   VkResult result = VK_SUCCESS;
+
+   const int count = MAX2(drmGetDevices2(0, devices, ARRAY_SIZE(devices)), 0);
+
+   for (int i = 0; i < count && result == VK_SUCCESS; i++) {
+      if (!(devices[i]->available_nodes & (1 << DRM_NODE_RENDER)))
+         continue;
+
+      struct vmbvk_probe probe = {0};
+      const char *node = devices[i]->nodes[DRM_NODE_RENDER];
+      result = try_node(instance, node, &probe);
+      if (result == VK_ERROR_INCOMPATIBLE_DRIVER) {
+         snprintf(refused, sizeof(refused), "%s", node);
+         snprintf(why, sizeof(why), "%s", probe.why);
+         result = VK_SUCCESS;
+      }
+   }
+
+   drmFreeDevices(devices, count);
+
+   if (result == VK_SUCCESS && list_is_empty(&instance->lvp.vk.physical_devices.list))
+      say_why_none(refused, why);
+
+   return result;
+}
+
+/* ------------------------------------------------------------------ queues */
+
+VKAPI_ATTR void VKAPI_CALL
+vmbvk_GetPhysicalDeviceQueueFamilyProperties2(UNUSED VkPhysicalDevice physicalDevice,
+                                              uint32_t *pCount,
+                                              VkQueueFamilyProperties2 *pQueueFamilyProperties)
+{
+   static const VkQueueFamilyProperties families[VMBVK_QUEUE_FAMILY_COUNT] = {
+      [VMBVK_QUEUE_FAMILY_GRAPHICS] =
+         {
+            .queueFlags = VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT | VK_QUEUE_TRANSFER_BIT |
+                          VK_QUEUE_SPARSE_BINDING_BIT,
+            .queueCount = 2,
+            .timestampValidBits = 64,
+            .minImageTransferGranularity = {1, 1, 1},
+         },
+      [VMBVK_QUEUE_FAMILY_SPARSE] =
+         {
+            .queueFlags = VK_QUEUE_SPARSE_BINDING_BIT,
+            .queueCount = 2,
+            .minImageTransferGranularity = {1, 1, 1},
+         },
+   };
+
+   VK_OUTARRAY_MAKE_TYPED(VkQueueFamilyProperties2, out, pQueueFamilyProperties, pCount);
+
+   for (unsigned i = 0; i < ARRAY_SIZE(families); i++) {
+      vk_outarray_append_typed(VkQueueFamilyProperties2, &out, p)
+      {
+         p->queueFamilyProperties = families[i];
+
+         VkQueueFamilyGlobalPriorityPropertiesKHR *prio =
+            vk_find_struct(p->pNext, QUEUE_FAMILY_GLOBAL_PRIORITY_PROPERTIES_KHR);
+         if (prio) {
+            prio->priorityCount = 1;
+            prio->priorities[0] = VK_QUEUE_GLOBAL_PRIORITY_MEDIUM_KHR;
+         }
+      }
+   }
+}
+
+/* ------------------------------------------------------------------- syncs */
+
+/* Lavapipe answers for its own kind of sync. */
+
+VKAPI_ATTR void VKAPI_CALL
+vmbvk_GetPhysicalDeviceExternalFenceProperties(VkPhysicalDevice physicalDevice,
+                                               const VkPhysicalDeviceExternalFenceInfo *info,
+                                               VkExternalFenceProperties *props)
+{
+   vk_common_GetPhysicalDeviceExternalFenceProperties(physicalDevice, info, props);
+}
+
+VKAPI_ATTR void VKAPI_CALL
+vmbvk_GetPhysicalDeviceExternalSemaphoreProperties(VkPhysicalDevice physicalDevice,
+                                                   const VkPhysicalDeviceExternalSemaphoreInfo *info,
+                                                   VkExternalSemaphoreProperties *props)
+{
+   vk_common_GetPhysicalDeviceExternalSemaphoreProperties(physicalDevice, info, props);
+}

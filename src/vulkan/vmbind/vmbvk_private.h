@@ -1,0 +1,113 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * What the files of the Vulkan driver share: our instance, physical device, device and queue,
+ * each an extension of lavapipe's (which executes the commands) or of the runtime's.
+ *
+ * Only this directory may include it.  Memory and addresses belong to the Gallium driver
+ * (vmbind_screen.h) and, below it, to the core: nothing here calls an ioctl.
+ */
+
+#ifndef VMBVK_PRIVATE_H
+#define VMBVK_PRIVATE_H
+
+#include "gallium/frontends/lavapipe/lvp_private.h"
+
+#include "vmbvk_entrypoints.h"
+#include "vmbvk_residency.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vmbvk_instance {
+   struct lvp_instance lvp;
+
+   /** An instance of stock lavapipe, and its one physical device: what shaders, formats and limits
+    * are, ours take from there. */
+   VkInstance lavapipe;
+   struct lvp_physical_device *template;
+};
+
+/** Queue families.  Graphics queues also take sparse binds. */
+enum vmbvk_queue_family {
+   VMBVK_QUEUE_FAMILY_GRAPHICS,
+   VMBVK_QUEUE_FAMILY_SPARSE,
+   VMBVK_QUEUE_FAMILY_COUNT,
+};
+
+/**
+ * A queue of the application.  It executes commands with the device's one context, and binds on a
+ * bind queue of its own, which is there from the first bind on.
+ */
+struct vmbvk_queue {
+   struct vk_queue vk;
+
+   struct vmb_queue *bind_queue;
+   /** Signalled by the binds of this queue, one point a batch: by it we know which have completed
+    * before the core tells us. */
+   uint32_t bind_syncobj;
+   uint64_t bind_point;
+
+   /** Arrays that are used again: struct vmb_bind, the struct pipe_resource * of each bind,
+    * struct vmb_sync, struct vmbvk_sparse_run. */
+   struct util_dynarray binds;
+   struct util_dynarray bound;
+   struct util_dynarray syncs;
+   struct util_dynarray runs;
+};
+
+/** A DRM render node whose kernel driver has VM_BIND. */
+struct vmbvk_physical_device {
+   struct lvp_physical_device lvp;
+
+   /** Open as long as the physical device is, for what is asked before there is a device. */
+   int drm_fd;
+
+   struct vk_sync_type syncobj_type;
+   const struct vk_sync_type *sync_types[2];
+};
+
+struct vmbvk_device {
+   /** device.queue is no queue of the application: its context, lock and state are what every
+    * graphics queue executes with.  llvmpipe's shaders belong to the context that created them. */
+   struct lvp_device lvp;
+
+   struct vmbvk_queue *queues;
+   uint32_t queue_count;
+
+   struct vmbvk_residency residency;
+};
+
+static inline struct vmbvk_device *
+vmbvk_device_from_vk(struct vk_device *device)
+{
+   return container_of(device, struct vmbvk_device, lvp.vk);
+}
+
+/* vmbvk_physical_device.c */
+VkResult vmbvk_enumerate_physical_devices(struct vk_instance *vk_instance);
+void vmbvk_physical_device_destroy(struct vk_physical_device *vk_pdev);
+
+/* vmbvk_device.c: frees the pipelines that were destroyed while something was executed. */
+void vmbvk_engine_destroy_pipelines(struct lvp_device *device);
+
+/* vmbvk_queue.c */
+VkResult vmbvk_queue_init(struct vmbvk_device *device, struct vmbvk_queue *queue,
+                          const VkDeviceQueueCreateInfo *create_info, uint32_t index_in_family);
+void vmbvk_queue_finish(struct vmbvk_queue *queue);
+
+/* vmbvk_bind.c: the binds of one batch. */
+VkResult vmbvk_queue_bind(struct vmbvk_queue *queue, struct vk_queue_submit *submit);
+
+VK_DEFINE_HANDLE_CASTS(vmbvk_instance, lvp.vk.base, VkInstance, VK_OBJECT_TYPE_INSTANCE)
+VK_DEFINE_HANDLE_CASTS(vmbvk_physical_device, lvp.vk.base, VkPhysicalDevice,
+                       VK_OBJECT_TYPE_PHYSICAL_DEVICE)
+VK_DEFINE_HANDLE_CASTS(vmbvk_device, lvp.vk.base, VkDevice, VK_OBJECT_TYPE_DEVICE)
+VK_DEFINE_HANDLE_CASTS(vmbvk_queue, vk.base, VkQueue, VK_OBJECT_TYPE_QUEUE)
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VMBVK_PRIVATE_H */

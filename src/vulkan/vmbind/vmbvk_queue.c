@@ -1,0 +1,203 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Queues: what is done with a batch once the runtime hands it over, in the queue's own thread.
+ *
+ * A batch either binds or executes.  Binds go to the kernel with their syncs and are not waited
+ * for.  Commands are executed here, on the CPU, so everything that they wait for must have happened.
+ */
+
+#include "vmbvk_private.h"
+
+#include <errno.h>
+#include <xf86drm.h>
+
+#include "pipe/p_context.h"
+#include "pipe/p_screen.h"
+#include "util/os_time.h"
+#include "vk_common_entrypoints.h"
+#include "vmbind/vmbind_screen.h"
+
+/* The null mappings of new sparse resources are bound behind the application's back. */
+static VkResult
+wait_for_ranges(struct vmbvk_device *device)
+{
+   struct vmb_sync sync = vmb_vm_get_sync(vmbind_screen_vm(device->lvp.pscreen));
+
+   if (sync.point == 0)
+      return VK_SUCCESS;
+
+   if (drmSyncobjTimelineWait(device->lvp.vk.drm_fd, &sync.syncobj, &sync.point, 1, INT64_MAX, 0,
+                              NULL))
+      return vk_errorf(device, VK_ERROR_UNKNOWN, "waiting for null binds failed: %m");
+
+   return VK_SUCCESS;
+}
+
+/* Returns when the last of the commands is done. */
+static void
+execute(struct lvp_device *device, struct vk_queue_submit *submit)
+{
+   struct lvp_queue *engine = &device->queue;
+   struct pipe_screen *pscreen = device->pscreen;
+   struct pipe_fence_handle *fence = NULL;
+
+   simple_mtx_lock(&engine->lock);
+   for (uint32_t i = 0; i < submit->command_buffer_count; i++) {
+      struct lvp_cmd_buffer *cmd_buffer =
+         container_of(submit->command_buffers[i], struct lvp_cmd_buffer, vk);
+
+      lvp_execute_cmds(device, engine, cmd_buffer);
+   }
+   engine->ctx->flush(engine->ctx, &fence, 0);
+   simple_mtx_unlock(&engine->lock);
+
+   if (fence) {
+      pscreen->fence_finish(pscreen, NULL, fence, OS_TIMEOUT_INFINITE);
+      pscreen->fence_reference(pscreen, &fence, NULL);
+   }
+}
+
+static VkResult
+queue_execute(struct vmbvk_queue *queue, struct vk_queue_submit *submit)
+{
+   struct vmbvk_device *device = vmbvk_device_from_vk(queue->vk.base.device);
+   VkResult result;
+
+   result = vk_sync_wait_many(&device->lvp.vk, submit->wait_count, submit->waits,
+                              VK_SYNC_WAIT_COMPLETE, UINT64_MAX);
+   if (result != VK_SUCCESS)
+      return result;
+
+   if (submit->command_buffer_count > 0) {
+      result = wait_for_ranges(device);
+      if (result != VK_SUCCESS)
+         return result;
+
+      vmbvk_residency_advance(device);
+      execute(&device->lvp, submit);
+   }
+
+   for (uint32_t i = 0; i < submit->signal_count; i++) {
+      result =
+         vk_sync_signal(&device->lvp.vk, submit->signals[i].sync, submit->signals[i].signal_value);
+      if (result != VK_SUCCESS)
+         return result;
+   }
+
+   vmbvk_engine_destroy_pipelines(&device->lvp);
+
+   return VK_SUCCESS;
+}
+
+static VkResult
+queue_submit(struct vk_queue *vk_queue, struct vk_queue_submit *submit)
+{
+   struct vmbvk_queue *queue = container_of(vk_queue, struct vmbvk_queue, vk);
+   const bool binds =
+      submit->buffer_bind_count || submit->image_opaque_bind_count || submit->image_bind_count;
+
+   assert(!binds || submit->command_buffer_count == 0);
+
+   return binds ? vmbvk_queue_bind(queue, submit) : queue_execute(queue, submit);
+}
+
+/* ------------------------------------------------------------- init and finish */
+
+VkResult
+vmbvk_queue_init(struct vmbvk_device *device, struct vmbvk_queue *queue,
+                 const VkDeviceQueueCreateInfo *create_info, uint32_t index_in_family)
+{
+   VkResult result = vk_queue_init(&queue->vk, &device->lvp.vk, create_info, index_in_family);
+   if (result != VK_SUCCESS)
+      return result;
+
+   queue->vk.driver_submit = queue_submit;
+
+   if (drmSyncobjCreate(device->lvp.vk.drm_fd, 0, &queue->bind_syncobj)) {
+      result = vk_error(device, VK_ERROR_OUT_OF_HOST_MEMORY);
+      goto fail_queue;
+   }
+
+   int ret = vmb_queue_create(vmbind_screen_vm(device->lvp.pscreen), &queue->bind_queue);
+   if (ret) {
+      result = vk_errorf(device, VK_ERROR_OUT_OF_HOST_MEMORY, "cannot create a bind queue: %s",
+                         strerror(-ret));
+      goto fail_syncobj;
+   }
+
+   util_dynarray_init(&queue->binds, NULL);
+   util_dynarray_init(&queue->bound, NULL);
+   util_dynarray_init(&queue->syncs, NULL);
+   util_dynarray_init(&queue->runs, NULL);
+
+   /* Commands are executed when they are submitted: the application must not wait for that. */
+   result = vk_queue_enable_submit_thread(&queue->vk);
+   if (result != VK_SUCCESS)
+      goto fail_bind_queue;
+
+   return VK_SUCCESS;
+
+fail_bind_queue:
+   vmb_queue_destroy(queue->bind_queue);
+fail_syncobj:
+   drmSyncobjDestroy(device->lvp.vk.drm_fd, queue->bind_syncobj);
+fail_queue:
+   vk_queue_finish(&queue->vk);
+   return result;
+}
+
+void
+vmbvk_queue_finish(struct vmbvk_queue *queue)
+{
+   struct vmbvk_device *device = vmbvk_device_from_vk(queue->vk.base.device);
+
+   vk_queue_finish(&queue->vk);
+   util_dynarray_fini(&queue->runs);
+   util_dynarray_fini(&queue->syncs);
+   util_dynarray_fini(&queue->bound);
+   util_dynarray_fini(&queue->binds);
+   vmb_queue_destroy(queue->bind_queue);
+   drmSyncobjDestroy(device->lvp.vk.drm_fd, queue->bind_syncobj);
+}
+
+/* --------------------------------------------------------------- entry points */
+
+/* The runtime would merge batches: binds of different kinds out of order, and with only the first
+ * one's word on binary waits.  So it gets them one at a time. */
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_QueueBindSparse(VkQueue queue, uint32_t bindInfoCount, const VkBindSparseInfo *pBindInfo,
+                      VkFence fence)
+{
+   if (bindInfoCount == 0)
+      return vk_common_QueueBindSparse(queue, 0, NULL, fence);
+
+   for (uint32_t i = 0; i < bindInfoCount; i++) {
+      const bool last = i == bindInfoCount - 1;
+      VkResult result =
+         vk_common_QueueBindSparse(queue, 1, &pBindInfo[i], last ? fence : VK_NULL_HANDLE);
+      if (result != VK_SUCCESS)
+         return result;
+   }
+
+   return VK_SUCCESS;
+}
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_QueueSubmit2(VkQueue queue, uint32_t submitCount, const VkSubmitInfo2 *pSubmits,
+                   VkFence fence)
+{
+   if (submitCount == 0)
+      return vk_common_QueueSubmit2(queue, 0, NULL, fence);
+
+   for (uint32_t i = 0; i < submitCount; i++) {
+      const bool last = i == submitCount - 1;
+      VkResult result =
+         vk_common_QueueSubmit2(queue, 1, &pSubmits[i], last ? fence : VK_NULL_HANDLE);
+      if (result != VK_SUCCESS)
+         return result;
+   }
+
+   return VK_SUCCESS;
+}

@@ -1,0 +1,106 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * See vmbvk_residency.h.
+ */
+
+#include "vmbvk_private.h"
+
+#include <xf86drm.h>
+
+#include "vmbind/vmbind_screen.h"
+
+void
+vmbvk_residency_init(struct vmbvk_device *device)
+{
+   simple_mtx_init(&device->residency.lock, mtx_plain);
+   list_inithead(&device->residency.pending);
+}
+
+void
+vmbvk_residency_finish(struct vmbvk_device *device)
+{
+   list_for_each_entry_safe (struct vmbvk_residency_batch, batch, &device->residency.pending, link)
+      free(batch);
+   simple_mtx_destroy(&device->residency.lock);
+}
+
+struct vmbvk_residency_batch *
+vmbvk_residency_batch_create(uint32_t max_changes)
+{
+   struct vmbvk_residency_batch *batch;
+
+   batch = malloc(sizeof(*batch) + max_changes * sizeof(batch->changes[0]));
+   if (batch)
+      batch->change_count = 0;
+
+   return batch;
+}
+
+void
+vmbvk_residency_add(struct vmbvk_device *device, struct vmbvk_residency_batch *batch)
+{
+   simple_mtx_lock(&device->residency.lock);
+   list_addtail(&batch->link, &device->residency.pending);
+   simple_mtx_unlock(&device->residency.lock);
+}
+
+void
+vmbvk_residency_cancel(struct vmbvk_device *device, struct vmbvk_residency_batch *batch)
+{
+   simple_mtx_lock(&device->residency.lock);
+   list_del(&batch->link);
+   simple_mtx_unlock(&device->residency.lock);
+   free(batch);
+}
+
+static bool
+has_completed(struct vmbvk_device *device, const struct vmbvk_residency_batch *batch)
+{
+   uint32_t syncobj = batch->syncobj;
+   uint64_t point;
+
+   return drmSyncobjQuery(device->lvp.vk.drm_fd, &syncobj, &point, 1) == 0 && point >= batch->point;
+}
+
+static void
+apply(const struct vmbvk_residency_batch *batch)
+{
+   for (uint32_t i = 0; i < batch->change_count; i++) {
+      const struct vmbvk_residency_change *change = &batch->changes[i];
+      if (change->pres)
+         vmbind_resource_set_resident(change->pres, change->offset_B, change->size_B,
+                                      change->resident);
+   }
+}
+
+void
+vmbvk_residency_advance(struct vmbvk_device *device)
+{
+   struct vmbvk_residency *residency = &device->residency;
+
+   simple_mtx_lock(&residency->lock);
+   list_for_each_entry_safe (struct vmbvk_residency_batch, batch, &residency->pending, link) {
+      if (!has_completed(device, batch))
+         continue;
+      apply(batch);
+      list_del(&batch->link);
+      free(batch);
+   }
+   simple_mtx_unlock(&residency->lock);
+}
+
+void
+vmbvk_residency_forget(struct vmbvk_device *device, struct pipe_resource *pres)
+{
+   struct vmbvk_residency *residency = &device->residency;
+
+   simple_mtx_lock(&residency->lock);
+   list_for_each_entry (struct vmbvk_residency_batch, batch, &residency->pending, link) {
+      for (uint32_t i = 0; i < batch->change_count; i++) {
+         if (batch->changes[i].pres == pres)
+            batch->changes[i].pres = NULL;
+      }
+   }
+   simple_mtx_unlock(&residency->lock);
+}

@@ -1,0 +1,1096 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * What the core does on a kernel driver: one suite for all of them.  What differs follows from the
+ * caps.  After each step the core's mirror is compared with what the kernel itself says.
+ */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <xf86drm.h>
+
+#include "c11/threads.h"
+#include "tests/util/prop.h"
+#include "vmbind/vmb_vm.h"
+
+#include "target.h"
+
+#define PAGE_B 0x10000ull
+#define SOON   1000000000ll /* what should have come by then, comes never */
+
+struct fixture {
+   int fd;
+   /* Errors are expected: nothing is printed. */
+   bool quiet;
+   struct vmb_device *dev;
+   const struct vmb_caps *caps;
+   struct vmb_vm *vm;
+   struct vmb_queue *queue;
+   struct vmb_bo *bo[2];
+};
+
+static struct vmb_bo *
+new_bo(struct fixture *f, uint64_t size_B)
+{
+   struct vmb_bo *bo;
+
+   assert_int_equal(vmb_bo_create(f->dev,
+                                  &(struct vmb_bo_params){
+                                     .size_B = size_B, .vm = f->vm, .name = "test" },
+                                  &bo),
+                    0);
+   return bo;
+}
+
+static struct vmb_range *
+new_range(struct fixture *f, uint64_t size_B, enum vmb_unbound unbound)
+{
+   struct vmb_range *range;
+
+   assert_int_equal(vmb_range_create(f->vm,
+                                     &(struct vmb_range_params){
+                                        .size_B = size_B, .unbound = unbound, .name = "test" },
+                                     &range),
+                    0);
+   return range;
+}
+
+static void
+log_line(void *data, enum vmb_log_level level, const char *line)
+{
+   const struct fixture *f = data;
+
+   (void)level;
+   if (!f->quiet)
+      print_message("%s\n", line);
+}
+
+static int
+setup(void **state)
+{
+   struct fixture *f = calloc(1, sizeof(*f));
+
+   f->fd = target_open();
+   assert_true(f->fd >= 0);
+   const struct vmb_device_params params = { .drm_fd = f->fd, .log = log_line, .log_data = f };
+   assert_int_equal(vmb_device_create(&params, &f->dev), 0);
+   f->caps = vmb_device_caps(f->dev);
+   assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ 0 }, &f->vm), 0);
+   assert_int_equal(vmb_queue_create(f->vm, &f->queue), 0);
+   for (unsigned i = 0; i < 2; i++)
+      f->bo[i] = new_bo(f, 64 * PAGE_B);
+   *state = f;
+   return 0;
+}
+
+static int
+teardown(void **state)
+{
+   struct fixture *f = *state;
+
+   target_fail_nothing();
+   for (unsigned i = 0; i < 2; i++)
+      vmb_bo_unref(f->bo[i]);
+   vmb_queue_destroy(f->queue);
+   vmb_vm_destroy(f->vm);
+   vmb_device_destroy(f->dev);
+   close(f->fd);
+   free(f);
+   assert_int_equal(target_complaints(), 0);
+   return 0;
+}
+
+/* --------------------------------------------------------------- comparison */
+
+static void
+expect_same(const struct vmb_vm_mapping *mirror, size_t mirror_count,
+            const struct target_mapping *kernel, size_t kernel_count)
+{
+   assert_int_equal(mirror_count, kernel_count);
+   for (size_t i = 0; i < mirror_count; i++) {
+      assert_int_equal(mirror[i].addr_B, kernel[i].addr_B);
+      assert_int_equal(mirror[i].range_B, kernel[i].range_B);
+      assert_int_equal(mirror[i].bo_handle, kernel[i].handle);
+      if (mirror[i].bo_handle)
+         assert_int_equal(mirror[i].bo_offset_B, kernel[i].offset_B);
+   }
+}
+
+/* The kernel's tree is the submitted state in staged mode, the completed one in immediate mode. */
+static void
+expect_mirror_is_kernel(struct fixture *f)
+{
+   struct vmb_vm_mapping *mirror;
+   struct target_mapping *kernel;
+   size_t mirror_count, kernel_count;
+
+   if (!target_get_tree(vmb_device_fd(f->dev), vmb_vm_kernel_id(f->vm), &kernel, &kernel_count))
+      return;
+   assert_int_equal(vmb_vm_get_mappings(f->vm,
+                                        f->caps->staged ? VMB_STATE_SUBMITTED
+                                                        : VMB_STATE_COMPLETED,
+                                        0, UINT64_MAX, &mirror, &mirror_count),
+                    0);
+   expect_same(mirror, mirror_count, kernel, kernel_count);
+   free(mirror);
+   free(kernel);
+}
+
+/* The page tables are the completed state. */
+static void
+expect_page(struct fixture *f, const struct vmb_range *range, uint64_t page,
+            const struct vmb_bo *bo, uint64_t bo_page)
+{
+   const uint64_t addr_B = vmb_range_addr_B(range) + page * PAGE_B;
+   struct vmb_vm_mapping *maps;
+   size_t count;
+   uint32_t handle;
+   uint64_t offset_B;
+
+   assert_int_equal(vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, addr_B, addr_B + 1, &maps,
+                                        &count),
+                    0);
+   assert_int_equal(count, 1);
+   assert_int_equal(maps[0].bo_handle, bo ? vmb_bo_handle(bo) : 0);
+   if (bo)
+      assert_int_equal(maps[0].bo_offset_B + addr_B - maps[0].addr_B, bo_page * PAGE_B);
+   free(maps);
+
+   if (!target_has_pages())
+      return;
+   assert_true(
+      target_get_page(vmb_device_fd(f->dev), vmb_vm_kernel_id(f->vm), addr_B, &handle, &offset_B));
+   assert_int_equal(handle, bo ? vmb_bo_handle(bo) : 0);
+   if (bo)
+      assert_int_equal(offset_B, bo_page * PAGE_B);
+}
+
+static void
+expect_hole(struct fixture *f, const struct vmb_range *range, uint64_t page)
+{
+   const uint64_t addr_B = vmb_range_addr_B(range) + page * PAGE_B;
+   struct vmb_vm_mapping *maps;
+   size_t count;
+   uint32_t handle;
+   uint64_t offset_B;
+
+   assert_int_equal(vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, addr_B, addr_B + 1, &maps,
+                                        &count),
+                    0);
+   assert_int_equal(count, 0);
+   free(maps);
+   if (target_has_pages()) {
+      assert_false(target_get_page(vmb_device_fd(f->dev), vmb_vm_kernel_id(f->vm), addr_B,
+                                   &handle, &offset_B));
+   }
+}
+
+/* -------------------------------------------------------------------- binds */
+
+static struct vmb_bind
+bind(struct vmb_range *range, uint64_t page, uint64_t pages, struct vmb_bo *bo, uint64_t bo_page)
+{
+   return (struct vmb_bind){
+      .range = range,
+      .offset_B = page * PAGE_B,
+      .size_B = pages * PAGE_B,
+      .bo = bo,
+      .bo_offset_B = bo_page * PAGE_B,
+   };
+}
+
+static int
+submit_binds(struct vmb_queue *queue, const struct vmb_bind *binds, uint32_t count)
+{
+   return vmb_queue_submit(queue, &(struct vmb_submit){ .binds = binds, .bind_count = count },
+                           NULL);
+}
+
+#define SUBMIT(queue, ...)                                                                         \
+   submit_binds(queue, (struct vmb_bind[]){ __VA_ARGS__ },                                         \
+                sizeof((struct vmb_bind[]){ __VA_ARGS__ }) / sizeof(struct vmb_bind))
+
+static uint64_t
+ops_of(const struct vmb_stats *s)
+{
+   return s->ops_map + s->ops_unmap + s->ops_null;
+}
+
+static void
+wait_idle(struct fixture *f)
+{
+   assert_int_equal(vmb_vm_wait_idle(f->vm, INT64_MAX), 0);
+   expect_mirror_is_kernel(f);
+}
+
+/* A syncobj that signals with a fence of the test's, or skip. */
+static uint32_t
+held_syncobj(struct fixture *f, int *fence_fd)
+{
+   uint32_t syncobj;
+
+   *fence_fd = target_fence_create();
+   if (*fence_fd < 0)
+      skip();
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &syncobj), 0);
+   assert_int_equal(drmSyncobjImportSyncFile(vmb_device_fd(f->dev), syncobj, *fence_fd), 0);
+   return syncobj;
+}
+
+static void
+release(struct fixture *f, uint32_t syncobj, int fence_fd)
+{
+   target_fence_signal(fence_fd);
+   close(fence_fd);
+   drmSyncobjDestroy(vmb_device_fd(f->dev), syncobj);
+}
+
+static bool
+signals_soon(struct fixture *f, uint32_t syncobj, int64_t within_ns)
+{
+   struct timespec ts;
+
+   clock_gettime(CLOCK_MONOTONIC, &ts);
+   return drmSyncobjWait(vmb_device_fd(f->dev), &syncobj, 1,
+                         ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec + within_ns,
+                         DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL) == 0;
+}
+
+/* -------------------------------------------------------------------- tests */
+
+static void
+test_map_and_unmap(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+
+   expect_hole(f, range, 0);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 4, f->bo[0], 8)), 0);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 8);
+   expect_page(f, range, 3, f->bo[0], 11);
+   expect_hole(f, range, 4);
+
+   /* A piece of it, from the middle. */
+   assert_int_equal(SUBMIT(f->queue, bind(range, 1, 1, NULL, 0)), 0);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 8);
+   expect_hole(f, range, 1);
+   expect_page(f, range, 2, f->bo[0], 10);
+
+   /* Over what is there, on both sides. */
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 3, f->bo[1], 0)), 0);
+   wait_idle(f);
+   expect_page(f, range, 2, f->bo[1], 2);
+   expect_page(f, range, 3, f->bo[0], 11);
+   vmb_range_destroy(range);
+   wait_idle(f);
+}
+
+static void
+test_last_bind_of_a_batch_wins(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 8, f->bo[0], 0), bind(range, 2, 2, NULL, 0),
+                           bind(range, 3, 1, f->bo[1], 0)),
+                    0);
+   wait_idle(f);
+   expect_page(f, range, 1, f->bo[0], 1);
+   expect_hole(f, range, 2);
+   expect_page(f, range, 3, f->bo[1], 0);
+   expect_page(f, range, 4, f->bo[0], 4);
+   vmb_range_destroy(range);
+}
+
+static void
+test_batches_of_a_queue_are_in_order(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+
+   for (unsigned i = 0; i < 100; i++)
+      assert_int_equal(SUBMIT(f->queue, bind(range, 0, 2, f->bo[i & 1], i % 32)), 0);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[1], 99 % 32);
+   vmb_range_destroy(range);
+}
+
+static void
+test_unbound_is_null(void **state)
+{
+   struct fixture *f = *state;
+
+   if (f->caps->null_mode == VMB_NULL_NONE)
+      skip();
+   struct vmb_range *range = new_range(f, 100 * PAGE_B, VMB_UNBOUND_NULL);
+
+   wait_idle(f);
+   expect_page(f, range, 0, NULL, 0);
+   expect_page(f, range, 99, NULL, 0);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 10, 4, f->bo[0], 0)), 0);
+   wait_idle(f);
+   expect_page(f, range, 9, NULL, 0);
+   expect_page(f, range, 10, f->bo[0], 0);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 8, 4, NULL, 0)), 0);
+   wait_idle(f);
+   expect_page(f, range, 10, NULL, 0);
+   expect_page(f, range, 12, f->bo[0], 2);
+   vmb_range_destroy(range);
+   wait_idle(f);
+}
+
+static void
+test_contiguous_is_one_operation(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *bo = new_bo(f, 4096 * PAGE_B);
+   struct vmb_range *range = new_range(f, 4096 * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind *binds = malloc(4096 * sizeof(*binds));
+   struct vmb_stats before, after;
+
+   for (unsigned i = 0; i < 4096; i++) {
+      const unsigned page = i * 1361 % 4096;
+      binds[i] = bind(range, page, 1, bo, page);
+   }
+   vmb_device_get_stats(f->dev, &before);
+   assert_int_equal(submit_binds(f->queue, binds, 4096), 0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(ops_of(&after) - ops_of(&before), 1);
+   assert_int_equal(after.ioctls - before.ioctls, 1);
+   assert_int_equal(after.merged - before.merged, 4095);
+
+   /* Once more changes nothing, and needs no operation. */
+   before = after;
+   assert_int_equal(submit_binds(f->queue, binds, 4096), 0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(ops_of(&after) - ops_of(&before), 0);
+   wait_idle(f);
+   expect_page(f, range, 4095, bo, 4095);
+   free(binds);
+   vmb_range_destroy(range);
+   vmb_bo_unref(bo);
+}
+
+static void
+test_many_operations_go_in_chunks(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 10000 };
+   struct vmb_range *range = new_range(f, 2 * COUNT * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind *binds = malloc(COUNT * sizeof(*binds));
+   struct vmb_stats before, after;
+
+   for (unsigned i = 0; i < COUNT; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i % 64);
+   vmb_device_get_stats(f->dev, &before);
+   assert_int_equal(submit_binds(f->queue, binds, COUNT), 0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(ops_of(&after) - ops_of(&before), COUNT);
+   assert_int_equal(after.ioctls - before.ioctls,
+                    (COUNT + f->caps->max_ops - 1) / f->caps->max_ops);
+   wait_idle(f);
+   for (unsigned i = 0; i < COUNT; i += 997) {
+      expect_page(f, range, 2 * i, f->bo[0], i % 64);
+      expect_hole(f, range, 2 * i + 1);
+   }
+   free(binds);
+   vmb_range_destroy(range);
+   wait_idle(f);
+}
+
+static void
+test_nothing_is_bound_before_its_wait(void **state)
+{
+   struct fixture *f = *state;
+   int fence;
+   const uint32_t held = held_syncobj(f, &fence);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind first = bind(range, 0, 2, f->bo[0], 0), second = bind(range, 1, 2, f->bo[1], 0);
+   uint32_t done;
+
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &done), 0);
+   assert_int_equal(submit_binds(f->queue, &first, 1), 0);
+   assert_int_equal(vmb_queue_wait(f->queue, 0, INT64_MAX), 0);
+
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .binds = &second,
+      .bind_count = 1,
+      .signals = &(struct vmb_sync){ done, 0 },
+      .signal_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   assert_false(signals_soon(f, done, SOON / 20));
+   expect_page(f, range, 1, f->bo[0], 1);
+   expect_hole(f, range, 2);
+   expect_mirror_is_kernel(f);
+
+   release(f, held, fence);
+   assert_true(signals_soon(f, done, SOON));
+   expect_page(f, range, 1, f->bo[1], 0);
+   expect_page(f, range, 2, f->bo[1], 1);
+   expect_mirror_is_kernel(f);
+   drmSyncobjDestroy(vmb_device_fd(f->dev), done);
+   vmb_range_destroy(range);
+}
+
+static void
+test_signal_only_submits(void **state)
+{
+   struct fixture *f = *state;
+   int fence;
+   const uint32_t held = held_syncobj(f, &fence);
+   uint32_t done, timeline;
+   uint64_t point = 0;
+
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &done), 0);
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &timeline), 0);
+   const struct vmb_sync signals[] = { { done, 0 }, { timeline, 7 } };
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .signals = signals,
+      .signal_count = 2,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   assert_false(signals_soon(f, done, SOON / 20));
+   release(f, held, fence);
+   assert_true(signals_soon(f, done, SOON));
+   assert_int_equal(vmb_vm_wait_idle(f->vm, INT64_MAX), 0);
+   assert_int_equal(drmSyncobjQuery(vmb_device_fd(f->dev), &timeline, &point, 1), 0);
+   assert_int_equal(point, 7);
+   drmSyncobjDestroy(vmb_device_fd(f->dev), done);
+   drmSyncobjDestroy(vmb_device_fd(f->dev), timeline);
+}
+
+/* Queue A holds X -> M behind a wait; queue B binds the same with no wait. It is no change, yet B
+ * must not signal before X is bound. */
+static void
+test_pending_elsewhere_is_not_there_yet(void **state)
+{
+   struct fixture *f = *state;
+   int fence;
+   const uint32_t held = held_syncobj(f, &fence);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind x_to_m = bind(range, 3, 1, f->bo[0], 5);
+   struct vmb_queue *other;
+   uint32_t done;
+
+   assert_int_equal(vmb_queue_create(f->vm, &other), 0);
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &done), 0);
+   assert_int_equal(vmb_queue_submit(f->queue,
+                                     &(struct vmb_submit){
+                                        .waits = &(struct vmb_sync){ held, 0 },
+                                        .wait_count = 1,
+                                        .binds = &x_to_m,
+                                        .bind_count = 1,
+                                     },
+                                     NULL),
+                    0);
+   assert_int_equal(vmb_queue_submit(other,
+                                     &(struct vmb_submit){
+                                        .binds = &x_to_m,
+                                        .bind_count = 1,
+                                        .signals = &(struct vmb_sync){ done, 0 },
+                                        .signal_count = 1,
+                                     },
+                                     NULL),
+                    0);
+   assert_false(signals_soon(f, done, SOON / 20));
+   expect_hole(f, range, 3);
+   release(f, held, fence);
+   assert_true(signals_soon(f, done, SOON));
+   expect_page(f, range, 3, f->bo[0], 5);
+   drmSyncobjDestroy(vmb_device_fd(f->dev), done);
+   vmb_queue_destroy(other);
+   vmb_range_destroy(range);
+}
+
+/* Where the kernel does not order its queues, one that is held up does not hold up another, and
+ * the completed state knows both. */
+static void
+test_queues_complete_out_of_order(void **state)
+{
+   struct fixture *f = *state;
+
+   if (f->caps->fifo_per_vm)
+      skip();
+   int fence;
+   const uint32_t held = held_syncobj(f, &fence);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind whole = bind(range, 0, 16, f->bo[0], 0);
+   const struct vmb_bind slow = bind(range, 2, 2, f->bo[1], 0), fast = bind(range, 8, 2, NULL, 0);
+   struct vmb_queue *other;
+
+   assert_int_equal(vmb_queue_create(f->vm, &other), 0);
+   assert_int_equal(vmb_vm_bind_sync(f->vm, &whole, 1), 0);
+   assert_int_equal(vmb_queue_submit(f->queue,
+                                     &(struct vmb_submit){
+                                        .waits = &(struct vmb_sync){ held, 0 },
+                                        .wait_count = 1,
+                                        .binds = &slow,
+                                        .bind_count = 1,
+                                     },
+                                     NULL),
+                    0);
+   assert_int_equal(submit_binds(other, &fast, 1), 0);
+   assert_int_equal(vmb_queue_wait(other, 0, INT64_MAX), 0);
+   expect_page(f, range, 2, f->bo[0], 2);
+   expect_hole(f, range, 8);
+   expect_page(f, range, 10, f->bo[0], 10);
+   expect_mirror_is_kernel(f);
+
+   release(f, held, fence);
+   wait_idle(f);
+   expect_page(f, range, 2, f->bo[1], 0);
+   expect_page(f, range, 7, f->bo[0], 7);
+   vmb_queue_destroy(other);
+   vmb_range_destroy(range);
+}
+
+static void
+test_a_wait_without_a_fence_is_refused(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   uint32_t empty;
+
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &empty), 0);
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ empty, 0 },
+      .wait_count = 1,
+      .binds = &b,
+      .bind_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), -EINVAL);
+   assert_false(vmb_device_is_lost(f->dev));
+   expect_hole(f, range, 0);
+   assert_int_equal(submit_binds(f->queue, &b, 1), 0);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   drmSyncobjDestroy(vmb_device_fd(f->dev), empty);
+   vmb_range_destroy(range);
+}
+
+static void
+test_invalid_binds_are_refused(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind good = bind(range, 0, 1, f->bo[0], 0);
+   struct vmb_bind bad[] = { good, good, good, good, good, good, good, good };
+
+   f->quiet = true;
+   bad[0].offset_B = 1;
+   bad[1].size_B = 0;
+   bad[2].size_B = 17 * PAGE_B;
+   bad[3].offset_B = 16 * PAGE_B;
+   bad[4].offset_B = UINT64_MAX - PAGE_B + 1;
+   bad[5].bo_offset_B = 64 * PAGE_B;
+   bad[6].bo_offset_B = 8;
+   bad[7].flags = VMB_MAPPING_NULL;
+   for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+      /* A good one before it is not bound either. */
+      const struct vmb_bind both[] = { bind(range, 5, 1, f->bo[0], 5), bad[i] };
+      assert_int_equal(submit_binds(f->queue, both, 2), -EINVAL);
+   }
+   wait_idle(f);
+   expect_hole(f, range, 0);
+   expect_hole(f, range, 5);
+   vmb_range_destroy(range);
+}
+
+static void
+test_a_bound_bo_lives_on(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *bo = new_bo(f, 4 * PAGE_B);
+   const uint32_t handle = vmb_bo_handle(bo);
+   struct vmb_range *range = new_range(f, 4 * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_vm_mapping *maps;
+   size_t count;
+
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 4, bo, 0)), 0);
+   vmb_bo_unref(bo);
+   wait_idle(f);
+   assert_int_equal(vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, vmb_range_addr_B(range),
+                                        UINT64_MAX, &maps, &count),
+                    0);
+   assert_int_equal(count, 1);
+   assert_int_equal(maps[0].bo_handle, handle);
+   free(maps);
+
+   /* Its handle is closed once the unbind has completed, and may then be used again. */
+   vmb_range_destroy(range);
+   wait_idle(f);
+   struct drm_gem_close close_again = { .handle = handle };
+   assert_int_not_equal(drmIoctl(vmb_device_fd(f->dev), DRM_IOCTL_GEM_CLOSE, &close_again), 0);
+}
+
+static void
+test_addresses_are_used_again_only_when_idle(void **state)
+{
+   struct fixture *f = *state;
+   int fence;
+   const uint32_t held = held_syncobj(f, &fence);
+   struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_HOLE);
+   const uint64_t addr_B = vmb_range_addr_B(range);
+   const struct vmb_bind b = bind(range, 0, 64, f->bo[0], 0);
+   struct vmb_range *again;
+
+   assert_int_equal(vmb_queue_submit(f->queue,
+                                     &(struct vmb_submit){
+                                        .waits = &(struct vmb_sync){ held, 0 },
+                                        .wait_count = 1,
+                                        .binds = &b,
+                                        .bind_count = 1,
+                                     },
+                                     NULL),
+                    0);
+   vmb_range_destroy(range);
+   const struct vmb_range_params fixed = { .size_B = 64 * PAGE_B, .fixed_addr_B = addr_B };
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &again), -EADDRINUSE);
+   release(f, held, fence);
+   wait_idle(f);
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &again), 0);
+   expect_hole(f, again, 0);
+   vmb_range_destroy(again);
+}
+
+static void
+test_ranges(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range, *second;
+
+   assert_int_equal(vmb_range_create(f->vm, &(struct vmb_range_params){ 0 }, &range), -EINVAL);
+   assert_int_equal(
+      vmb_range_create(f->vm, &(struct vmb_range_params){ .size_B = UINT64_MAX }, &range), -EINVAL);
+   assert_int_equal(vmb_range_create(f->vm,
+                                     &(struct vmb_range_params){
+                                        .size_B = f->caps->va_range_B }, &range),
+                    -ENOSPC);
+   assert_int_equal(vmb_range_create(f->vm,
+                                     &(struct vmb_range_params){
+                                        .size_B = 1, .align_B = 1ull << 30 }, &range),
+                    0);
+   assert_int_equal(vmb_range_addr_B(range) % (1ull << 30), 0);
+   assert_int_equal(vmb_range_size_B(range), f->caps->page_size_B);
+   assert_int_equal(vmb_range_create(f->vm,
+                                     &(struct vmb_range_params){
+                                        .size_B = 1, .fixed_addr_B = vmb_range_addr_B(range) },
+                                     &second),
+                    -EADDRINUSE);
+   vmb_range_destroy(range);
+}
+
+static void
+test_two_vms(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_vm *vm;
+
+   if (f->caps->max_vms == 1) {
+      f->quiet = true;
+      assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ 0 }, &vm), -ENOSPC);
+      return;
+   }
+   assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ 0 }, &vm), 0);
+
+   struct vmb_range *range;
+   struct vmb_bo *shared;
+   assert_int_equal(vmb_range_create(vm, &(struct vmb_range_params){ .size_B = PAGE_B }, &range), 0);
+   assert_int_equal(
+      vmb_bo_create(f->dev, &(struct vmb_bo_params){ .size_B = PAGE_B }, &shared), 0);
+   /* Another VM's private BO, another VM's range. */
+   f->quiet = true;
+   const struct vmb_bind wrong = bind(range, 0, 1, f->bo[0], 0), right = bind(range, 0, 1, shared, 0);
+   assert_int_equal(vmb_vm_bind_sync(vm, &wrong, 1), -EINVAL);
+   assert_int_equal(vmb_vm_bind_sync(f->vm, &right, 1), -EINVAL);
+   assert_int_equal(vmb_vm_bind_sync(vm, &right, 1), 0);
+   wait_idle(f);
+   vmb_range_destroy(range);
+   vmb_vm_destroy(vm);
+   vmb_bo_unref(shared);
+}
+
+static void
+test_shared_bos(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_device *dev;
+   struct vmb_bo *bo, *imported, *again;
+   uint32_t *mine, *theirs;
+   int dmabuf;
+
+   assert_int_equal(vmb_bo_export(f->bo[0], &dmabuf), -EPERM);
+   assert_int_equal(vmb_bo_create(f->dev, &(struct vmb_bo_params){ .size_B = PAGE_B }, &bo), 0);
+   assert_int_equal(vmb_bo_export(bo, &dmabuf), 0);
+
+   /* Into the same device: the same BO. */
+   assert_int_equal(vmb_bo_import(f->dev, dmabuf, &imported), 0);
+   assert_ptr_equal(imported, bo);
+   vmb_bo_unref(imported);
+
+   /* Into another one: the same memory. */
+   const int fd = target_open();
+   assert_int_equal(vmb_device_create(&(struct vmb_device_params){ .drm_fd = fd }, &dev), 0);
+   close(fd);
+   assert_int_equal(vmb_bo_import(dev, dmabuf, &imported), 0);
+   assert_int_equal(vmb_bo_import(dev, dmabuf, &again), 0);
+   assert_ptr_equal(imported, again);
+   vmb_bo_unref(again);
+   close(dmabuf);
+   assert_int_equal(vmb_bo_size_B(imported), PAGE_B);
+   assert_int_equal(vmb_bo_map(bo, (void **)&mine), 0);
+   assert_int_equal(vmb_bo_map(imported, (void **)&theirs), 0);
+   mine[100] = 0x600df00d;
+   assert_int_equal(theirs[100], 0x600df00d);
+   vmb_bo_unref(imported);
+   vmb_device_destroy(dev);
+
+   assert_int_equal(vmb_bo_import(f->dev, -1, &imported), -EBADF);
+   vmb_bo_unref(bo);
+}
+
+static void
+test_synchronous_bind_does_not_overtake(void **state)
+{
+   struct fixture *f = *state;
+   int fence;
+   const uint32_t held = held_syncobj(f, &fence);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind late = bind(range, 0, 4, f->bo[0], 0);
+
+   assert_int_equal(vmb_queue_submit(f->queue,
+                                     &(struct vmb_submit){
+                                        .waits = &(struct vmb_sync){ held, 0 },
+                                        .wait_count = 1,
+                                        .binds = &late,
+                                        .bind_count = 1,
+                                     },
+                                     NULL),
+                    0);
+   /* Destroying the range unmaps it: if that overtook the bind, the bind would stay. */
+   vmb_range_destroy(range);
+   release(f, held, fence);
+   wait_idle(f);
+   struct vmb_vm_mapping *maps;
+   size_t count;
+   assert_int_equal(
+      vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, 0, UINT64_MAX, &maps, &count), 0);
+   assert_int_equal(count, 0);
+   free(maps);
+}
+
+/* -------------------------------------------------------------------- errors */
+
+static void
+test_no_memory_is_retried_in_halves(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 1024 * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind binds[100];
+   struct vmb_stats stats;
+
+   for (unsigned i = 0; i < 100; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i % 64);
+   if (!target_fail_binds(1, 1, ENOMEM))
+      skip();
+   assert_int_equal(submit_binds(f->queue, binds, 100), 0);
+   vmb_device_get_stats(f->dev, &stats);
+   assert_int_equal(stats.retried, 1);
+   assert_int_equal(stats.chunked, 1);
+   wait_idle(f);
+   expect_page(f, range, 198, f->bo[0], 99 % 64);
+   vmb_range_destroy(range);
+}
+
+static void
+test_no_memory_at_all_changes_nothing(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 1024 * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind binds[100];
+
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 60, f->bo[1], 0)), 0);
+   wait_idle(f);
+   for (unsigned i = 0; i < 100; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i % 64);
+   if (!target_fail_binds(1, 100, ENOMEM))
+      skip();
+   assert_int_equal(submit_binds(f->queue, binds, 100), -ENOMEM);
+   target_fail_nothing();
+   assert_false(vmb_device_is_lost(f->dev));
+   wait_idle(f);
+   expect_page(f, range, 2, f->bo[1], 2);
+   expect_hole(f, range, 60);
+   assert_int_equal(submit_binds(f->queue, binds, 100), 0);
+   wait_idle(f);
+   vmb_range_destroy(range);
+}
+
+/* The second chunk fails: the first one is taken back. */
+static void
+test_half_a_batch_is_rolled_back(void **state)
+{
+   struct fixture *f = *state;
+   const unsigned count = f->caps->max_ops + 10;
+   struct vmb_range *range = new_range(f, 2 * count * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind *binds = malloc(count * sizeof(*binds));
+   struct vmb_stats stats;
+
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 7, f->bo[1], 3), bind(range, 9, 1, f->bo[1], 0)),
+                    0);
+   wait_idle(f);
+   for (unsigned i = 0; i < count; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i % 64);
+   if (!target_fail_binds(2, 1, EIO))
+      skip();
+   assert_int_equal(submit_binds(f->queue, binds, count), -EIO);
+   vmb_device_get_stats(f->dev, &stats);
+   assert_int_equal(stats.rolled_back, 1);
+   assert_false(vmb_device_is_lost(f->dev));
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[1], 3);
+   expect_page(f, range, 6, f->bo[1], 9);
+   expect_hole(f, range, 8);
+   expect_page(f, range, 9, f->bo[1], 0);
+   expect_hole(f, range, 20);
+   free(binds);
+   vmb_range_destroy(range);
+   wait_idle(f);
+}
+
+/* The way back is barred as well: the device is lost, and nobody waits for ever. */
+static void
+test_no_way_back_is_device_lost(void **state)
+{
+   struct fixture *f = *state;
+   const unsigned count = f->caps->max_ops + 10;
+   struct vmb_range *range = new_range(f, 2 * count * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind *binds = malloc(count * sizeof(*binds));
+   uint32_t done;
+
+   f->quiet = true;
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &done), 0);
+   for (unsigned i = 0; i < count; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i % 64);
+   if (!target_fail_binds(2, 1000, EIO))
+      skip();
+   const struct vmb_submit submit = {
+      .binds = binds,
+      .bind_count = count,
+      .signals = &(struct vmb_sync){ done, 0 },
+      .signal_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), -ENODEV);
+   assert_true(vmb_device_is_lost(f->dev));
+   assert_true(signals_soon(f, done, SOON));
+   assert_int_equal(submit_binds(f->queue, binds, 1), -ENODEV);
+   assert_int_equal(vmb_vm_wait_idle(f->vm, INT64_MAX), -ENODEV);
+   target_fail_nothing();
+   drmSyncobjDestroy(vmb_device_fd(f->dev), done);
+   free(binds);
+   vmb_range_destroy(range);
+}
+
+/* -------------------------------------------------------------------- random */
+
+#define RANDOM_PAGES 512
+
+static struct vmb_bind
+random_bind(struct rng *rng, struct fixture *f, struct vmb_range *range)
+{
+   const uint64_t page = rng_below(rng, RANDOM_PAGES);
+   const uint64_t pages = MIN2(1 + rng_below(rng, rng_one_in(rng, 8) ? 60 : 4), RANDOM_PAGES - page);
+   struct vmb_bo *bo = rng_one_in(rng, 4) ? NULL : f->bo[rng_below(rng, 2)];
+   const uint64_t bo_page = rng_one_in(rng, 2) ? page % 64 : rng_below(rng, 64);
+
+   return bind(range, page, MIN2(pages, 64 - bo_page), bo, bo_page);
+}
+
+static void
+test_random_batches(void **state)
+{
+   struct fixture *f = *state;
+   const uint64_t seed = (uint64_t)time(NULL) | 1;
+   struct rng rng = { seed };
+   const bool null = f->caps->null_mode != VMB_NULL_NONE;
+   struct vmb_range *ranges[2] = {
+      new_range(f, RANDOM_PAGES * PAGE_B, VMB_UNBOUND_HOLE),
+      new_range(f, RANDOM_PAGES * PAGE_B, null ? VMB_UNBOUND_NULL : VMB_UNBOUND_HOLE),
+   };
+   struct vmb_queue *queues[3] = { f->queue };
+
+   print_message("seed %llu\n", (unsigned long long)seed);
+   for (unsigned i = 1; i < 3; i++)
+      assert_int_equal(vmb_queue_create(f->vm, &queues[i]), 0);
+   for (unsigned round = 0; round < 400; round++) {
+      struct vmb_bind binds[64];
+      const uint32_t count = 1 + rng_below(&rng, ARRAY_SIZE(binds));
+
+      for (uint32_t i = 0; i < count; i++)
+         binds[i] = random_bind(&rng, f, ranges[rng_below(&rng, 2)]);
+      if (rng_one_in(&rng, 4))
+         assert_int_equal(vmb_vm_bind_sync(f->vm, binds, count), 0);
+      else
+         assert_int_equal(submit_binds(queues[rng_below(&rng, 3)], binds, count), 0);
+      if (rng_one_in(&rng, 5))
+         wait_idle(f);
+   }
+   wait_idle(f);
+   for (unsigned i = 1; i < 3; i++)
+      vmb_queue_destroy(queues[i]);
+   for (unsigned i = 0; i < 2; i++)
+      vmb_range_destroy(ranges[i]);
+   wait_idle(f);
+}
+
+struct thread {
+   struct fixture *f;
+   uint64_t seed;
+   int failures;
+};
+
+static int
+bind_in_thread(void *data)
+{
+   struct thread *t = data;
+   struct rng rng = { t->seed };
+   struct vmb_queue *queue;
+   struct vmb_range *range;
+
+   t->failures += vmb_queue_create(t->f->vm, &queue) != 0;
+   t->failures += vmb_range_create(t->f->vm,
+                                   &(struct vmb_range_params){ .size_B = RANDOM_PAGES * PAGE_B },
+                                   &range) != 0;
+   for (unsigned round = 0; round < 100; round++) {
+      struct vmb_bind binds[16];
+      struct vmb_vm_mapping *maps;
+      size_t count;
+
+      for (unsigned i = 0; i < ARRAY_SIZE(binds); i++)
+         binds[i] = random_bind(&rng, t->f, range);
+      t->failures += submit_binds(queue, binds, ARRAY_SIZE(binds)) != 0;
+      /* Readers among the writers. */
+      if (rng_one_in(&rng, 4)) {
+         t->failures += vmb_vm_get_mappings(t->f->vm, rng_below(&rng, 2), 0, UINT64_MAX, &maps,
+                                            &count) != 0;
+         free(maps);
+      }
+      if (rng_one_in(&rng, 16)) {
+         vmb_range_destroy(range);
+         t->failures += vmb_range_create(t->f->vm,
+                                         &(struct vmb_range_params){
+                                            .size_B = RANDOM_PAGES * PAGE_B },
+                                         &range) != 0;
+      }
+   }
+   vmb_range_destroy(range);
+   vmb_queue_destroy(queue);
+   return 0;
+}
+
+static void
+test_threads_share_a_vm(void **state)
+{
+   struct fixture *f = *state;
+   struct thread threads[4];
+   thrd_t ids[4];
+
+   for (unsigned i = 0; i < 4; i++) {
+      threads[i] = (struct thread){ .f = f, .seed = 77 + i };
+      assert_int_equal(thrd_create(&ids[i], bind_in_thread, &threads[i]), thrd_success);
+   }
+   for (unsigned i = 0; i < 4; i++) {
+      thrd_join(ids[i], NULL);
+      assert_int_equal(threads[i].failures, 0);
+   }
+   wait_idle(f);
+}
+
+static void
+test_who_is(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const uint64_t addr_B = vmb_range_addr_B(range);
+   struct vmb_who who;
+   int fence;
+
+   assert_int_equal(SUBMIT(f->queue, bind(range, 2, 2, f->bo[0], 7)), 0);
+   wait_idle(f);
+   vmb_vm_who_is(f->vm, addr_B + 3 * PAGE_B + 5, &who);
+   assert_true(who.in_range && who.mapped && !who.pending);
+   assert_string_equal(who.range_name, "test");
+   assert_int_equal(who.mapping.bo_handle, vmb_bo_handle(f->bo[0]));
+   vmb_vm_who_is(f->vm, addr_B, &who);
+   assert_true(who.in_range && !who.mapped);
+
+   const uint32_t held = held_syncobj(f, &fence);
+   const struct vmb_bind b = bind(range, 2, 1, NULL, 0);
+   assert_int_equal(vmb_queue_submit(f->queue,
+                                     &(struct vmb_submit){
+                                        .waits = &(struct vmb_sync){ held, 0 },
+                                        .wait_count = 1,
+                                        .binds = &b,
+                                        .bind_count = 1,
+                                     },
+                                     NULL),
+                    0);
+   vmb_vm_who_is(f->vm, addr_B + 2 * PAGE_B, &who);
+   assert_true(!who.mapped && who.pending && who.completed_mapped);
+   assert_int_equal(who.completed.bo_handle, vmb_bo_handle(f->bo[0]));
+   release(f, held, fence);
+   wait_idle(f);
+   vmb_range_destroy(range);
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+   const struct CMUnitTest tests[] = {
+      TEST(test_map_and_unmap),
+      TEST(test_last_bind_of_a_batch_wins),
+      TEST(test_batches_of_a_queue_are_in_order),
+      TEST(test_unbound_is_null),
+      TEST(test_contiguous_is_one_operation),
+      TEST(test_many_operations_go_in_chunks),
+      TEST(test_nothing_is_bound_before_its_wait),
+      TEST(test_signal_only_submits),
+      TEST(test_pending_elsewhere_is_not_there_yet),
+      TEST(test_queues_complete_out_of_order),
+      TEST(test_a_wait_without_a_fence_is_refused),
+      TEST(test_invalid_binds_are_refused),
+      TEST(test_a_bound_bo_lives_on),
+      TEST(test_addresses_are_used_again_only_when_idle),
+      TEST(test_ranges),
+      TEST(test_two_vms),
+      TEST(test_shared_bos),
+      TEST(test_synchronous_bind_does_not_overtake),
+      TEST(test_no_memory_is_retried_in_halves),
+      TEST(test_no_memory_at_all_changes_nothing),
+      TEST(test_half_a_batch_is_rolled_back),
+      TEST(test_no_way_back_is_device_lost),
+      TEST(test_random_batches),
+      TEST(test_threads_share_a_vm),
+      TEST(test_who_is),
+   };
+
+   return cmocka_run_group_tests_name("core", tests, NULL, NULL);
+}

@@ -1,0 +1,59 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * What the behaviour suite needs of the kernel under test beside the core: a node, fences that it
+ * can hold, and, as the oracle, what the kernel itself says is mapped.
+ *
+ * target_sim.c implements it for the simulator.  A real kernel is another file with the same
+ * functions; what it cannot do, it says, and the tests that need it are skipped.
+ */
+
+#ifndef TEST_TARGET_H
+#define TEST_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmbind/vmb_vm.h"
+
+/** One mapping of the kernel's tree.  The BO is told apart by its GEM handle; 0 for a null
+ * mapping. */
+struct target_mapping {
+   uint64_t addr_B;
+   uint64_t range_B;
+   uint32_t handle;
+   uint64_t offset_B;
+};
+
+/** Opens the node; the caller closes it. */
+int target_open(void);
+
+/**
+ * A fence that signals when the test says so, as a sync file.
+ * \return an fd, or -1 if the target has no such fences
+ */
+int target_fence_create(void);
+void target_fence_signal(int fence_fd);
+
+/** The kernel's GPUVM tree, in address order; *maps_out is the caller's to free().
+ * False if the target cannot tell. */
+bool target_get_tree(int drm_fd, uint32_t kernel_vm, struct target_mapping **maps_out,
+                     size_t *count_out);
+
+/** What the GPU's page tables hold at an address: the handle and the offset; handle 0 for a null
+ * page.  False for a hole. */
+bool target_get_page(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint32_t *handle_out,
+                     uint64_t *offset_B_out);
+/** Whether target_get_page() works. */
+bool target_has_pages(void);
+
+/** The n-th VM_BIND ioctl from now on fails with err, and `times - 1` more after it.  False if the
+ * target cannot do that. */
+bool target_fail_binds(unsigned n, unsigned times, int err);
+void target_fail_nothing(void);
+
+/** Page faults, leaks and the like that the target found by itself; 0 if all is well. */
+unsigned target_complaints(void);
+
+#endif /* TEST_TARGET_H */

@@ -1,0 +1,372 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The mirror's objects: vm_bos and their references, external and evicted objects, userptrs, weak
+ * gpuvms; and that a reservation is all or nothing.  The tree itself is in property/gpuvm.c.
+ */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/util/fail_alloc.h"
+#include "vmbind/vmb_gpuvm.h"
+
+#define PAGE 0x1000ull
+
+static int refs;
+
+static void
+ref(struct vmb_gpuvm_obj *obj)
+{
+   (void)obj;
+   refs++;
+}
+
+static void
+unref(struct vmb_gpuvm_obj *obj)
+{
+   (void)obj;
+   refs--;
+}
+
+static struct vmb_gpuvm *
+new_gpuvm(bool weak)
+{
+   const struct vmb_gpuvm_params params = {
+      .va_start_B = 0x10000,
+      .va_range_B = 1ull << 40,
+      .kernel_start_B = 1ull << 30,
+      .kernel_range_B = 1ull << 20,
+      .page_size_B = PAGE,
+      .weak = weak,
+   };
+   struct vmb_gpuvm *gpuvm;
+
+   assert_int_equal(vmb_gpuvm_create(&params, &gpuvm), 0);
+   return gpuvm;
+}
+
+static void
+map(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_bo *bo, uint64_t addr_B, uint64_t range_B,
+    uint64_t offset_B)
+{
+   const struct vmb_gpuvm_req req = {
+      .map = { .addr_B = addr_B, .range_B = range_B, .vm_bo = bo, .offset_B = offset_B },
+   };
+
+   assert_int_equal(vmb_gpuvm_reserve(gpuvm, &req, 1, NULL), 0);
+   vmb_gpuvm_map(gpuvm, &req.map, NULL);
+}
+
+static void
+finish(struct vmb_gpuvm *gpuvm)
+{
+   vmb_gpuvm_clear(gpuvm);
+   vmb_gpuvm_bo_free_deferred(vmb_gpuvm_bo_take_deferred(gpuvm));
+   vmb_gpuvm_unref(gpuvm);
+}
+
+static void
+test_parameters(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm;
+   const struct vmb_gpuvm_params bad[] = {
+      { .va_range_B = 1 << 20, .page_size_B = 0 },
+      { .va_range_B = 1 << 20, .page_size_B = 512 },
+      { .va_range_B = 1 << 20, .page_size_B = 12288 },
+      { .va_range_B = 0, .page_size_B = PAGE },
+      { .va_start_B = 1, .va_range_B = 1 << 20, .page_size_B = PAGE },
+      { .va_start_B = UINT64_MAX - PAGE + 1, .va_range_B = 2 * PAGE, .page_size_B = PAGE },
+   };
+
+   for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+      assert_int_equal(vmb_gpuvm_create(&bad[i], &gpuvm), -EINVAL);
+}
+
+static void
+test_valid_ranges(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+   const uint64_t end_B = 0x10000 + (1ull << 40), kernel_B = 1ull << 30;
+
+   assert_true(vmb_gpuvm_range_valid(gpuvm, 0x10000, PAGE));
+   assert_true(vmb_gpuvm_range_valid(gpuvm, end_B - PAGE, PAGE));
+   assert_true(vmb_gpuvm_range_valid(gpuvm, kernel_B - PAGE, PAGE));
+   assert_true(vmb_gpuvm_range_valid(gpuvm, kernel_B + (1 << 20), PAGE));
+   assert_false(vmb_gpuvm_range_valid(gpuvm, 0x10000, 0));
+   assert_false(vmb_gpuvm_range_valid(gpuvm, 0x10000, PAGE + 1));
+   assert_false(vmb_gpuvm_range_valid(gpuvm, 0x10001, PAGE));
+   assert_false(vmb_gpuvm_range_valid(gpuvm, 0xf000, PAGE));
+   assert_false(vmb_gpuvm_range_valid(gpuvm, end_B, PAGE));
+   assert_false(vmb_gpuvm_range_valid(gpuvm, end_B - PAGE, 2 * PAGE));
+   assert_false(vmb_gpuvm_range_valid(gpuvm, 0x10000, UINT64_MAX - PAGE + 1));
+   assert_false(vmb_gpuvm_range_valid(gpuvm, kernel_B - PAGE, 2 * PAGE));
+   assert_false(vmb_gpuvm_range_valid(gpuvm, kernel_B, PAGE));
+   finish(gpuvm);
+}
+
+static void
+test_invalid_requests_are_refused(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = new_gpuvm(false), *other = new_gpuvm(false);
+   struct vmb_gpuvm_obj obj;
+   struct vmb_gpuvm_bo *bo;
+
+   vmb_gpuvm_obj_init(&obj, 1 << 20, ref, unref);
+   assert_int_equal(vmb_gpuvm_bo_obtain(other, &obj, false, &bo), 0);
+
+   struct vmb_gpuvm_req req = { .map = { .addr_B = 0x10000, .range_B = PAGE } };
+   /* Neither a BO nor null, both, another gpuvm's BO. */
+   assert_int_equal(vmb_gpuvm_reserve(gpuvm, &req, 1, NULL), -EINVAL);
+   req.map.vm_bo = bo;
+   req.map.flags = VMB_MAPPING_NULL;
+   assert_int_equal(vmb_gpuvm_reserve(gpuvm, &req, 1, NULL), -EINVAL);
+   req.map.flags = 0;
+   assert_int_equal(vmb_gpuvm_reserve(gpuvm, &req, 1, NULL), -EINVAL);
+   assert_int_equal(vmb_gpuvm_reserve(other, &req, 1, NULL), 0);
+   req.map.offset_B = 1;
+   assert_int_equal(vmb_gpuvm_reserve(other, &req, 1, NULL), -EINVAL);
+
+   vmb_gpuvm_bo_put(bo);
+   vmb_gpuvm_obj_finish(&obj);
+   finish(gpuvm);
+   finish(other);
+}
+
+static void
+test_one_vm_bo_a_pair(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm[2] = { new_gpuvm(false), new_gpuvm(false) };
+   struct vmb_gpuvm_obj obj;
+   struct vmb_gpuvm_bo *a, *b, *other, *prealloc;
+
+   refs = 0;
+   vmb_gpuvm_obj_init(&obj, 1 << 20, ref, unref);
+   assert_null(vmb_gpuvm_bo_find(gpuvm[0], &obj));
+   assert_int_equal(vmb_gpuvm_bo_obtain(gpuvm[0], &obj, false, &a), 0);
+   assert_int_equal(vmb_gpuvm_bo_obtain(gpuvm[0], &obj, false, &b), 0);
+   assert_int_equal(vmb_gpuvm_bo_obtain(gpuvm[1], &obj, false, &other), 0);
+   assert_ptr_equal(a, b);
+   assert_ptr_not_equal(a, other);
+   assert_int_equal(refs, 2);
+
+   /* A preallocated one gives way to the one there is. */
+   assert_int_equal(vmb_gpuvm_bo_prealloc(gpuvm[0], &obj, false, &prealloc), 0);
+   assert_ptr_equal(vmb_gpuvm_bo_find(gpuvm[0], &obj), a);
+   assert_ptr_equal(vmb_gpuvm_bo_obtain_prealloc(prealloc), a);
+   assert_int_equal(refs, 2);
+
+   for (unsigned i = 0; i < 3; i++)
+      vmb_gpuvm_bo_put(a);
+   assert_int_equal(refs, 1);
+   assert_null(vmb_gpuvm_bo_find(gpuvm[0], &obj));
+
+   /* Now it becomes the one. */
+   assert_int_equal(vmb_gpuvm_bo_prealloc(gpuvm[0], &obj, false, &prealloc), 0);
+   assert_null(vmb_gpuvm_bo_find(gpuvm[0], &obj));
+   assert_ptr_equal(vmb_gpuvm_bo_obtain_prealloc(prealloc), prealloc);
+   assert_ptr_equal(vmb_gpuvm_bo_find(gpuvm[0], &obj), prealloc);
+   vmb_gpuvm_bo_put(prealloc);
+   vmb_gpuvm_bo_put(other);
+   assert_int_equal(refs, 0);
+
+   vmb_gpuvm_obj_finish(&obj);
+   finish(gpuvm[0]);
+   finish(gpuvm[1]);
+}
+
+static void
+test_mappings_and_records_keep_the_bo(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+   struct vmb_gpuvm_obj obj;
+   struct vmb_gpuvm_bo *bo;
+   struct vmb_mapping room[4];
+   struct vmb_replaced replaced = { .mappings = room, .capacity = 4 };
+
+   refs = 0;
+   vmb_gpuvm_obj_init(&obj, 1 << 20, ref, unref);
+   assert_int_equal(vmb_gpuvm_bo_obtain(gpuvm, &obj, false, &bo), 0);
+   map(gpuvm, bo, 0x20000, 4 * PAGE, 0);
+   vmb_gpuvm_bo_put(bo);
+   assert_int_equal(refs, 1);
+
+   /* Cut in the middle: two mappings, and one record of what it was. */
+   const struct vmb_gpuvm_req hole = {
+      .map = { .addr_B = 0x21000, .range_B = PAGE },
+      .unmap = true,
+   };
+   assert_int_equal(vmb_gpuvm_reserve(gpuvm, &hole, 1, NULL), 0);
+   vmb_gpuvm_unmap(gpuvm, 0x21000, PAGE, &replaced);
+   assert_int_equal(replaced.count, 1);
+   assert_int_equal(bo->mapping_count, 2);
+   assert_int_equal(bo->record_count, 1);
+
+   vmb_gpuvm_clear(gpuvm);
+   assert_null(vmb_gpuvm_bo_take_deferred(gpuvm));
+   assert_int_equal(refs, 1);
+   vmb_gpuvm_release_replaced(replaced.mappings, replaced.count);
+   /* Deferred: the BO goes only when the list is freed. */
+   assert_int_equal(refs, 1);
+   vmb_gpuvm_bo_free_deferred(vmb_gpuvm_bo_take_deferred(gpuvm));
+   assert_int_equal(refs, 0);
+   vmb_gpuvm_obj_finish(&obj);
+   finish(gpuvm);
+}
+
+static void
+test_external_objects(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+   struct vmb_gpuvm_obj obj;
+   struct vmb_gpuvm_bo *bo;
+
+   vmb_gpuvm_obj_init(&obj, 1 << 20, ref, unref);
+   assert_int_equal(vmb_gpuvm_bo_obtain(gpuvm, &obj, true, &bo), 0);
+   assert_int_equal(vmb_gpuvm_extobj_count(gpuvm), 1);
+   assert_ptr_equal(list_first_entry(vmb_gpuvm_extobjs(gpuvm), struct vmb_gpuvm_bo, extobj_link),
+                    bo);
+   vmb_gpuvm_bo_put(bo);
+   assert_int_equal(vmb_gpuvm_extobj_count(gpuvm), 0);
+   assert_true(list_is_empty(vmb_gpuvm_extobjs(gpuvm)));
+   vmb_gpuvm_obj_finish(&obj);
+   finish(gpuvm);
+}
+
+static void
+test_userptr_invalidation(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+   struct vmb_gpuvm_obj obj;
+   struct vmb_gpuvm_bo *bo;
+   struct vmb_mapping m;
+
+   vmb_gpuvm_obj_init(&obj, 1 << 20, ref, unref);
+   assert_int_equal(vmb_gpuvm_bo_obtain(gpuvm, &obj, false, &bo), 0);
+   map(gpuvm, bo, 0x20000, 4 * PAGE, 0);
+
+   assert_int_equal(vmb_gpuvm_userptr_invalidate(gpuvm, &obj), 0);
+   assert_true(vmb_gpuvm_find(gpuvm, 0x20000, &m));
+   assert_true(m.flags & VMB_MAPPING_INVALIDATED);
+   assert_false(list_is_empty(vmb_gpuvm_evicted(gpuvm)));
+
+   /* Invalidated again while its pages were got: once more. */
+   uint64_t seq = vmb_gpuvm_userptr_begin(bo);
+   assert_int_equal(vmb_gpuvm_userptr_invalidate(gpuvm, &obj), 0);
+   assert_int_equal(vmb_gpuvm_userptr_finish(bo, seq), -EAGAIN);
+   assert_true(vmb_gpuvm_find(gpuvm, 0x20000, &m));
+   assert_true(m.flags & VMB_MAPPING_INVALIDATED);
+   seq = vmb_gpuvm_userptr_begin(bo);
+   assert_int_equal(vmb_gpuvm_userptr_finish(bo, seq), 0);
+   assert_true(vmb_gpuvm_find(gpuvm, 0x20000, &m));
+   assert_false(m.flags & VMB_MAPPING_INVALIDATED);
+   assert_true(list_is_empty(vmb_gpuvm_evicted(gpuvm)));
+
+   vmb_gpuvm_bo_put(bo);
+   finish(gpuvm);
+   vmb_gpuvm_obj_finish(&obj);
+}
+
+static void
+test_weak_gpuvm(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = new_gpuvm(true);
+   struct vmb_gpuvm_obj obj;
+   struct vmb_gpuvm_bo *bo;
+
+   refs = 0;
+   vmb_gpuvm_obj_init(&obj, 1 << 20, ref, unref);
+   assert_int_equal(vmb_gpuvm_bo_obtain(gpuvm, &obj, true, &bo), -EINVAL);
+   assert_int_equal(vmb_gpuvm_bo_obtain(gpuvm, &obj, false, &bo), 0);
+   map(gpuvm, bo, 0x20000, 4 * PAGE, 0);
+   /* Nothing keeps the BO, and what is invalid in this mode is refused. */
+   assert_int_equal(refs, 0);
+   assert_null(vmb_gpuvm_extobjs(gpuvm));
+   assert_null(vmb_gpuvm_evicted(gpuvm));
+   assert_int_equal(vmb_gpuvm_bo_set_evicted(bo, true), -EINVAL);
+   assert_int_equal(vmb_gpuvm_userptr_invalidate(gpuvm, &obj), -EINVAL);
+
+   /* The BO takes its mappings with it. */
+   vmb_gpuvm_bo_unmap_all(bo, NULL);
+   assert_int_equal(vmb_gpuvm_mapping_count(gpuvm), 0);
+   vmb_gpuvm_obj_finish(&obj);
+   vmb_gpuvm_bo_put(bo);
+   finish(gpuvm);
+}
+
+/* For every n: with the n-th allocation failing, a reservation says so and the tree is as it was;
+ * without a failure the changes need no memory at all. */
+static void
+test_reservation_is_all_or_nothing(void **state)
+{
+   (void)state;
+   enum { COUNT = 3000 };
+   static struct vmb_gpuvm_req reqs[COUNT];
+   struct vmb_gpuvm_obj obj;
+   struct vmb_gpuvm_bo *bo;
+
+   for (unsigned n = 1;; n++) {
+      struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+
+      vmb_gpuvm_obj_init(&obj, 1ull << 40, ref, unref);
+      assert_int_equal(vmb_gpuvm_bo_obtain(gpuvm, &obj, false, &bo), 0);
+      map(gpuvm, bo, 1ull << 32, 1ull << 30, 0);
+      for (unsigned i = 0; i < COUNT; i++) {
+         reqs[i] = (struct vmb_gpuvm_req){
+            .map = { .addr_B = (1ull << 32) + i * 8 * PAGE, .range_B = PAGE, .vm_bo = bo },
+         };
+      }
+
+      fail_alloc_arm(n);
+      const int ret = vmb_gpuvm_reserve(gpuvm, reqs, COUNT, NULL);
+      const bool failed = fail_alloc_disarm();
+      assert_int_equal(ret, failed ? -ENOMEM : 0);
+      vmb_gpuvm_check(gpuvm);
+      assert_int_equal(vmb_gpuvm_mapping_count(gpuvm), 1);
+
+      if (!ret) {
+         fail_alloc_arm(1);
+         for (unsigned i = 0; i < COUNT; i++)
+            vmb_gpuvm_map(gpuvm, &reqs[i].map, NULL);
+         assert_false(fail_alloc_disarm());
+         assert_int_equal(vmb_gpuvm_mapping_count(gpuvm), 2 * COUNT);
+         vmb_gpuvm_check(gpuvm);
+      }
+      vmb_gpuvm_bo_put(bo);
+      finish(gpuvm);
+      vmb_gpuvm_obj_finish(&obj);
+      if (!failed)
+         break;
+   }
+}
+
+int
+main(void)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_parameters),
+      cmocka_unit_test(test_valid_ranges),
+      cmocka_unit_test(test_invalid_requests_are_refused),
+      cmocka_unit_test(test_one_vm_bo_a_pair),
+      cmocka_unit_test(test_mappings_and_records_keep_the_bo),
+      cmocka_unit_test(test_external_objects),
+      cmocka_unit_test(test_userptr_invalidation),
+      cmocka_unit_test(test_weak_gpuvm),
+      cmocka_unit_test(test_reservation_is_all_or_nothing),
+   };
+
+   return cmocka_run_group_tests_name("gpuvm", tests, NULL, NULL);
+}

@@ -1,0 +1,18 @@
+#version 450
+/* SPDX-License-Identifier: MIT
+ *
+ * Copies the words of a uniform texel buffer, from push.x on. */
+
+layout(local_size_x = 64) in;
+
+layout(binding = 0) uniform usamplerBuffer source;
+layout(binding = 1) writeonly buffer Target { uint target[]; };
+layout(push_constant) uniform Push { uint first, count; } push;
+
+void
+main()
+{
+   if (gl_GlobalInvocationID.x < push.count)
+      target[gl_GlobalInvocationID.x] =
+         texelFetch(source, int(push.first + gl_GlobalInvocationID.x)).x;
+}

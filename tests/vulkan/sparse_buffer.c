@@ -1,0 +1,368 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Sparse buffers: what is bound where is what shaders and copies find there, after every rebind,
+ * with memory at several places, and through every kind of descriptor.
+ *
+ * Each block of memory is filled through the CPU with words that name it, so that a block in a
+ * wrong place is seen.
+ */
+
+#include "vkt.h"
+
+#include "read_buffer.comp.h"
+#include "read_texels.comp.h"
+
+#define BLOCKS  16
+#define BLOCK_B (64 * 1024u)
+#define WORDS   (BLOCK_B / 4)
+#define UNBOUND UINT32_MAX
+
+struct pool {
+   VkDeviceMemory memory;
+   uint32_t *map;
+   uint32_t blocks;
+};
+
+static uint32_t
+word_of(uint32_t mem_block, uint32_t word)
+{
+   return 0x10000000u + mem_block * WORDS + word;
+}
+
+static struct pool
+pool_create(struct vkt *t, uint32_t blocks)
+{
+   struct pool pool = {.blocks = blocks};
+
+   pool.memory = vkt_alloc(t, (VkDeviceSize)blocks * BLOCK_B, (void **)&pool.map);
+   for (uint32_t b = 0; b < blocks; b++) {
+      for (uint32_t w = 0; w < WORDS; w++)
+         pool.map[b * WORDS + w] = word_of(b, w);
+   }
+   return pool;
+}
+
+/* A sparse buffer, and what is expected of it: for each block the memory block behind it. */
+struct sparse {
+   VkBuffer buffer;
+   uint32_t where[BLOCKS];
+};
+
+static struct sparse
+sparse_create(struct vkt *t, VkBufferCreateFlags flags)
+{
+   struct sparse sparse = {.buffer = vkt_sparse_buffer_create(t, BLOCKS * BLOCK_B, flags)};
+   VkMemoryRequirements reqs;
+
+   vkGetBufferMemoryRequirements(t->device, sparse.buffer, &reqs);
+   vkt_expect(reqs.size >= BLOCKS * BLOCK_B && reqs.size % reqs.alignment == 0, "size %llu",
+              (unsigned long long)reqs.size);
+   vkt_expect(BLOCK_B % reqs.alignment == 0, "alignment %llu", (unsigned long long)reqs.alignment);
+   for (uint32_t i = 0; i < BLOCKS; i++)
+      sparse.where[i] = UNBOUND;
+   return sparse;
+}
+
+static VkSparseMemoryBind
+bind_of(struct sparse *sparse, const struct pool *pool, uint32_t block, uint32_t mem_block,
+        uint32_t count)
+{
+   for (uint32_t i = 0; i < count; i++)
+      sparse->where[block + i] = mem_block == UNBOUND ? UNBOUND : mem_block + i;
+
+   return (VkSparseMemoryBind){
+      .resourceOffset = (VkDeviceSize)block * BLOCK_B,
+      .size = (VkDeviceSize)count * BLOCK_B,
+      .memory = mem_block == UNBOUND ? VK_NULL_HANDLE : pool->memory,
+      .memoryOffset = mem_block == UNBOUND ? 0 : (VkDeviceSize)mem_block * BLOCK_B,
+   };
+}
+
+static void
+bind(struct vkt *t, const struct sparse *sparse, const VkSparseMemoryBind *binds, uint32_t count)
+{
+   const VkSparseBufferMemoryBindInfo info = {sparse->buffer, count, binds};
+
+   vkt_bind_and_wait(t, &(VkBindSparseInfo){.bufferBindCount = 1, .pBufferBinds = &info});
+}
+
+/* ----------------------------------------------------------- three ways to look */
+
+static void
+expect_words(const struct sparse *sparse, uint32_t block, const uint32_t *words, const char *how)
+{
+   for (uint32_t w = 0; w < WORDS; w++) {
+      const uint32_t expected = word_of(sparse->where[block], w);
+      vkt_expect(words[w] == expected, "%s: block %u, word %u: 0x%x, not 0x%x", how, block, w,
+                 words[w], expected);
+   }
+}
+
+static void
+expect_by_shader(struct vkt *t, const struct sparse *sparse, const struct vkt_compute *compute,
+                 const struct vkt_buffer *target, const char *how)
+{
+   for (uint32_t b = 0; b < BLOCKS; b++) {
+      if (sparse->where[b] == UNBOUND)
+         continue;
+      VkCommandBuffer cmd = vkt_begin(t);
+      vkt_dispatch(t, cmd, compute, (uint32_t[4]){b * WORDS, WORDS}, WORDS / 64, 1, 1);
+      vkt_barrier(cmd);
+      vkt_run(t, cmd);
+      expect_words(sparse, b, target->map, how);
+   }
+}
+
+static void
+expect_by_storage_buffer(struct vkt *t, const struct sparse *sparse,
+                         const struct vkt_buffer *target)
+{
+   const struct vkt_binding bindings[] = {
+      {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = sparse->buffer},
+      {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = target->buffer},
+   };
+   struct vkt_compute compute =
+      vkt_compute_create(t, read_buffer_comp, sizeof(read_buffer_comp), bindings, 2);
+
+   expect_by_shader(t, sparse, &compute, target, "storage buffer");
+   vkt_compute_destroy(t, &compute);
+}
+
+/* llvmpipe takes sparse resources for tiled textures; a buffer is none. */
+static void
+expect_by_texel_buffer(struct vkt *t, const struct sparse *sparse, const struct vkt_buffer *target)
+{
+   VkBufferView view;
+   vkt_check(vkCreateBufferView(t->device,
+                                &(VkBufferViewCreateInfo){
+                                   .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+                                   .buffer = sparse->buffer,
+                                   .format = VK_FORMAT_R32_UINT,
+                                   .range = VK_WHOLE_SIZE,
+                                },
+                                NULL, &view));
+   const struct vkt_binding bindings[] = {
+      {.type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, .view = view},
+      {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = target->buffer},
+   };
+   struct vkt_compute compute =
+      vkt_compute_create(t, read_texels_comp, sizeof(read_texels_comp), bindings, 2);
+
+   expect_by_shader(t, sparse, &compute, target, "texel buffer");
+   vkt_compute_destroy(t, &compute);
+   vkDestroyBufferView(t->device, view, NULL);
+}
+
+static void
+expect_by_copy(struct vkt *t, const struct sparse *sparse, const struct vkt_buffer *target)
+{
+   for (uint32_t b = 0; b < BLOCKS; b++) {
+      if (sparse->where[b] == UNBOUND)
+         continue;
+      VkCommandBuffer cmd = vkt_begin(t);
+      vkCmdCopyBuffer(cmd, sparse->buffer, target->buffer, 1,
+                      &(VkBufferCopy){b * BLOCK_B, 0, BLOCK_B});
+      vkt_barrier(cmd);
+      vkt_run(t, cmd);
+      expect_words(sparse, b, target->map, "copy");
+   }
+}
+
+static void
+expect(struct vkt *t, const struct sparse *sparse)
+{
+   struct vkt_buffer target = vkt_buffer_create(t, BLOCK_B);
+
+   expect_by_storage_buffer(t, sparse, &target);
+   expect_by_texel_buffer(t, sparse, &target);
+   expect_by_copy(t, sparse, &target);
+   vkt_buffer_destroy(t, &target);
+}
+
+/* ----------------------------------------------------------------------- tests */
+
+static void
+whole_buffer_at_once(struct vkt *t)
+{
+   struct pool pool = pool_create(t, BLOCKS);
+   struct sparse sparse = sparse_create(t, 0);
+   const VkSparseMemoryBind all = bind_of(&sparse, &pool, 0, 0, BLOCKS);
+
+   bind(t, &sparse, &all, 1);
+   expect(t, &sparse);
+
+   vkDestroyBuffer(t->device, sparse.buffer, NULL);
+   vkFreeMemory(t->device, pool.memory, NULL);
+}
+
+/* Blocks in a scrambled order, then each at another place, some unbound. */
+static void
+scattered_and_bound_again(struct vkt *t)
+{
+   struct pool pool = pool_create(t, BLOCKS);
+   struct sparse sparse = sparse_create(t, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   VkSparseMemoryBind binds[BLOCKS];
+
+   for (uint32_t round = 0; round < 4; round++) {
+      for (uint32_t i = 0; i < BLOCKS; i++) {
+         const uint32_t block = (i * 5 + round) % BLOCKS;
+         const uint32_t mem_block = (i * 7 + 3 * round) % BLOCKS;
+         const bool leave_out = round > 0 && i % 4 == round;
+         binds[i] = bind_of(&sparse, &pool, block, leave_out ? UNBOUND : mem_block, 1);
+      }
+      bind(t, &sparse, binds, BLOCKS);
+      expect(t, &sparse);
+   }
+
+   vkDestroyBuffer(t->device, sparse.buffer, NULL);
+   vkFreeMemory(t->device, pool.memory, NULL);
+}
+
+/* Of the binds of one batch the last one of an address counts. */
+static void
+last_bind_wins(struct vkt *t)
+{
+   struct pool pool = pool_create(t, BLOCKS);
+   struct sparse sparse = sparse_create(t, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   const VkSparseMemoryBind binds[] = {
+      bind_of(&sparse, &pool, 0, 0, 8),
+      bind_of(&sparse, &pool, 2, 9, 2),
+      bind_of(&sparse, &pool, 3, UNBOUND, 1),
+      bind_of(&sparse, &pool, 5, 1, 1),
+   };
+
+   bind(t, &sparse, binds, VKT_ARRAY_SIZE(binds));
+   expect(t, &sparse);
+
+   vkDestroyBuffer(t->device, sparse.buffer, NULL);
+   vkFreeMemory(t->device, pool.memory, NULL);
+}
+
+/* One block of memory at several places of two buffers: a write by one is read by all. */
+static void
+aliased_memory(struct vkt *t)
+{
+   struct pool pool = pool_create(t, 2);
+   struct sparse a =
+      sparse_create(t, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT | VK_BUFFER_CREATE_SPARSE_ALIASED_BIT);
+   struct sparse b =
+      sparse_create(t, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT | VK_BUFFER_CREATE_SPARSE_ALIASED_BIT);
+   const VkSparseMemoryBind binds_a[] = {
+      bind_of(&a, &pool, 0, 1, 1),
+      bind_of(&a, &pool, 7, 1, 1),
+      bind_of(&a, &pool, 8, 0, 2),
+   };
+   const VkSparseMemoryBind binds_b[] = {bind_of(&b, &pool, 15, 1, 1)};
+
+   bind(t, &a, binds_a, VKT_ARRAY_SIZE(binds_a));
+   bind(t, &b, binds_b, VKT_ARRAY_SIZE(binds_b));
+   expect(t, &a);
+   expect(t, &b);
+
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkCmdFillBuffer(cmd, b.buffer, 15 * BLOCK_B + 4096, 4096, 0xabcdabcd);
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+
+   struct vkt_buffer target = vkt_buffer_create(t, BLOCK_B);
+   const uint32_t blocks[] = {0, 7, 9};
+   for (unsigned i = 0; i < VKT_ARRAY_SIZE(blocks); i++) {
+      cmd = vkt_begin(t);
+      vkCmdCopyBuffer(cmd, a.buffer, target.buffer, 1,
+                      &(VkBufferCopy){blocks[i] * BLOCK_B, 0, BLOCK_B});
+      vkt_barrier(cmd);
+      vkt_run(t, cmd);
+      const uint32_t *words = target.map;
+      vkt_expect(words[1023] == word_of(1, 1023), "0x%x", words[1023]);
+      vkt_expect(words[1024] == 0xabcdabcd && words[2047] == 0xabcdabcd, "0x%x", words[1024]);
+      vkt_expect(words[2048] == word_of(1, 2048), "0x%x", words[2048]);
+   }
+   vkt_expect(pool.map[WORDS + 1024] == 0xabcdabcd, "the CPU sees 0x%x", pool.map[WORDS + 1024]);
+
+   vkt_buffer_destroy(t, &target);
+   vkDestroyBuffer(t->device, a.buffer, NULL);
+   vkDestroyBuffer(t->device, b.buffer, NULL);
+   vkFreeMemory(t->device, pool.memory, NULL);
+}
+
+/* What is written while one memory is bound stays in it when another takes its place. */
+static void
+writes_stay_with_the_memory(struct vkt *t)
+{
+   struct pool pool = pool_create(t, 2);
+   struct sparse sparse = sparse_create(t, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+
+   for (uint32_t m = 0; m < 2; m++) {
+      const VkSparseMemoryBind one = bind_of(&sparse, &pool, 4, m, 1);
+      bind(t, &sparse, &one, 1);
+      VkCommandBuffer cmd = vkt_begin(t);
+      vkCmdFillBuffer(cmd, sparse.buffer, 4 * BLOCK_B, BLOCK_B, 100 + m);
+      vkt_barrier(cmd);
+      vkt_run(t, cmd);
+   }
+   for (uint32_t w = 0; w < 2 * WORDS; w++)
+      vkt_expect(pool.map[w] == 100 + w / WORDS, "word %u: %u", w, pool.map[w]);
+
+   vkDestroyBuffer(t->device, sparse.buffer, NULL);
+   vkFreeMemory(t->device, pool.memory, NULL);
+}
+
+/* A bind that waits for a copy out of the old memory, and a copy that waits for the bind. */
+static void
+binds_in_the_order_of_semaphores(struct vkt *t)
+{
+   struct pool pool = pool_create(t, BLOCKS);
+   struct sparse sparse = sparse_create(t, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   struct vkt_buffer target = vkt_buffer_create(t, BLOCKS * BLOCK_B);
+   const VkSemaphore timeline = vkt_semaphore_create(t, VK_SEMAPHORE_TYPE_TIMELINE);
+
+   for (uint64_t i = 0; i < BLOCKS; i++) {
+      const VkSparseMemoryBind one = bind_of(&sparse, &pool, 3, i, 1);
+      const VkSparseBufferMemoryBindInfo info = {sparse.buffer, 1, &one};
+      vkt_bind(t, i % 2 ? t->graphics : t->sparse,
+               &(VkBindSparseInfo){.bufferBindCount = 1, .pBufferBinds = &info},
+               &(struct vkt_syncs){.waits = {{timeline, 2 * i}},
+                                   .wait_count = i > 0,
+                                   .signals = {{timeline, 2 * i + 1}},
+                                   .signal_count = 1});
+
+      VkCommandBuffer cmd = vkt_begin(t);
+      vkCmdCopyBuffer(cmd, sparse.buffer, target.buffer, 1,
+                      &(VkBufferCopy){3 * BLOCK_B, i * BLOCK_B, BLOCK_B});
+      vkt_barrier(cmd);
+      vkt_submit(t, t->graphics, cmd,
+                 &(struct vkt_syncs){.waits = {{timeline, 2 * i + 1}},
+                                     .wait_count = 1,
+                                     .signals = {{timeline, 2 * i + 2}},
+                                     .signal_count = 1});
+   }
+   vkt_check(vkDeviceWaitIdle(t->device));
+
+   const uint32_t *words = target.map;
+   for (uint32_t i = 0; i < BLOCKS * WORDS; i++)
+      vkt_expect(words[i] == word_of(i / WORDS, i % WORDS), "copy %u, word %u: 0x%x", i / WORDS,
+                 i % WORDS, words[i]);
+
+   vkDestroySemaphore(t->device, timeline, NULL);
+   vkt_buffer_destroy(t, &target);
+   vkDestroyBuffer(t->device, sparse.buffer, NULL);
+   vkFreeMemory(t->device, pool.memory, NULL);
+}
+
+int
+main(void)
+{
+   struct vkt t;
+
+   vkt_init(&t);
+   whole_buffer_at_once(&t);
+   scattered_and_bound_again(&t);
+   last_bind_wins(&t);
+   aliased_memory(&t);
+   writes_stay_with_the_memory(&t);
+   binds_in_the_order_of_semaphores(&t);
+   vkt_finish(&t);
+
+   return 0;
+}

@@ -1,0 +1,510 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * See vkt.h.
+ */
+
+#include "vkt.h"
+
+void
+vkt_check_result(VkResult result, const char *call, const char *file, int line)
+{
+   if (result == VK_SUCCESS)
+      return;
+
+   fprintf(stderr, "%s:%d: VkResult %d: %s\n", file, line, result, call);
+   exit(1);
+}
+
+/* -------------------------------------------------------- instance and device */
+
+static void
+skip(const char *why)
+{
+   fprintf(stderr, "skipped: %s\n", why);
+   exit(77);
+}
+
+static void
+pick_device(struct vkt *t)
+{
+   VkPhysicalDevice pdevs[16];
+   uint32_t count = VKT_ARRAY_SIZE(pdevs);
+   VkResult result = vkEnumeratePhysicalDevices(t->instance, &count, pdevs);
+
+   if (result != VK_SUCCESS && result != VK_INCOMPLETE)
+      skip("no physical device");
+
+   for (uint32_t i = 0; i < count; i++) {
+      vkGetPhysicalDeviceFeatures(pdevs[i], &t->features);
+      if (!t->features.sparseBinding)
+         continue;
+      t->pdev = pdevs[i];
+      vkGetPhysicalDeviceProperties(t->pdev, &t->props);
+      return;
+   }
+
+   skip("no device with sparse binding");
+}
+
+static void
+create_device(struct vkt *t)
+{
+   VkQueueFamilyProperties families[VKT_MAX_QUEUES];
+   VkDeviceQueueCreateInfo queues[VKT_MAX_QUEUES];
+   const float priorities[VKT_MAX_QUEUES] = {0};
+   uint32_t family_count = VKT_ARRAY_SIZE(families);
+   vkGetPhysicalDeviceQueueFamilyProperties(t->pdev, &family_count, families);
+
+   for (uint32_t f = 0; f < family_count; f++) {
+      queues[f] = (VkDeviceQueueCreateInfo){
+         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+         .queueFamilyIndex = f,
+         .queueCount = families[f].queueCount,
+         .pQueuePriorities = priorities,
+      };
+   }
+
+   VkPhysicalDeviceVulkan12Features features12 = {
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+      .timelineSemaphore = VK_TRUE,
+      .bufferDeviceAddress = VK_TRUE,
+   };
+   vkt_check(vkCreateDevice(t->pdev,
+                            &(VkDeviceCreateInfo){
+                               .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                               .pNext = &features12,
+                               .queueCreateInfoCount = family_count,
+                               .pQueueCreateInfos = queues,
+                               .pEnabledFeatures = &t->features,
+                            },
+                            NULL, &t->device));
+
+   for (uint32_t f = 0; f < family_count; f++) {
+      for (uint32_t i = 0; i < families[f].queueCount; i++) {
+         struct vkt_queue *queue = &t->queues[t->queue_count++];
+         queue->family = f;
+         queue->flags = families[f].queueFlags;
+         vkGetDeviceQueue(t->device, f, i, &queue->queue);
+         if (!t->graphics && (queue->flags & VK_QUEUE_GRAPHICS_BIT))
+            t->graphics = queue;
+         if (!t->sparse && queue->flags == VK_QUEUE_SPARSE_BINDING_BIT)
+            t->sparse = queue;
+      }
+   }
+   if (!t->sparse)
+      t->sparse = t->graphics;
+}
+
+void
+vkt_init(struct vkt *t)
+{
+   memset(t, 0, sizeof(*t));
+
+   const VkApplicationInfo app = {
+      .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
+      .pApplicationName = "vmbind tests",
+      .apiVersion = VK_API_VERSION_1_2,
+   };
+   VkResult result = vkCreateInstance(
+      &(VkInstanceCreateInfo){
+         .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
+         .pApplicationInfo = &app,
+      },
+      NULL, &t->instance);
+   if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
+      skip("no Vulkan driver");
+   vkt_check(result);
+
+   pick_device(t);
+   create_device(t);
+
+   vkt_check(vkCreateCommandPool(t->device,
+                                 &(VkCommandPoolCreateInfo){
+                                    .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                    .queueFamilyIndex = t->graphics->family,
+                                 },
+                                 NULL, &t->pool));
+}
+
+void
+vkt_finish(struct vkt *t)
+{
+   vkt_check(vkDeviceWaitIdle(t->device));
+   vkDestroyCommandPool(t->device, t->pool, NULL);
+   vkDestroyDevice(t->device, NULL);
+   vkDestroyInstance(t->instance, NULL);
+}
+
+/* ------------------------------------------------------------------ memory */
+
+VkDeviceMemory
+vkt_alloc(struct vkt *t, VkDeviceSize size_B, void **map_out)
+{
+   VkPhysicalDeviceMemoryProperties props;
+   const VkMemoryPropertyFlags wanted =
+      VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+   VkDeviceMemory memory;
+   uint32_t type = 0;
+
+   vkGetPhysicalDeviceMemoryProperties(t->pdev, &props);
+   while (type < props.memoryTypeCount &&
+          (props.memoryTypes[type].propertyFlags & wanted) != wanted)
+      type++;
+   vkt_expect(type < props.memoryTypeCount, "no host-visible memory type");
+
+   vkt_check(vkAllocateMemory(t->device,
+                              &(VkMemoryAllocateInfo){
+                                 .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                 .allocationSize = size_B,
+                                 .memoryTypeIndex = type,
+                              },
+                              NULL, &memory));
+   if (map_out)
+      vkt_check(vkMapMemory(t->device, memory, 0, VK_WHOLE_SIZE, 0, map_out));
+
+   return memory;
+}
+
+#define BUFFER_USAGE                                                                               \
+   (VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |                          \
+    VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT |                \
+    VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT)
+
+static VkBuffer
+create_buffer(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags)
+{
+   VkBuffer buffer;
+
+   vkt_check(vkCreateBuffer(t->device,
+                            &(VkBufferCreateInfo){
+                               .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                               .flags = flags,
+                               .size = size_B,
+                               .usage = BUFFER_USAGE,
+                            },
+                            NULL, &buffer));
+   return buffer;
+}
+
+VkBuffer
+vkt_sparse_buffer_create(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags)
+{
+   return create_buffer(t, size_B, VK_BUFFER_CREATE_SPARSE_BINDING_BIT | flags);
+}
+
+struct vkt_buffer
+vkt_buffer_create(struct vkt *t, VkDeviceSize size_B)
+{
+   struct vkt_buffer buffer = {.size_B = size_B, .buffer = create_buffer(t, size_B, 0)};
+   VkMemoryRequirements reqs;
+
+   vkGetBufferMemoryRequirements(t->device, buffer.buffer, &reqs);
+   buffer.memory = vkt_alloc(t, reqs.size, &buffer.map);
+   vkt_check(vkBindBufferMemory(t->device, buffer.buffer, buffer.memory, 0));
+
+   return buffer;
+}
+
+void
+vkt_buffer_destroy(struct vkt *t, struct vkt_buffer *buffer)
+{
+   vkDestroyBuffer(t->device, buffer->buffer, NULL);
+   vkFreeMemory(t->device, buffer->memory, NULL);
+}
+
+/* ---------------------------------------------------------------- commands */
+
+VkCommandBuffer
+vkt_begin(struct vkt *t)
+{
+   VkCommandBuffer cmd;
+
+   vkt_check(vkAllocateCommandBuffers(t->device,
+                                      &(VkCommandBufferAllocateInfo){
+                                         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                         .commandPool = t->pool,
+                                         .commandBufferCount = 1,
+                                      },
+                                      &cmd));
+   vkt_check(vkBeginCommandBuffer(
+      cmd, &(VkCommandBufferBeginInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO}));
+   return cmd;
+}
+
+/** Semaphores and values apart, as Vulkan wants them. */
+struct split_syncs {
+   VkSemaphore wait_semaphores[VKT_MAX_SYNCS], signal_semaphores[VKT_MAX_SYNCS];
+   uint64_t wait_values[VKT_MAX_SYNCS], signal_values[VKT_MAX_SYNCS];
+   VkTimelineSemaphoreSubmitInfo timeline;
+};
+
+static void
+split(const struct vkt_syncs *syncs, struct split_syncs *out)
+{
+   for (uint32_t i = 0; i < syncs->wait_count; i++) {
+      out->wait_semaphores[i] = syncs->waits[i].semaphore;
+      out->wait_values[i] = syncs->waits[i].value;
+   }
+   for (uint32_t i = 0; i < syncs->signal_count; i++) {
+      out->signal_semaphores[i] = syncs->signals[i].semaphore;
+      out->signal_values[i] = syncs->signals[i].value;
+   }
+   out->timeline = (VkTimelineSemaphoreSubmitInfo){
+      .sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
+      .waitSemaphoreValueCount = syncs->wait_count,
+      .pWaitSemaphoreValues = out->wait_values,
+      .signalSemaphoreValueCount = syncs->signal_count,
+      .pSignalSemaphoreValues = out->signal_values,
+   };
+}
+
+static const struct vkt_syncs no_syncs;
+
+void
+vkt_submit(struct vkt *t, struct vkt_queue *queue, VkCommandBuffer cmd,
+           const struct vkt_syncs *syncs)
+{
+   static const VkPipelineStageFlags stages[VKT_MAX_SYNCS] = {
+      VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
+      VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT};
+   struct split_syncs s;
+
+   syncs = syncs ? syncs : &no_syncs;
+   split(syncs, &s);
+   if (cmd)
+      vkt_check(vkEndCommandBuffer(cmd));
+
+   vkt_check(vkQueueSubmit(queue->queue, 1,
+                           &(VkSubmitInfo){
+                              .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+                              .pNext = &s.timeline,
+                              .waitSemaphoreCount = syncs->wait_count,
+                              .pWaitSemaphores = s.wait_semaphores,
+                              .pWaitDstStageMask = stages,
+                              .commandBufferCount = cmd != NULL,
+                              .pCommandBuffers = &cmd,
+                              .signalSemaphoreCount = syncs->signal_count,
+                              .pSignalSemaphores = s.signal_semaphores,
+                           },
+                           syncs->fence));
+   (void)t;
+}
+
+void
+vkt_bind(struct vkt *t, struct vkt_queue *queue, const VkBindSparseInfo *info,
+         const struct vkt_syncs *syncs)
+{
+   struct split_syncs s;
+   VkBindSparseInfo with_syncs = *info;
+
+   syncs = syncs ? syncs : &no_syncs;
+   split(syncs, &s);
+   with_syncs.sType = VK_STRUCTURE_TYPE_BIND_SPARSE_INFO;
+   with_syncs.pNext = &s.timeline;
+   with_syncs.waitSemaphoreCount = syncs->wait_count;
+   with_syncs.pWaitSemaphores = s.wait_semaphores;
+   with_syncs.signalSemaphoreCount = syncs->signal_count;
+   with_syncs.pSignalSemaphores = s.signal_semaphores;
+
+   vkt_check(vkQueueBindSparse(queue->queue, 1, &with_syncs, syncs->fence));
+   (void)t;
+}
+
+void
+vkt_run(struct vkt *t, VkCommandBuffer cmd)
+{
+   const VkFence fence = vkt_fence_create(t);
+
+   vkt_submit(t, t->graphics, cmd, &(struct vkt_syncs){.fence = fence});
+   vkt_fence_wait(t, fence);
+   vkDestroyFence(t->device, fence, NULL);
+}
+
+void
+vkt_bind_and_wait(struct vkt *t, const VkBindSparseInfo *info)
+{
+   const VkFence fence = vkt_fence_create(t);
+
+   vkt_bind(t, t->sparse, info, &(struct vkt_syncs){.fence = fence});
+   vkt_fence_wait(t, fence);
+   vkDestroyFence(t->device, fence, NULL);
+}
+
+VkSemaphore
+vkt_semaphore_create(struct vkt *t, VkSemaphoreType type)
+{
+   VkSemaphore semaphore;
+   const VkSemaphoreTypeCreateInfo type_info = {
+      .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
+      .semaphoreType = type,
+   };
+
+   vkt_check(vkCreateSemaphore(t->device,
+                               &(VkSemaphoreCreateInfo){
+                                  .sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO,
+                                  .pNext = &type_info,
+                               },
+                               NULL, &semaphore));
+   return semaphore;
+}
+
+VkFence
+vkt_fence_create(struct vkt *t)
+{
+   VkFence fence;
+
+   vkt_check(vkCreateFence(
+      t->device, &(VkFenceCreateInfo){.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO}, NULL, &fence));
+   return fence;
+}
+
+void
+vkt_fence_wait(struct vkt *t, VkFence fence)
+{
+   vkt_check(vkWaitForFences(t->device, 1, &fence, VK_TRUE, 10ull * 1000 * 1000 * 1000));
+}
+
+void
+vkt_barrier(VkCommandBuffer cmd)
+{
+   vkCmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
+                        0, 1,
+                        &(VkMemoryBarrier){
+                           .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                           .srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT,
+                           .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT,
+                        },
+                        0, NULL, 0, NULL);
+}
+
+/* ----------------------------------------------------------------- compute */
+
+#define MAX_BINDINGS 4
+#define PUSH_SIZE_B  16
+
+static void
+write_set(struct vkt *t, VkDescriptorSet set, const struct vkt_binding *bindings, uint32_t count)
+{
+   for (uint32_t i = 0; i < count; i++) {
+      const VkDescriptorBufferInfo buffer = {bindings[i].buffer, 0, VK_WHOLE_SIZE};
+      const VkDescriptorImageInfo image = {bindings[i].sampler, bindings[i].image,
+                                           VK_IMAGE_LAYOUT_GENERAL};
+      vkUpdateDescriptorSets(t->device, 1,
+                             &(VkWriteDescriptorSet){
+                                .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                .dstSet = set,
+                                .dstBinding = i,
+                                .descriptorCount = 1,
+                                .descriptorType = bindings[i].type,
+                                .pBufferInfo = &buffer,
+                                .pImageInfo = &image,
+                                .pTexelBufferView = &bindings[i].view,
+                             },
+                             0, NULL);
+   }
+}
+
+static void
+create_set(struct vkt *t, struct vkt_compute *c, const struct vkt_binding *bindings, uint32_t count)
+{
+   VkDescriptorSetLayoutBinding layout[MAX_BINDINGS];
+   VkDescriptorPoolSize sizes[MAX_BINDINGS];
+
+   vkt_expect(count <= MAX_BINDINGS, "%u bindings", count);
+   for (uint32_t i = 0; i < count; i++) {
+      layout[i] =
+         (VkDescriptorSetLayoutBinding){i, bindings[i].type, 1, VK_SHADER_STAGE_COMPUTE_BIT, NULL};
+      sizes[i] = (VkDescriptorPoolSize){bindings[i].type, 1};
+   }
+
+   vkt_check(
+      vkCreateDescriptorSetLayout(t->device,
+                                  &(VkDescriptorSetLayoutCreateInfo){
+                                     .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+                                     .bindingCount = count,
+                                     .pBindings = layout,
+                                  },
+                                  NULL, &c->set_layout));
+   vkt_check(vkCreateDescriptorPool(t->device,
+                                    &(VkDescriptorPoolCreateInfo){
+                                       .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+                                       .maxSets = 1,
+                                       .poolSizeCount = count,
+                                       .pPoolSizes = sizes,
+                                    },
+                                    NULL, &c->pool));
+   vkt_check(vkAllocateDescriptorSets(t->device,
+                                      &(VkDescriptorSetAllocateInfo){
+                                         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                         .descriptorPool = c->pool,
+                                         .descriptorSetCount = 1,
+                                         .pSetLayouts = &c->set_layout,
+                                      },
+                                      &c->set));
+   write_set(t, c->set, bindings, count);
+}
+
+struct vkt_compute
+vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
+                   const struct vkt_binding *bindings, uint32_t count)
+{
+   const VkPushConstantRange push = {VK_SHADER_STAGE_COMPUTE_BIT, 0, PUSH_SIZE_B};
+   struct vkt_compute c;
+   VkShaderModule module;
+
+   create_set(t, &c, bindings, count);
+   vkt_check(vkCreatePipelineLayout(t->device,
+                                    &(VkPipelineLayoutCreateInfo){
+                                       .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                       .setLayoutCount = 1,
+                                       .pSetLayouts = &c.set_layout,
+                                       .pushConstantRangeCount = 1,
+                                       .pPushConstantRanges = &push,
+                                    },
+                                    NULL, &c.layout));
+   vkt_check(vkCreateShaderModule(t->device,
+                                  &(VkShaderModuleCreateInfo){
+                                     .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                     .codeSize = spirv_size_B,
+                                     .pCode = spirv,
+                                  },
+                                  NULL, &module));
+   vkt_check(vkCreateComputePipelines(
+      t->device, VK_NULL_HANDLE, 1,
+      &(VkComputePipelineCreateInfo){
+         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+         .stage =
+            {
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+               .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+               .module = module,
+               .pName = "main",
+            },
+         .layout = c.layout,
+      },
+      NULL, &c.pipeline));
+   vkDestroyShaderModule(t->device, module, NULL);
+
+   return c;
+}
+
+void
+vkt_compute_destroy(struct vkt *t, struct vkt_compute *c)
+{
+   vkDestroyPipeline(t->device, c->pipeline, NULL);
+   vkDestroyPipelineLayout(t->device, c->layout, NULL);
+   vkDestroyDescriptorPool(t->device, c->pool, NULL);
+   vkDestroyDescriptorSetLayout(t->device, c->set_layout, NULL);
+}
+
+void
+vkt_dispatch(struct vkt *t, VkCommandBuffer cmd, const struct vkt_compute *c,
+             const uint32_t push[4], uint32_t x, uint32_t y, uint32_t z)
+{
+   vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, c->pipeline);
+   vkCmdBindDescriptorSets(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, c->layout, 0, 1, &c->set, 0, NULL);
+   vkCmdPushConstants(cmd, c->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, PUSH_SIZE_B, push);
+   vkCmdDispatch(cmd, x, y, z);
+   (void)t;
+}

@@ -1,0 +1,148 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The boilerplate of a Vulkan test: an instance, a device with all its queues, memory, buffers, a
+ * compute pipeline, and submission with any syncs.  Plain Vulkan through the loader: it must run on
+ * any driver, and must never know whose it is.
+ *
+ * Whatever fails ends the program with the call's name and result.
+ */
+
+#ifndef VKT_H
+#define VKT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <vulkan/vulkan.h>
+
+#define VKT_MAX_QUEUES 8
+
+#define vkt_check(call) vkt_check_result((call), #call, __FILE__, __LINE__)
+
+#define vkt_expect(condition, ...)                                                                 \
+   do {                                                                                            \
+      if (!(condition)) {                                                                          \
+         fprintf(stderr, "%s:%d: not so: %s: ", __FILE__, __LINE__, #condition);                   \
+         fprintf(stderr, __VA_ARGS__);                                                             \
+         fprintf(stderr, "\n");                                                                    \
+         exit(1);                                                                                  \
+      }                                                                                            \
+   } while (0)
+
+#define VKT_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+void vkt_check_result(VkResult result, const char *call, const char *file, int line);
+
+struct vkt_queue {
+   VkQueue queue;
+   uint32_t family;
+   VkQueueFlags flags;
+};
+
+struct vkt {
+   VkInstance instance;
+   VkPhysicalDevice pdev;
+   VkPhysicalDeviceProperties props;
+   VkPhysicalDeviceFeatures features;
+   VkDevice device;
+
+   struct vkt_queue queues[VKT_MAX_QUEUES];
+   uint32_t queue_count;
+   /** The first queue with graphics, and the first that can only bind (or the same). */
+   struct vkt_queue *graphics;
+   struct vkt_queue *sparse;
+
+   VkCommandPool pool;
+};
+
+/** Exits with 77 (skipped) if there is no device with sparse binding. */
+void vkt_init(struct vkt *t);
+void vkt_finish(struct vkt *t);
+
+/* ------------------------------------------------------------------ memory */
+
+VkDeviceMemory vkt_alloc(struct vkt *t, VkDeviceSize size_B, void **map_out);
+
+struct vkt_buffer {
+   VkBuffer buffer;
+   VkDeviceMemory memory;
+   VkDeviceSize size_B;
+   void *map;
+};
+
+/** With memory, mapped. */
+struct vkt_buffer vkt_buffer_create(struct vkt *t, VkDeviceSize size_B);
+void vkt_buffer_destroy(struct vkt *t, struct vkt_buffer *buffer);
+
+/** Without memory. */
+VkBuffer vkt_sparse_buffer_create(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags);
+
+/* ---------------------------------------------------------------- commands */
+
+VkCommandBuffer vkt_begin(struct vkt *t);
+
+struct vkt_sync {
+   VkSemaphore semaphore;
+   /** For timelines. */
+   uint64_t value;
+};
+
+#define VKT_MAX_SYNCS 4
+
+struct vkt_syncs {
+   struct vkt_sync waits[VKT_MAX_SYNCS];
+   uint32_t wait_count;
+   struct vkt_sync signals[VKT_MAX_SYNCS];
+   uint32_t signal_count;
+   VkFence fence;
+};
+
+/** Ends and submits; \p cmd may be NULL, \p syncs too. */
+void vkt_submit(struct vkt *t, struct vkt_queue *queue, VkCommandBuffer cmd,
+                const struct vkt_syncs *syncs);
+void vkt_bind(struct vkt *t, struct vkt_queue *queue, const VkBindSparseInfo *info,
+              const struct vkt_syncs *syncs);
+
+/** Ends, submits and waits. */
+void vkt_run(struct vkt *t, VkCommandBuffer cmd);
+/** Binds and waits. */
+void vkt_bind_and_wait(struct vkt *t, const VkBindSparseInfo *info);
+
+VkSemaphore vkt_semaphore_create(struct vkt *t, VkSemaphoreType type);
+VkFence vkt_fence_create(struct vkt *t);
+/** Waits at most ten seconds, which is a failure. */
+void vkt_fence_wait(struct vkt *t, VkFence fence);
+
+/** All memory accesses before, before all after. */
+void vkt_barrier(VkCommandBuffer cmd);
+
+/* ----------------------------------------------------------------- compute */
+
+struct vkt_binding {
+   VkDescriptorType type;
+   VkBuffer buffer;
+   VkBufferView view;
+   VkSampler sampler;
+   VkImageView image;
+};
+
+struct vkt_compute {
+   VkDescriptorSetLayout set_layout;
+   VkPipelineLayout layout;
+   VkPipeline pipeline;
+   VkDescriptorPool pool;
+   VkDescriptorSet set;
+};
+
+/** One set; bindings are numbered as given.  16 bytes of push constants. */
+struct vkt_compute vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
+                                      const struct vkt_binding *bindings, uint32_t count);
+void vkt_compute_destroy(struct vkt *t, struct vkt_compute *compute);
+void vkt_dispatch(struct vkt *t, VkCommandBuffer cmd, const struct vkt_compute *compute,
+                  const uint32_t push[4], uint32_t x, uint32_t y, uint32_t z);
+
+#endif /* VKT_H */

@@ -1,0 +1,110 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * vmbind run, vmbind sim: start a program with the driver, the simulated node, or both.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmbind_tool.h"
+
+struct options {
+   const char *kmd;
+   const char *trace;
+   /* No simulated node: a real one must be there. */
+   bool gpu;
+   char **program;
+};
+
+static int
+parse(int argc, char **argv, bool with_driver, struct options *options)
+{
+   const char *command = argv[0];
+
+   *options = (struct options){ .kmd = "panthor" };
+   for (int i = 1; i < argc; i++) {
+      if (!strcmp(argv[i], "--")) {
+         options->program = argv + i + 1;
+         break;
+      }
+      if (!strcmp(argv[i], "--kmd") && i + 1 < argc) {
+         options->kmd = argv[++i];
+      } else if (with_driver && !strcmp(argv[i], "--trace") && i + 1 < argc) {
+         options->trace = argv[++i];
+      } else if (with_driver && !strcmp(argv[i], "--gpu")) {
+         options->gpu = true;
+      } else if (argv[i][0] == '-') {
+         return tool_usage_error(command, "unknown option or missing value: %s", argv[i]);
+      } else {
+         options->program = argv + i;
+         break;
+      }
+   }
+   if (!options->program || !options->program[0])
+      return tool_usage_error(command, "no program to run");
+   return 0;
+}
+
+/* Said here and now rather than by a driver that can only warn. */
+static int
+check_writable(const char *path)
+{
+   const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+
+   if (fd < 0)
+      return tool_error(TOOL_FAILED, "--trace %s: %s", path, strerror(errno));
+   close(fd);
+   return 0;
+}
+
+static int
+run_program(char **program)
+{
+   execvp(program[0], program);
+   return tool_error(errno == ENOENT ? 127 : 126, "%s: %s", program[0], strerror(errno));
+}
+
+int
+cmd_run(int argc, char **argv)
+{
+   struct options options;
+   char icd[PATH_MAX], trace[PATH_MAX];
+
+   int status = parse(argc, argv, true, &options);
+   if (!status)
+      status = tool_find_icd(icd, sizeof(icd));
+   if (!status && !options.gpu)
+      status = tool_use_simulator(options.kmd);
+   if (!status && options.trace)
+      status = check_writable(options.trace);
+   if (status)
+      return status;
+
+   /* Loaders before 1.3.207 know only the second name. */
+   setenv("VK_DRIVER_FILES", icd, 1);
+   setenv("VK_ICD_FILENAMES", icd, 1);
+   if (options.trace) {
+      /* The program may change its directory. */
+      if (!realpath(options.trace, trace))
+         return tool_error(TOOL_FAILED, "--trace %s: %s", options.trace, strerror(errno));
+      setenv("VMBIND_TRACE", trace, 1);
+   }
+   return run_program(options.program);
+}
+
+int
+cmd_sim(int argc, char **argv)
+{
+   struct options options;
+
+   int status = parse(argc, argv, false, &options);
+   if (!status)
+      status = tool_use_simulator(options.kmd);
+   return status ? status : run_program(options.program);
+}
