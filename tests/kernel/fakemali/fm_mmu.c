@@ -35,11 +35,11 @@ MODULE_PARM_DESC(va_bits, "bits of a GPU virtual address");
 #define  AS_STATUS	0x28
 #define   AS_STATUS_ACTIVE BIT(0)
 
-#define PTE_VALID	BIT(0)
+#define GPU_PTE_VALID		BIT(0)
 /* On levels 0 to 2: a table; on level 3: a page. Clear on levels 1 and 2: a block. */
-#define PTE_TABLE	BIT(1)
-#define PTE_READONLY	BIT(7)
-#define PTE_ADDR	GENMASK_ULL(47, 12)
+#define GPU_PTE_TABLE		BIT(1)
+#define GPU_PTE_READONLY	BIT(7)
+#define GPU_PTE_ADDR		GENMASK_ULL(47, 12)
 #define LEVEL_LAST	3
 #define ENTRIES		512
 
@@ -60,12 +60,12 @@ static int first_level(void)
 
 static u64 root_table(unsigned int as)
 {
-	return fm_reg64(as_reg(as, AS_TRANSTAB)) & PTE_ADDR;
+	return fm_reg64(as_reg(as, AS_TRANSTAB)) & GPU_PTE_ADDR;
 }
 
 static bool is_leaf(u64 pte, int level)
 {
-	return level == LEVEL_LAST || !(pte & PTE_TABLE);
+	return level == LEVEL_LAST || !(pte & GPU_PTE_TABLE);
 }
 
 /* The entry for this address and its level; 0 if there is none. */
@@ -80,11 +80,11 @@ static u64 find_leaf(u64 table, u64 va, int *level)
 			return 0;
 		pte = READ_ONCE(((u64 *)phys_to_virt(table))[(va >> level_shift(*level)) %
 							      ENTRIES]);
-		if (!(pte & PTE_VALID))
+		if (!(pte & GPU_PTE_VALID))
 			return 0;
 		if (is_leaf(pte, *level))
-			return *level < LEVEL_LAST || pte & PTE_TABLE ? pte : 0;
-		table = pte & PTE_ADDR;
+			return *level < LEVEL_LAST || pte & GPU_PTE_TABLE ? pte : 0;
+		table = pte & GPU_PTE_ADDR;
 	}
 	return 0;
 }
@@ -97,7 +97,7 @@ void *fm_mmu_translate(unsigned int as, u64 va, bool write)
 	if (as >= FM_AS_COUNT)
 		return NULL;
 	pte = find_leaf(root_table(as), va, &level);
-	if (!pte || (write && (pte & PTE_READONLY)))
+	if (!pte || (write && (pte & GPU_PTE_READONLY)))
 		return NULL;
 
 	pa = (pte & GENMASK_ULL(47, level_shift(level))) | (va & (BIT_ULL(level_shift(level)) - 1));
@@ -172,12 +172,12 @@ static void dump_table(struct seq_file *m, unsigned int as, u64 table, int level
 		const u64 pte = READ_ONCE(((u64 *)phys_to_virt(table))[i]);
 		const u64 here = va | (u64)i << level_shift(level);
 
-		if (!(pte & PTE_VALID))
+		if (!(pte & GPU_PTE_VALID))
 			continue;
 		if (is_leaf(pte, level))
 			dump_leaf(m, as, here, pte, level);
 		else
-			dump_table(m, as, pte & PTE_ADDR, level + 1, here);
+			dump_table(m, as, pte & GPU_PTE_ADDR, level + 1, here);
 	}
 }
 
