@@ -48,7 +48,7 @@ refresh_index() {
 index() {
    apt_private get indextargets --format '$(RELEASE) $(FILENAME)' 'Created-By: Packages' |
       while read -r suite file; do
-         apt_private helper cat-file "$file" | awk -v suite="$suite" '
+         /usr/lib/apt/apt-helper cat-file "$file" | awk -v suite="$suite" '
             /^Package: /      { name = $2 }
             /^Architecture: / { arch = $2 }
             /^Version: /      { version = $2 }
@@ -69,6 +69,7 @@ fetch_set() {
    shift
    mkdir -p "$cache/debs"
    for package in "$@"; do
+      [ -n "$package" ] || { reason="a package of the set $set is not in the archive"; return 1; }
       version=${package#*=}
       name=${package%%=*}
       debs+=("${name%:*}_${version//:/%3a}_${name##*:}.deb")
