@@ -41,14 +41,14 @@ tool_usage_error(const char *command, const char *format, ...)
    return TOOL_USAGE;
 }
 
-static const char *const kmds[] = { "panthor", "msm" };
+static const char *const kmds[] = { "panthor", "msm", "xe" };
 
 bool
 tool_kmd_known(const char *kmd)
 {
    for (unsigned i = 0; i < ARRAY_SIZE(kmds); i++) {
       const size_t length = strlen(kmds[i]);
-      if (!strncmp(kmd, kmds[i], length) && (kmd[length] == '\0' || kmd[length] == '-'))
+      if (!strncmp(kmd, kmds[i], length) && strchr("-:", kmd[length]))
          return true;
    }
    return false;
@@ -57,7 +57,7 @@ tool_kmd_known(const char *kmd)
 const char *
 tool_kmd_names(void)
 {
-   return "panthor, msm";
+   return "panthor, msm, xe";
 }
 
 /* Looks for a file in the build tree, then where it is installed. */

@@ -272,6 +272,7 @@ cmd_map(int argc, char **argv)
       for (size_t i = 0; i < p.band_count; i++) {
          memset(p.bands[i].cells, 0, p.bands[i].cell_count * sizeof(*p.bands[i].cells));
          p.bands[i].reserved = false;
+         p.bands[i].ops = 0;
       }
       status = replay(argv[1], &p, submits, &submits);
    }

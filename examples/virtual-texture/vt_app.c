@@ -278,10 +278,10 @@ report_wrong(struct app *app, uint32_t frame, const struct vt_page *page, bool r
       return;
    fflush(stdout);
    fprintf(stderr,
-           "\nvirtual-texture: frame %u: page L%u %u,%u is %s, but the GPU "
+           "%svirtual-texture: frame %u: page L%u %u,%u is %s, but the GPU "
            "reads %08x (residency %x) instead of %08x\n",
-           frame, page->level, page->x, page->y, resident ? "resident" : "not resident",
-           found->alphas, found->resident, alphas);
+           isatty(STDOUT_FILENO) ? "\n" : "", frame, page->level, page->x, page->y,
+           resident ? "resident" : "not resident", found->alphas, found->resident, alphas);
 }
 
 /* Compares what the GPU read from every page with what is bound there, and

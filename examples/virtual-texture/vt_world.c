@@ -393,16 +393,23 @@ town_score(const struct vt_world *world, const struct drainage *drainage, int x,
           (0.6f + 0.4f * vt_hash_unit(SEED_TOWN, (uint32_t)cell, 0));
 }
 
-static bool
-has_room(const struct vt_world *world, float x, float y)
+/* Nobody builds a town within sight of another. */
+static void
+claim_surroundings(float *score, float x, float y)
 {
-   for (uint32_t i = 0; i < world->town_count; i++) {
-      float dx = world->towns[i].x - x, dy = world->towns[i].y - y;
+   const float distance = 0.062f;
+   int reach = (int)(distance * VT_GRID) + 2;
+   int cx = (int)(x * VT_GRID), cy = (int)(y * VT_GRID);
 
-      if (dx * dx + dy * dy < 0.062f * 0.062f)
-         return false;
+   for (int j = VT_MAX(cy - reach, 0); j <= VT_MIN(cy + reach, VT_GRID - 1); j++) {
+      for (int i = VT_MAX(cx - reach, 0); i <= VT_MIN(cx + reach, VT_GRID - 1); i++) {
+         float dx = ((float)i + 0.5f) / VT_GRID - x;
+         float dy = ((float)j + 0.5f) / VT_GRID - y;
+
+         if (dx * dx + dy * dy < distance * distance)
+            score[j * VT_GRID + i] = 0.0f;
+      }
    }
-   return true;
 }
 
 static void
@@ -424,12 +431,10 @@ found_towns(struct vt_world *world, const struct drainage *drainage)
       }
       if (score[best] <= 0.0f)
          break;
-      score[best] = 0.0f;
 
       float x = ((float)(best % VT_GRID) + 0.5f) / VT_GRID;
       float y = ((float)(best / VT_GRID) + 0.5f) / VT_GRID;
-      if (!has_room(world, x, y))
-         continue;
+      claim_surroundings(score, x, y);
 
       uint32_t number = world->town_count++;
       struct vt_town *town = &world->towns[number];

@@ -1,10 +1,10 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The kernel's UAPI that every DRM driver shares: facts of the ABI as of Linux 7.3, in our own text.
- * Has what libdrm's xf86drm.h needs, GEM, PRIME, capabilities and synchronisation objects; neither
- * modesetting nor anything from before GEM. The guard is the kernel's, so that only one of the two is
- * ever seen. Must not know of any single driver.
+ * The kernel's UAPI that every DRM driver shares: facts of the ABI as of Linux 7.3, in our own
+ * text. Has what libdrm's xf86drm.h needs, GEM, PRIME, capabilities and synchronisation objects;
+ * neither modesetting nor anything from before GEM. The guard is the kernel's, so that only one of
+ * the two is ever seen. Must not know of any single driver.
  */
 
 #ifndef _DRM_H_
@@ -123,13 +123,13 @@ struct drm_get_cap {
    __u64 value;
 };
 
-#define DRM_CLIENT_CAP_STEREO_3D             1
-#define DRM_CLIENT_CAP_UNIVERSAL_PLANES      2
-#define DRM_CLIENT_CAP_ATOMIC                3
-#define DRM_CLIENT_CAP_ASPECT_RATIO          4
-#define DRM_CLIENT_CAP_WRITEBACK_CONNECTORS  5
-#define DRM_CLIENT_CAP_CURSOR_PLANE_HOTSPOT  6
-#define DRM_CLIENT_CAP_PLANE_COLOR_PIPELINE  7
+#define DRM_CLIENT_CAP_STEREO_3D            1
+#define DRM_CLIENT_CAP_UNIVERSAL_PLANES     2
+#define DRM_CLIENT_CAP_ATOMIC               3
+#define DRM_CLIENT_CAP_ASPECT_RATIO         4
+#define DRM_CLIENT_CAP_WRITEBACK_CONNECTORS 5
+#define DRM_CLIENT_CAP_CURSOR_PLANE_HOTSPOT 6
+#define DRM_CLIENT_CAP_PLANE_COLOR_PIPELINE 7
 
 struct drm_set_client_cap {
    __u64 capability;
@@ -210,8 +210,8 @@ struct drm_syncobj_transfer {
 #define DRM_SYNCOBJ_WAIT_FLAGS_WAIT_ALL        (1 << 0)
 #define DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT (1 << 1)
 /* Satisfied by a point that has a fence, signalled or not. */
-#define DRM_SYNCOBJ_WAIT_FLAGS_WAIT_AVAILABLE  (1 << 2)
-#define DRM_SYNCOBJ_WAIT_FLAGS_WAIT_DEADLINE   (1 << 3)
+#define DRM_SYNCOBJ_WAIT_FLAGS_WAIT_AVAILABLE (1 << 2)
+#define DRM_SYNCOBJ_WAIT_FLAGS_WAIT_DEADLINE  (1 << 3)
 
 struct drm_syncobj_wait {
    __u64 handles;

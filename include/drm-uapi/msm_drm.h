@@ -54,10 +54,10 @@ struct drm_msm_timespec {
 #define MSM_PARAM_MACROTILE_MODE   0x13
 #define MSM_PARAM_UCHE_TRAP_BASE   0x14
 /* Partially resident regions: what MAP_NULL needs */
-#define MSM_PARAM_HAS_PRR          0x15
+#define MSM_PARAM_HAS_PRR 0x15
 /* Set to 1 before anything else of the file has made its VM: any GET_PARAM does. */
-#define MSM_PARAM_EN_VM_BIND       0x16
-#define MSM_PARAM_AQE              0x17
+#define MSM_PARAM_EN_VM_BIND 0x16
+#define MSM_PARAM_AQE        0x17
 
 struct drm_msm_param {
    __u32 pipe;
@@ -69,8 +69,8 @@ struct drm_msm_param {
 
 /* BO */
 
-#define MSM_BO_SCANOUT         0x00000001
-#define MSM_BO_GPU_READONLY    0x00000002
+#define MSM_BO_SCANOUT      0x00000001
+#define MSM_BO_GPU_READONLY 0x00000002
 /* Private to the file's VM, not exportable */
 #define MSM_BO_NO_SHARE        0x00000004
 #define MSM_BO_CACHE_MASK      0x000f0000

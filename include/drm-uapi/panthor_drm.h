@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The UAPI of panthor, the kernel driver of Arm's Mali GPUs with a command stream frontend: facts of
- * the ABI as of Linux 7.3 (driver 1.9), in our own text. Must not know of any other driver.
+ * The UAPI of panthor, the kernel driver of Arm's Mali GPUs with a command stream frontend: facts
+ * of the ABI as of Linux 7.3 (driver 1.9), in our own text. Must not know of any other driver.
  */
 
 #ifndef _PANTHOR_DRM_H_
@@ -235,7 +235,8 @@ enum drm_panthor_vm_bind_flags {
 struct drm_panthor_vm_bind {
    __u32 vm_id;
    __u32 flags;
-   /* Of struct drm_panthor_vm_bind_op. When a synchronous ioctl fails, count is the failed one's index. */
+   /* Of struct drm_panthor_vm_bind_op. When a synchronous ioctl fails, count is the failed one's
+    * index. */
    struct drm_panthor_obj_array ops;
 };
 

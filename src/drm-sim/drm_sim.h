@@ -3,11 +3,12 @@
  *
  * What a test may ask of the simulated DRM node and have it do, beside the ioctls: choose the kernel
  * driver, look at the tree of mappings and the page tables, hold the bind worker, make things fail.
- * A program that does not link the simulator finds the functions with dlsym(RTLD_DEFAULT, ...), and finds
- * none when there is none. Product code never does. Must not show how the simulator works.
+ * A program that does not link the simulator finds the functions with dlsym(RTLD_DEFAULT, ...), and
+ * finds none when there is none. Product code never does. Must not show how the simulator works.
  *
- * Functions that take an fd want one of the simulated node. vm_id is the number in the driver's ioctls
- * (panthor); msm has one VM a file, and takes 0. All return 0 or a negative errno unless told otherwise.
+ * Functions that take an fd want one of the simulated node. vm_id is the number in the driver's
+ * ioctls (panthor, xe); msm has one VM a file, and takes 0. All return 0 or a negative errno unless
+ * told otherwise.
  */
 
 #ifndef DRM_SIM_H
@@ -22,28 +23,39 @@ extern "C" {
 
 /* The kernel driver behind the node, for files opened from now on. SPEC as in DRM_SIM_KMD:
  *
- *    NAME[-MAJOR.MINOR][:OPTION...]    panthor (1.0 to 1.9), msm (1.12, without VM_BIND, and 1.13)
- *    none                              there is no node
+ *    NAME[-MAJOR.MINOR][:OPTION...]
+ *       panthor    1.0 to 1.9
+ *       msm        1.12, without VM_BIND, and 1.13
+ *       xe         1.1
+ *       none       there is no node
  *
- *    va=BITS    a smaller GPU address space
- *    noprr      msm without partially resident regions: no MAP_NULL
+ *    va=BITS       a smaller GPU address space
+ *    unseen        the host's MMU shows nothing, as with a real GPU
+ *    noprr         msm without partially resident regions: no MAP_NULL
  */
 int drm_sim_select(const char *spec);
 
-/* What is to go wrong, as in DRM_SIM_FAULT and DRM_SIM_MISAPPLY; counts start again. NULL: nothing.
+/* What is to go wrong, as in DRM_SIM_FAULT and DRM_SIM_MISAPPLY, items separated by commas; counts
+ * start again. NULL: nothing.
  *
- *    DRM_SIM_FAULT, separated by commas:
- *       KIND:N=ERRNO        the N-th fails; KIND is an ioctl (vm_bind, bo_create, syncobj_wait, ..., or *
- *                           for any), op (a bind operation when it is looked at), job (one when it runs)
- *       KIND:N+=ERRNO       the N-th and all after
- *       KIND:P%SEED=ERRNO   each with a probability of P per mille, the same for the same seed
- *       lost:N              the device is lost with the N-th ioctl
- *       delay:US, slow:US   each ioctl, each bind job, takes longer
- *       mem:SIZE            a limit on the bytes of all BOs (suffixes K, M, G)
+ *    DRM_SIM_FAULT
+ *       KIND:N=ERRNO         the N-th fails
+ *       KIND:N+=ERRNO        the N-th and all after
+ *       KIND:P%SEED=ERRNO    each with a probability of P per mille, the same for the same seed
+ *       lost:N               the device is lost with the N-th ioctl
+ *       delay:US, slow:US    each ioctl, each bind job, takes longer
+ *       mem:SIZE             a limit on the bytes of all BOs (suffixes K, M, G)
  *
- *    DRM_SIM_MISAPPLY, separated by commas: map:N, unmap:N, null:N (that one is applied to the tree, but
- *    to neither the page tables nor what the CPU sees of them), offset:N (that map is 64 KiB off in its
- *    BO, or at its start)
+ *    KIND is an ioctl (vm_bind, bo_create, syncobj_wait, ..., or '*' for any), op (a bind operation
+ *    when it is looked at), or job (a bind job when it runs).
+ *
+ *    DRM_SIM_MISAPPLY
+ *       map:N, unmap:N, null:N    the N-th is applied to the tree alone: neither to the page tables
+ *                                 nor to what the CPU sees of them
+ *       offset:N                  the N-th map is 64 KiB off in its BO, or at its start
+ *
+ *    DRM_SIM_CHECK=1 stops the program at the end of a VM whose page tables hold what its tree does
+ *    not.
  */
 int drm_sim_set_fault(const char *spec);
 int drm_sim_set_misapply(const char *spec);
@@ -70,10 +82,10 @@ struct drm_sim_mapping {
 #define DRM_SIM_MAPPING_NULL     (1u << 0)
 #define DRM_SIM_MAPPING_READONLY (1u << 1)
 /* panthor's MAP_SPARSE: pages of a dummy BO that repeat every 2 MiB */
-#define DRM_SIM_MAPPING_SPARSE   (1u << 2)
+#define DRM_SIM_MAPPING_SPARSE (1u << 2)
 
-/* In order of address. A return other than 0 stops, and is returned. No function of this header, and no
- * ioctl, from inside.
+/* In order of address. A return other than 0 stops, and is returned. No function of this header,
+ * and no ioctl, from inside.
  */
 typedef int (*drm_sim_mapping_fn)(void *priv, const struct drm_sim_mapping *mapping);
 

@@ -49,7 +49,7 @@ target_open(struct target *target, int fd, uint32_t vm_id)
    target->file = sim_file_from_fd(fd);
    if (!target->file)
       return -EBADF;
-   target->vm = target->file->device->driver->find_vm(target->file, vm_id);
+   target->vm = target->file->device.driver->find_vm(target->file, vm_id);
    if (!target->vm) {
       sim_file_put(target->file);
       return -ENOENT;

@@ -21,6 +21,7 @@
 #include "sim_fd.h"
 #include "sim_gem.h"
 #include "sim_libc.h"
+#include "sim_mmu.h"
 #include "sim_syncobj.h"
 
 #define DEFAULT_KMD "panthor"
@@ -28,9 +29,11 @@
 static const struct sim_driver *const drivers[] = {
    &sim_panthor_driver,
    &sim_msm_driver,
+   &sim_xe_driver,
 };
 
-static const struct sim_device *current_device;
+/* Without a driver: there is no node. */
+static struct sim_device current_device;
 static bool device_is_chosen;
 static pthread_mutex_t device_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -41,6 +44,10 @@ parse_option(struct sim_device *device, const char *option)
 
    if (!strcmp(option, "noprr")) {
       device->no_prr = true;
+      return 0;
+   }
+   if (!strcmp(option, "unseen")) {
+      device->unseen = true;
       return 0;
    }
    if (sscanf(option, "va=%u", &bits) == 1 && bits >= 33 && bits <= device->driver->va_bits) {
@@ -94,22 +101,13 @@ parse_device(struct sim_device *device, const char *spec)
 static int
 select_locked(const char *spec)
 {
-   if (!strcmp(spec, "none")) {
-      current_device = NULL;
-      device_is_chosen = true;
-      return 0;
-   }
+   struct sim_device device = {0};
+   int ret = strcmp(spec, "none") ? parse_device(&device, spec) : 0;
 
-   struct sim_device *device = calloc(1, sizeof(*device));
-   if (!device)
-      return -ENOMEM;
-
-   int ret = parse_device(device, spec);
-   if (ret) {
-      free(device);
+   if (ret)
       return ret;
-   }
    current_device = device;
+   sim_mmu_set_unseen(device.unseen);
    device_is_chosen = true;
    return 0;
 }
@@ -123,20 +121,21 @@ sim_device_select(const char *spec)
    return ret;
 }
 
-const struct sim_device *
-sim_device_current(void)
+bool
+sim_device_current(struct sim_device *device)
 {
    pthread_mutex_lock(&device_lock);
    if (!device_is_chosen) {
       const char *spec = getenv("DRM_SIM_KMD");
 
       if (select_locked(spec && *spec ? spec : DEFAULT_KMD))
-         sim_panic("DRM_SIM_KMD=%s is not known; try panthor, panthor-1.0, msm, msm:va=40, none",
-                   spec);
+         sim_panic(
+            "DRM_SIM_KMD=%s is not known; try panthor, panthor-1.0, msm, msm:va=40, xe, none",
+            spec);
    }
-   const struct sim_device *device = current_device;
+   *device = current_device;
    pthread_mutex_unlock(&device_lock);
-   return device;
+   return device->driver;
 }
 
 /* Files */
@@ -156,7 +155,7 @@ sim_file_put(struct sim_file *file)
    if (!file || !p_atomic_dec_zero(&file->refcount))
       return;
 
-   file->device->driver->close(file);
+   file->device.driver->close(file);
    sim_syncobj_release_file(file);
    sim_gem_release_file(file);
    pthread_mutex_destroy(&file->lock);
@@ -178,9 +177,9 @@ static const struct sim_fd_ops node_fd_ops = {
 int
 sim_file_open(int flags)
 {
-   const struct sim_device *device = sim_device_current();
+   struct sim_device device;
 
-   if (!device)
+   if (!sim_device_current(&device))
       return -ENOENT;
    sim_fault_init();
 
@@ -191,7 +190,7 @@ sim_file_open(int flags)
    file->device = device;
    pthread_mutex_init(&file->lock, NULL);
 
-   int ret = device->driver->open(file);
+   int ret = device.driver->open(file);
    if (ret)
       goto fail_file;
 
@@ -201,7 +200,7 @@ sim_file_open(int flags)
    return ret;
 
 fail_driver:
-   device->driver->close(file);
+   device.driver->close(file);
 fail_file:
    pthread_mutex_destroy(&file->lock);
    free(file);
@@ -218,7 +217,7 @@ void *
 sim_file_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot, int flags,
               uint64_t offset)
 {
-   const struct sim_driver *driver = file->device->driver;
+   const struct sim_driver *driver = file->device.driver;
 
    if (driver->mmap) {
       void *map = driver->mmap(file, addr, size_B, prot, flags, offset);
@@ -243,11 +242,11 @@ copy_string(uint64_t user, __kernel_size_t *length, const char *string)
 static int
 version_ioctl(struct sim_file *file, void *data)
 {
-   const struct sim_driver *driver = file->device->driver;
+   const struct sim_driver *driver = file->device.driver;
    struct drm_version *args = data;
 
    args->version_major = driver->major;
-   args->version_minor = file->device->minor;
+   args->version_minor = file->device.minor;
    args->version_patchlevel = 0;
    int ret = copy_string((uintptr_t)args->name, &args->name_len, driver->name);
    if (!ret)
@@ -303,8 +302,7 @@ invalid_ioctl(UNUSED struct sim_file *file, UNUSED void *data)
    return -EINVAL;
 }
 
-#define CORE(nr, NAME, func_, ...)                                                                 \
-   [nr] = {.cmd = DRM_IOCTL_##NAME, .func = func_, ##__VA_ARGS__}
+#define CORE(nr, NAME, func_, ...) [nr] = {.cmd = DRM_IOCTL_##NAME, .func = func_, ##__VA_ARGS__}
 
 static const struct sim_ioctl core_ioctls[] = {
    CORE(0x00, VERSION, version_ioctl, .name = "version"),
@@ -325,10 +323,8 @@ static const struct sim_ioctl core_ioctls[] = {
    CORE(0x2e, PRIME_FD_TO_HANDLE, sim_prime_fd_to_handle_ioctl, .name = "prime_fd_to_handle"),
    CORE(0xBF, SYNCOBJ_CREATE, sim_syncobj_create_ioctl, .name = "syncobj_create"),
    CORE(0xC0, SYNCOBJ_DESTROY, sim_syncobj_destroy_ioctl, .name = "syncobj_destroy"),
-   CORE(0xC1, SYNCOBJ_HANDLE_TO_FD, sim_syncobj_handle_to_fd_ioctl,
-        .name = "syncobj_handle_to_fd"),
-   CORE(0xC2, SYNCOBJ_FD_TO_HANDLE, sim_syncobj_fd_to_handle_ioctl,
-        .name = "syncobj_fd_to_handle"),
+   CORE(0xC1, SYNCOBJ_HANDLE_TO_FD, sim_syncobj_handle_to_fd_ioctl, .name = "syncobj_handle_to_fd"),
+   CORE(0xC2, SYNCOBJ_FD_TO_HANDLE, sim_syncobj_fd_to_handle_ioctl, .name = "syncobj_fd_to_handle"),
    CORE(0xC3, SYNCOBJ_WAIT, sim_syncobj_wait_ioctl, .name = "syncobj_wait"),
    CORE(0xC4, SYNCOBJ_RESET, sim_syncobj_reset_ioctl, .name = "syncobj_reset"),
    CORE(0xC5, SYNCOBJ_SIGNAL, sim_syncobj_signal_ioctl, .name = "syncobj_signal"),
@@ -356,9 +352,10 @@ sim_ioctl_count(const char *name)
          count += p_atomic_read(&core_counts[i]);
    }
 
-   const struct sim_device *device = sim_device_current();
-   for (unsigned i = 0; device && i < device->driver->ioctl_count; i++) {
-      const char *driver_name = device->driver->ioctls[i].name;
+   struct sim_device device;
+   unsigned driver_ioctls = sim_device_current(&device) ? device.driver->ioctl_count : 0;
+   for (unsigned i = 0; i < driver_ioctls; i++) {
+      const char *driver_name = device.driver->ioctls[i].name;
       if (driver_name && !strcmp(driver_name, name))
          count += p_atomic_read(&driver_counts[i]);
    }
@@ -368,7 +365,7 @@ sim_ioctl_count(const char *name)
 static const struct sim_ioctl *
 find_ioctl(const struct sim_file *file, unsigned nr)
 {
-   const struct sim_driver *driver = file->device->driver;
+   const struct sim_driver *driver = file->device.driver;
    const struct sim_ioctl *found;
 
    if (nr >= DRM_COMMAND_BASE && nr < DRM_COMMAND_END) {
@@ -377,7 +374,7 @@ find_ioctl(const struct sim_file *file, unsigned nr)
       if (index >= driver->ioctl_count)
          return NULL;
       found = &driver->ioctls[index];
-      if (!found->func || found->since_minor > file->device->minor)
+      if (!found->func || found->since_minor > file->device.minor)
          return NULL;
       p_atomic_inc(&driver_counts[index]);
    } else {

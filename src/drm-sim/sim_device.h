@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The device behind the render node, open files of it, and the DRM core's part of ioctl(). A driver (a
- * personality) is a table of its own ioctls and a few hooks. Must know no driver's ioctls.
+ * The device behind the render node, open files of it, and the DRM core's part of ioctl(). A driver
+ * (a personality) is a table of its own ioctls and a few hooks. Must know no driver's ioctls.
  */
 
 #ifndef SIM_DEVICE_H
@@ -38,8 +38,10 @@ struct sim_driver {
    unsigned min_minor;
    unsigned max_minor;
    unsigned va_bits;
-   /* Of the platform device, for the uevent that libdrm reads */
+   /* For the sysfs files that libdrm reads: of a platform device, or of a PCI device with its ids */
    const char *of_compatible;
+   uint16_t pci_vendor;
+   uint16_t pci_device;
 
    /* By number from DRM_COMMAND_BASE */
    const struct sim_ioctl *ioctls;
@@ -58,19 +60,23 @@ struct sim_driver {
 
 extern const struct sim_driver sim_panthor_driver;
 extern const struct sim_driver sim_msm_driver;
+extern const struct sim_driver sim_xe_driver;
 
-/* A driver at one version with one set of options; never freed, since files and names point at it. */
+/* A driver at one version with one set of options */
 struct sim_device {
    const struct sim_driver *driver;
    unsigned minor;
    unsigned va_bits;
    /* msm: the SMMU has no partially resident regions */
    bool no_prr;
+   /* As a real GPU's mappings: not at the host's addresses. */
+   bool unseen;
 };
 
 struct sim_file {
    int32_t refcount;
-   const struct sim_device *device;
+   /* The one that the node showed when it was opened */
+   struct sim_device device;
    /* Guards both tables, and what a driver says that it guards */
    pthread_mutex_t lock;
    struct sim_handles bos;
@@ -82,11 +88,11 @@ struct sim_file {
 #define SIM_DRM_MAJOR    226
 #define SIM_RENDER_MINOR 128
 
-/* The device that the node shows now, or NULL if there is to be none. */
-const struct sim_device *sim_device_current(void);
+/* The device that the node shows now; false if there is to be none. */
+bool sim_device_current(struct sim_device *device);
 
-/* "panthor", "panthor-1.0", "msm:va=40:noprr", "none"; -EINVAL for what is not known. For files opened
- * from now on.
+/* "panthor", "panthor-1.0", "msm:va=40:noprr", "none"; -EINVAL for what is not known. For files
+ * opened from now on.
  */
 int sim_device_select(const char *spec);
 

@@ -3,18 +3,7 @@
  *
  * What goes wrong because someone asked for it; see the header. Must know nothing of any driver.
  *
- *    DRM_SIM_FAULT     items separated by commas:
- *       KIND:N=ERRNO          the N-th of this kind fails (ERRNO by name or number)
- *       KIND:N+=ERRNO         the N-th and all after it
- *       KIND:P%SEED=ERRNO     each with a probability of P per mille, by a seed
- *       lost:N                the device is lost with the N-th ioctl
- *       delay:US, slow:US     each ioctl, each bind job, takes so many microseconds longer
- *       mem:SIZE              no more than SIZE bytes of BOs (suffixes K, M, G)
- *    KIND is an ioctl's name in lower case without its prefix (vm_bind, bo_create, syncobj_wait, ...),
- *    '*' for any ioctl, 'op' for a bind operation, or 'job' for a bind job at its run.
- *
- *    DRM_SIM_MISAPPLY  items separated by commas: map:N, unmap:N, null:N (the N-th of these is not
- *       applied), offset:N (the N-th map that can be is applied 64 KiB off in its BO)
+ * drm_sim.h has the grammar of both variables.
  */
 
 #include "sim_fault.h"
@@ -69,14 +58,18 @@ static struct {
 static struct misapply misapplies[MAX_MISAPPLY];
 static unsigned misapply_count;
 
+/* Whether there is anything to ask for at all: most programs have nothing, and take no lock. */
+static bool has_faults;
+static bool has_misapplies;
+
 static const struct {
    const char *name;
    int value;
 } errno_names[] = {
-   {"ENOMEM", ENOMEM}, {"ENOSPC", ENOSPC}, {"EINVAL", EINVAL},   {"EINTR", EINTR},
-   {"EAGAIN", EAGAIN}, {"EPIPE", EPIPE},   {"ENOENT", ENOENT},   {"ENODEV", ENODEV},
-   {"EIO", EIO},       {"EBUSY", EBUSY},   {"ENOBUFS", ENOBUFS}, {"ETIME", ETIME},
-   {"EFAULT", EFAULT}, {"EPERM", EPERM},   {"EACCES", EACCES},   {"ECANCELED", ECANCELED},
+   {"ENOMEM", ENOMEM}, {"ENOSPC", ENOSPC},   {"EINVAL", EINVAL},         {"EINTR", EINTR},
+   {"EAGAIN", EAGAIN}, {"EPIPE", EPIPE},     {"ENOENT", ENOENT},         {"ENODEV", ENODEV},
+   {"EIO", EIO},       {"EBUSY", EBUSY},     {"ENOBUFS", ENOBUFS},       {"ETIME", ETIME},
+   {"EFAULT", EFAULT}, {"EPERM", EPERM},     {"EACCES", EACCES},         {"ECANCELED", ECANCELED},
    {"E2BIG", E2BIG},   {"EDEADLK", EDEADLK}, {"EOPNOTSUPP", EOPNOTSUPP},
 };
 
@@ -191,6 +184,7 @@ sim_fault_set(const char *spec)
    pthread_mutex_lock(&lock);
    memset(&state, 0, sizeof(state));
    int ret = for_each_item(spec, parse_item);
+   p_atomic_set(&has_faults, spec && *spec);
    pthread_mutex_unlock(&lock);
    return ret;
 }
@@ -220,6 +214,7 @@ sim_fault_set_misapply(const char *spec)
    pthread_mutex_lock(&lock);
    misapply_count = 0;
    int ret = for_each_item(spec, parse_misapply);
+   p_atomic_set(&has_misapplies, spec && *spec);
    pthread_mutex_unlock(&lock);
    return ret;
 }
@@ -278,8 +273,7 @@ count_and_fail(const char *kind, bool is_ioctl)
 {
    int ret = 0;
 
-   /* Most programs ask for nothing. */
-   if (!p_atomic_read(&state.count))
+   if (!p_atomic_read(&has_faults))
       return 0;
 
    pthread_mutex_lock(&lock);
@@ -301,17 +295,18 @@ count_and_fail(const char *kind, bool is_ioctl)
 static bool
 count_and_lose_device(void)
 {
-   if (!p_atomic_read(&state.lost_at))
+   if (!p_atomic_read(&has_faults))
       return false;
 
    pthread_mutex_lock(&lock);
-   if (!state.lost && ++state.ioctls >= state.lost_at) {
-      p_atomic_set(&state.lost, true);
+   if (state.lost_at && !state.lost && ++state.ioctls >= state.lost_at) {
+      state.lost = true;
       sim_log("the device is lost; repeat with DRM_SIM_FAULT=lost:%llu",
               (unsigned long long)state.lost_at);
    }
+   bool lost = state.lost;
    pthread_mutex_unlock(&lock);
-   return state.lost;
+   return lost;
 }
 
 int
@@ -336,10 +331,28 @@ sim_fault_job(void)
    return count_and_fail("job", false);
 }
 
+static uint64_t
+read_setting(const uint64_t *setting)
+{
+   if (!p_atomic_read(&has_faults))
+      return 0;
+
+   pthread_mutex_lock(&lock);
+   uint64_t value = *setting;
+   pthread_mutex_unlock(&lock);
+   return value;
+}
+
 bool
 sim_fault_device_is_lost(void)
 {
-   return p_atomic_read(&state.lost);
+   if (!p_atomic_read(&has_faults))
+      return false;
+
+   pthread_mutex_lock(&lock);
+   bool lost = state.lost;
+   pthread_mutex_unlock(&lock);
+   return lost;
 }
 
 static void
@@ -354,19 +367,19 @@ sleep_us(uint64_t us)
 void
 sim_fault_delay_job(void)
 {
-   sleep_us(p_atomic_read(&state.job_delay_us));
+   sleep_us(read_setting(&state.job_delay_us));
 }
 
 void
 sim_fault_delay_ioctl(void)
 {
-   sleep_us(p_atomic_read(&state.ioctl_delay_us));
+   sleep_us(read_setting(&state.ioctl_delay_us));
 }
 
 bool
 sim_fault_memory_is_left(uint64_t size_B)
 {
-   uint64_t limit_B = p_atomic_read(&state.memory_limit_B);
+   uint64_t limit_B = read_setting(&state.memory_limit_B);
 
    return !limit_B || sim_bo_total_B() + size_B <= limit_B;
 }
@@ -388,7 +401,7 @@ sim_fault_misapply(enum sim_op_kind kind, uint64_t bo_size_B, uint64_t offset, u
    struct sim_misapply result = {0};
    int64_t delta = kind == SIM_OP_MAP ? shifted_offset_delta(bo_size_B, offset, size_B) : 0;
 
-   if (!p_atomic_read(&misapply_count))
+   if (!p_atomic_read(&has_misapplies))
       return result;
 
    pthread_mutex_lock(&lock);

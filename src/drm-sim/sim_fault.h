@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: MIT
  *
  * What goes wrong because someone asked for it: failing ioctls, operations and jobs, a lost device,
- * delays, memory limits (DRM_SIM_FAULT), and operations that are quietly not applied, so that a test
- * which should notice can be seen to (DRM_SIM_MISAPPLY). Must know nothing of any driver.
+ * delays, memory limits (DRM_SIM_FAULT), and operations that are quietly not applied, so that a
+ * test which should notice can be seen to (DRM_SIM_MISAPPLY). Must know nothing of any driver.
  */
 
 #ifndef SIM_FAULT_H

@@ -64,7 +64,7 @@ inode_of(int fd, dev_t *dev, ino_t *ino)
 static struct entry *
 find_locked(dev_t dev, ino_t ino)
 {
-   list_for_each_entry(struct entry, entry, bucket_of(ino), link) {
+   list_for_each_entry (struct entry, entry, bucket_of(ino), link) {
       if (entry->dev == dev && entry->ino == ino)
          return entry;
    }
@@ -89,7 +89,8 @@ entry_create(const struct sim_fd_ops *ops, void *object, int fd)
    return entry;
 }
 
-/* The program's end first. A sync file is a pipe, because a pipe's read end is readable or nothing. */
+/* The program's end first. A sync file is a pipe, because a pipe's read end is readable or nothing.
+ */
 static int
 open_ends(enum sim_fd_type type, bool cloexec, int ends[2])
 {
@@ -139,7 +140,7 @@ void
 sim_fd_set_readable(const struct sim_fd_ops *ops, void *object)
 {
    pthread_mutex_lock(&lock);
-   list_for_each_entry(struct entry, entry, &held, held_link) {
+   list_for_each_entry (struct entry, entry, &held, held_link) {
       if (entry->ops == ops && entry->object == object) {
          ssize_t written = write(entry->held_fd, "", 1);
          (void)written;
@@ -184,6 +185,22 @@ sim_fd_is(int fd, enum sim_fd_type type)
    return is;
 }
 
+bool
+sim_fd_has_lifetime(int fd)
+{
+   dev_t dev;
+   ino_t ino;
+
+   if (inode_of(fd, &dev, &ino) < 0)
+      return false;
+
+   pthread_mutex_lock(&lock);
+   struct entry *entry = find_locked(dev, ino);
+   bool has_lifetime = entry && entry->held_fd >= 0;
+   pthread_mutex_unlock(&lock);
+   return has_lifetime;
+}
+
 void
 sim_fd_register_file(int fd, const struct sim_fd_ops *ops, void *object)
 {
@@ -225,12 +242,12 @@ collect_hung_up(struct list_head *dead)
 
    if (polls) {
       /* Neither end asks for events: a hang-up is always told. */
-      list_for_each_entry(struct entry, entry, &held, held_link)
+      list_for_each_entry (struct entry, entry, &held, held_link)
          polls[count++].fd = entry->held_fd;
       poll(polls, count, 0);
 
       unsigned i = 0;
-      list_for_each_entry_safe(struct entry, entry, &held, held_link) {
+      list_for_each_entry_safe (struct entry, entry, &held, held_link) {
          if (polls[i++].revents & (POLLHUP | POLLERR)) {
             list_del(&entry->link);
             list_del(&entry->held_link);
@@ -253,7 +270,7 @@ sim_fd_sweep(void)
    collect_hung_up(&dead);
 
    /* Without the lock: to release a file is to close everything in it. */
-   list_for_each_entry_safe(struct entry, entry, &dead, held_link) {
+   list_for_each_entry_safe (struct entry, entry, &dead, held_link) {
       sim_libc()->close(entry->held_fd);
       entry->ops->release(entry->object);
       free(entry);

@@ -3,8 +3,8 @@
  *
  * File descriptors of the simulator's own kinds. They are real ones, so that dup(), poll(), fork()
  * and SCM_RIGHTS work on them as on any; which are ours is told by the inode and not by the number.
- * An object lives until the last descriptor of it is closed, wherever that is: the simulator holds the
- * other end of a pipe or socket pair and sees it hang up. Must know nothing of DRM.
+ * An object lives until the last descriptor of it is closed, wherever that is: the simulator holds
+ * the other end of a pipe or socket pair and sees it hang up. Must know nothing of DRM.
  */
 
 #ifndef SIM_FD_H
@@ -18,6 +18,7 @@ enum sim_fd_type {
    SIM_FD_NODE,
    SIM_FD_SYNC_FILE,
    SIM_FD_SYNCOBJ,
+   SIM_FD_SW_SYNC,
    SIM_FD_BO,
 };
 
@@ -29,9 +30,9 @@ struct sim_fd_ops {
    void (*release)(void *object);
 };
 
-/* An fd for the program, close-on-exec if asked, that stands for object, and takes over a reference.
- * A sync file's can be polled: see sim_fd_set_readable(). Negative errno on failure, and the reference
- * stays the caller's.
+/* An fd for the program, close-on-exec if asked, that stands for object, and takes over a
+ * reference. A sync file's can be polled: see sim_fd_set_readable(). Negative errno on failure, and
+ * the reference stays the caller's.
  */
 int sim_fd_create(const struct sim_fd_ops *ops, void *object, bool cloexec);
 
@@ -41,8 +42,10 @@ void sim_fd_set_readable(const struct sim_fd_ops *ops, void *object);
 /* The object that an fd stands for, with a reference; NULL if it is none of this kind. */
 void *sim_fd_lookup(int fd, const struct sim_fd_ops *ops);
 
-/* Whether the fd is any of ours; used on paths where all else must be quick. */
 bool sim_fd_is(int fd, enum sim_fd_type type);
+
+/* Whether the end of this fd may be the end of an object */
+bool sim_fd_has_lifetime(int fd);
 
 /* A file that is an object of its own (a BO's memfd): known by its inode, without lifetime. */
 void sim_fd_register_file(int fd, const struct sim_fd_ops *ops, void *object);

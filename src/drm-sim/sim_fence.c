@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Fences; see the header. Follows drivers/dma-buf/dma-fence-chain.c and dma-fence-unwrap.c in what they
- * do. Must know nothing of syncobjs, files or drivers.
+ * Fences; see the header. Follows drivers/dma-buf/dma-fence-chain.c and dma-fence-unwrap.c in what
+ * they do. Must know nothing of syncobjs, files or drivers.
  */
 
 #include "sim_fence.h"
@@ -166,7 +166,7 @@ sim_fence_chain_locked(struct sim_fence *prev, struct sim_fence *fence, uint64_t
 static void
 run_watches_locked(void)
 {
-   list_for_each_entry_safe(struct sim_fence_watch, watch, &watches, link) {
+   list_for_each_entry_safe (struct sim_fence_watch, watch, &watches, link) {
       if (sim_fence_is_signaled_locked(watch->fence)) {
          list_delinit(&watch->link);
          watch->signaled(watch);
@@ -224,8 +224,7 @@ static bool
 chain_is_signaled_locked(struct sim_fence *head)
 {
    for (struct sim_fence *node = head; node; node = sim_fence_chain_walk_locked(node)) {
-      struct sim_fence *contained =
-         node->kind == SIM_FENCE_CHAIN ? node->chain.contained : node;
+      struct sim_fence *contained = node->kind == SIM_FENCE_CHAIN ? node->chain.contained : node;
 
       if (!sim_fence_is_signaled_locked(contained))
          return false;

@@ -1,12 +1,12 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Fences, as the kernel's dma_fence, dma_fence_chain and dma_fence_array: something that signals once,
- * perhaps with an error; a point of a timeline, which has signalled when it and all before it have; and
- * several at once. Must know nothing of syncobjs, files or drivers.
+ * Fences, as the kernel's dma_fence, dma_fence_chain and dma_fence_array: something that signals
+ * once, perhaps with an error; a point of a timeline, which has signalled when it and all before it
+ * have; and several at once. Must know nothing of syncobjs, files or drivers.
  *
- * One lock guards the state of every fence and of every syncobj, and one condition variable is told of
- * every change: waiters look again. Functions named _locked expect the caller to hold it.
+ * One lock guards the state of every fence and of every syncobj, and one condition variable is told
+ * of every change: waiters look again. Functions named _locked expect the caller to hold it.
  */
 
 #ifndef SIM_FENCE_H

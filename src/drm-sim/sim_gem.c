@@ -38,6 +38,10 @@
 
 static uint64_t total_B;
 
+/* Guards the list, and what madvise said of each */
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct list_head all_bos = {&all_bos, &all_bos};
+
 struct sim_bo *
 sim_bo_get(struct sim_bo *bo)
 {
@@ -79,9 +83,13 @@ sim_bo_put(struct sim_bo *bo)
    if (!bo || !p_atomic_dec_zero(&bo->refcount))
       return;
 
+   pthread_mutex_lock(&all_lock);
+   list_del(&bo->link);
+   pthread_mutex_unlock(&all_lock);
    sim_fd_unregister_file(bo->fd);
    sim_libc()->close(bo->fd);
-   p_atomic_add(&total_B, -bo->size_B);
+   if (bo->madv != SIM_BO_PURGED)
+      p_atomic_add(&total_B, -bo->size_B);
    sim_fence_put(bo->busy);
    free(bo->metadata);
    free(bo);
@@ -124,20 +132,51 @@ bo_from_memfd(int fd, uint64_t size_B, uint32_t flags)
    if (sim_libc()->fstatat(fd, "", &st, AT_EMPTY_PATH) == 0)
       bo->inode = st.st_ino;
    p_atomic_add(&total_B, size_B);
+   pthread_mutex_lock(&all_lock);
+   list_addtail(&bo->link, &all_bos);
+   pthread_mutex_unlock(&all_lock);
    sim_fd_register_file(fd, &bo_fd_ops, bo);
    return bo;
 }
 
+enum sim_bo_madv
+sim_bo_madvise(struct sim_bo *bo, enum sim_bo_madv madv)
+{
+   pthread_mutex_lock(&all_lock);
+   enum sim_bo_madv before = bo->madv;
+   if (before != SIM_BO_PURGED)
+      bo->madv = madv;
+   pthread_mutex_unlock(&all_lock);
+   return before;
+}
+
+/* The kernel's shrinker: the oldest BOs go first, until there is enough. */
+static bool
+make_room(uint64_t size_B)
+{
+   pthread_mutex_lock(&all_lock);
+   list_for_each_entry (struct sim_bo, bo, &all_bos, link) {
+      if (sim_fault_memory_is_left(size_B))
+         break;
+      if (bo->madv != SIM_BO_NOT_NEEDED)
+         continue;
+      fallocate(bo->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, bo->size_B);
+      bo->madv = SIM_BO_PURGED;
+      p_atomic_add(&total_B, -bo->size_B);
+   }
+   pthread_mutex_unlock(&all_lock);
+   return sim_fault_memory_is_left(size_B);
+}
+
 int
-sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid,
-              struct sim_bo **out)
+sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid, struct sim_bo **out)
 {
    char name[64];
 
    if (size_B == 0)
       return -EINVAL;
    /* More than any machine has: a kernel fails when it reserves the pages. */
-   if (size_B > 1ull << 46 || !sim_fault_memory_is_left(size_B))
+   if (size_B > 1ull << 46 || !make_room(size_B))
       return -ENOMEM;
    size_B = align64(size_B, PAGE_SIZE_B);
 
@@ -159,6 +198,34 @@ sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid,
    }
    bo->exclusive_vm_uid = exclusive_vm_uid;
    *out = bo;
+   return 0;
+}
+
+int
+sim_bo_create_from_user(uint64_t user, uint64_t size_B, struct sim_bo **out)
+{
+   void *addr = (void *)(uintptr_t)user;
+   void *copy = malloc(size_B);
+
+   if (!copy)
+      return -ENOMEM;
+   int ret = sim_copy_in(copy, user, size_B);
+   if (!ret)
+      ret = sim_copy_out(user, copy, size_B);
+   if (!ret)
+      ret = sim_bo_create(size_B, 0, 0, out);
+   if (!ret)
+      ret = sim_bo_write(*out, 0, copy, size_B);
+   free(copy);
+   if (ret)
+      return ret;
+
+   /* The same pages at both addresses, as with memory that a GPU has pinned. */
+   if (sim_libc()->mmap(addr, size_B, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (*out)->fd,
+                        0) == MAP_FAILED) {
+      sim_bo_put(*out);
+      return -ENOMEM;
+   }
    return 0;
 }
 
@@ -281,15 +348,14 @@ sim_prime_handle_to_fd_ioctl(struct sim_file *file, void *data)
    if (!bo)
       return -ENOENT;
 
-   int ret = file->device->driver->check_export(bo);
+   int ret = file->device.driver->check_export(bo);
    if (ret)
       goto out;
 
    /* A file description of its own, with the asked access. */
    snprintf(path, sizeof(path), "/proc/self/fd/%d", bo->fd);
-   args->fd = sim_libc()->openat(AT_FDCWD, path,
-                                 (args->flags & DRM_RDWR ? O_RDWR : O_RDONLY) |
-                                    (args->flags & DRM_CLOEXEC));
+   args->fd = sim_libc()->openat(
+      AT_FDCWD, path, (args->flags & DRM_RDWR ? O_RDWR : O_RDONLY) | (args->flags & DRM_CLOEXEC));
    if (args->fd < 0)
       ret = -errno;
 

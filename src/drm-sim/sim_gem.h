@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Buffer objects and their handles, CPU mappings and PRIME. A BO's pages are a memfd: the same file is
- * what the host's MMU maps at a GPU address, what mmap() on the node gives, and what a PRIME fd is.
- * Must know nothing of any driver but what it left in a BO's flags.
+ * Buffer objects and their handles, CPU mappings and PRIME. A BO's pages are a memfd: the same file
+ * is what the host's MMU maps at a GPU address, what mmap() on the node gives, and what a PRIME fd
+ * is. Must know nothing of any driver but what it left in a BO's flags.
  */
 
 #ifndef SIM_GEM_H
@@ -12,11 +12,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "util/list.h"
+
 struct sim_fence;
 struct sim_file;
 
+enum sim_bo_madv {
+   SIM_BO_NEEDED,
+   SIM_BO_NOT_NEEDED,
+   SIM_BO_PURGED,
+};
+
 struct sim_bo {
    int32_t refcount;
+   /* Among all BOs of the process */
+   struct list_head link;
    uint64_t id;
    uint64_t size_B;
    int fd;
@@ -31,15 +41,14 @@ struct sim_bo {
    bool imported;
    /* Where mmap() on the node finds it */
    uint64_t mmap_offset;
-   /* msm's madvise: 0 needed, 1 not needed, 2 purged */
-   uint32_t madv;
+   /* What the program said of its contents; purged only when memory ran short */
+   enum sim_bo_madv madv;
    char name[32];
    void *metadata;
    uint32_t metadata_size;
 };
 
-int sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid,
-                  struct sim_bo **out);
+int sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid, struct sim_bo **out);
 struct sim_bo *sim_bo_get(struct sim_bo *bo);
 void sim_bo_put(struct sim_bo *bo);
 
@@ -58,6 +67,14 @@ int sim_bo_write(struct sim_bo *bo, uint64_t offset_B, const void *data, uint64_
 
 /* Adds to what keeps the BO busy. */
 void sim_bo_add_fence(struct sim_bo *bo, struct sim_fence *fence);
+
+/* Says whether a BO's contents matter; returns what it was before, and a purged one stays so. */
+enum sim_bo_madv sim_bo_madvise(struct sim_bo *bo, enum sim_bo_madv madv);
+
+/* A BO of the program's own pages: from here on its addresses show the BO. -EFAULT where it has no
+ * memory that can be written.
+ */
+int sim_bo_create_from_user(uint64_t user, uint64_t size_B, struct sim_bo **out);
 
 /* Bytes in all BOs of the process */
 uint64_t sim_bo_total_B(void);

@@ -31,13 +31,14 @@ va_end(const struct sim_gpuva *va)
    return va->addr + va->range;
 }
 
+/* Mesa's trees want it the other way round: negative if a comes after b. */
 static int
 compare_addr(const struct rb_node *a, const struct rb_node *b)
 {
    const struct sim_gpuva *va_a = rb_node_data(struct sim_gpuva, a, node);
    const struct sim_gpuva *va_b = rb_node_data(struct sim_gpuva, b, node);
 
-   return va_a->addr < va_b->addr ? -1 : va_a->addr > va_b->addr;
+   return va_a->addr > va_b->addr ? -1 : va_a->addr < va_b->addr;
 }
 
 void
@@ -174,8 +175,8 @@ carve(struct sim_gpuvm *vm, struct sim_gpuva *va, uint64_t addr, uint64_t range,
       .kind = SIM_GPUVM_UNMAP,
       .va = va,
       .keep = keep,
-      .has_prev = va->addr < addr,
-      .has_next = va_end(va) > end,
+      .has_prev = (va->addr < addr),
+      .has_next = (va_end(va) > end),
    };
 
    if (step.has_prev || step.has_next)

@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The tree of mappings of a VM with exactly drm_gpuvm's semantics: split on overlap, never merge, and
- * the keep hint. Written from the kernel's behaviour and for it alone: the mirror that it is compared
- * with must share nothing with it. Must know nothing of page tables. The caller locks.
+ * The tree of mappings of a VM with exactly drm_gpuvm's semantics: split on overlap, never merge,
+ * and the keep hint. Written from the kernel's behaviour and for it alone: the mirror that it is
+ * compared with must share nothing with it. Must know nothing of page tables. The caller locks.
  */
 
 #ifndef SIM_GPUVM_H
@@ -62,8 +62,8 @@ struct sim_gpuvm_step {
    struct sim_gpuvm_map next;
 };
 
-/* Called before the tree takes a step: 0 to take it, SIM_GPUVM_SKIP to leave the tree as it is, or a
- * negative errno to end the operation there, with the steps before it taken.
+/* Called before the tree takes a step: 0 to take it, SIM_GPUVM_SKIP to leave the tree as it is, or
+ * a negative errno to end the operation there, with the steps before it taken.
  */
 #define SIM_GPUVM_SKIP 1
 typedef int (*sim_gpuvm_step_fn)(void *priv, struct sim_gpuvm_step *step);

@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The C library's functions that libdrm and drivers call, under the C library's names: what is about the
- * simulated node stays here, all else goes on to the next in line. Must know nothing of what happens
- * behind a file.
+ * The C library's functions that libdrm and drivers call, under the C library's names: what is
+ * about the simulated node stays here, all else goes on to the next in line. Must know nothing of
+ * what happens behind a file.
  */
 
 /* Both names of a function are defined here: neither may be renamed to the other, nor be inlined. */
@@ -25,6 +25,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -37,14 +38,35 @@
 #include "sim_libc.h"
 #include "sim_mmu.h"
 #include "sim_segv.h"
+#include "sim_sw_sync.h"
 #include "sim_sync_file.h"
 #include "sim_vfs.h"
 
-#define EXPORT PUBLIC __attribute__((used))
+/* ThreadSanitizer calls into the C library before it is ready for instrumented code. */
+#define EXPORT PUBLIC __attribute__((used, no_sanitize("thread")))
 
 /* On the 64-bit hosts that this runs on, both structures are one. */
 _Static_assert(sizeof(struct stat) == sizeof(struct stat64), "stat64");
 _Static_assert(sizeof(struct dirent) == sizeof(struct dirent64), "dirent64");
+
+/* Until then, a sanitizer's start-up goes straight to the kernel. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+static bool is_started;
+
+__attribute__((constructor)) static void
+start(void)
+{
+   is_started = true;
+}
+#else
+static const bool is_started = true;
+#endif
+
+#define BEFORE_START(...)                                                                          \
+   do {                                                                                            \
+      if (!is_started)                                                                             \
+         return syscall(__VA_ARGS__);                                                              \
+   } while (0)
 
 static int
 result(int ret)
@@ -68,6 +90,8 @@ open_path(int dirfd, const char *path, int flags, mode_t mode)
       return sim_libc()->openat(dirfd, path, flags, mode);
    case SIM_VFS_NODE:
       return result(sim_file_open(flags));
+   case SIM_VFS_SW_SYNC:
+      return result(sim_sw_sync_open(flags));
    case SIM_VFS_FILE:
       return result(sim_vfs_open_file(&entry));
    case SIM_VFS_NONE:
@@ -80,7 +104,7 @@ open_path(int dirfd, const char *path, int flags, mode_t mode)
 #define OPEN_MODE(flags, last)                                                                     \
    ({                                                                                              \
       mode_t mode_ = 0;                                                                            \
-      if (((flags) & O_CREAT) || ((flags) & O_TMPFILE) == O_TMPFILE) {                             \
+      if (((flags)&O_CREAT) || ((flags)&O_TMPFILE) == O_TMPFILE) {                                 \
          va_list args_;                                                                            \
          va_start(args_, last);                                                                    \
          mode_ = va_arg(args_, unsigned int);                                                      \
@@ -92,24 +116,28 @@ open_path(int dirfd, const char *path, int flags, mode_t mode)
 EXPORT int
 open(const char *path, int flags, ...)
 {
+   BEFORE_START(SYS_openat, AT_FDCWD, path, flags, 0);
    return open_path(AT_FDCWD, path, flags, OPEN_MODE(flags, flags));
 }
 
 EXPORT int
 open64(const char *path, int flags, ...)
 {
+   BEFORE_START(SYS_openat, AT_FDCWD, path, flags, 0);
    return open_path(AT_FDCWD, path, flags, OPEN_MODE(flags, flags));
 }
 
 EXPORT int
 openat(int dirfd, const char *path, int flags, ...)
 {
+   BEFORE_START(SYS_openat, dirfd, path, flags, 0);
    return open_path(dirfd, path, flags, OPEN_MODE(flags, flags));
 }
 
 EXPORT int
 openat64(int dirfd, const char *path, int flags, ...)
 {
+   BEFORE_START(SYS_openat, dirfd, path, flags, 0);
    return open_path(dirfd, path, flags, OPEN_MODE(flags, flags));
 }
 
@@ -170,8 +198,9 @@ fopen64(const char *path, const char *mode)
 EXPORT int
 close(int fd)
 {
-   bool ours = sim_fd_is(fd, SIM_FD_NODE) || sim_fd_is(fd, SIM_FD_SYNC_FILE) ||
-               sim_fd_is(fd, SIM_FD_SYNCOBJ);
+   BEFORE_START(SYS_close, fd);
+
+   bool ours = sim_fd_has_lifetime(fd);
    int ret = sim_libc()->close(fd);
 
    /* At once, so that the end of a file is where the program put it. */
@@ -185,12 +214,19 @@ close(int fd)
 
 /* Asking about files */
 
+/* A path of NULL is for new kernels what an empty one always was. */
+static bool
+is_about_node(int dirfd, const char *path, int flags)
+{
+   return (flags & AT_EMPTY_PATH) && (!path || !*path) && sim_fd_is(dirfd, SIM_FD_NODE);
+}
+
 static int
 stat_at(int dirfd, const char *path, struct stat *st, int flags)
 {
    struct sim_vfs_entry entry = sim_vfs_find(path);
 
-   if (path && !*path && (flags & AT_EMPTY_PATH) && sim_fd_is(dirfd, SIM_FD_NODE)) {
+   if (is_about_node(dirfd, path, flags)) {
       sim_vfs_stat_node(st);
       return 0;
    }
@@ -206,6 +242,7 @@ stat_at(int dirfd, const char *path, struct stat *st, int flags)
 #define STAT_FUNCTIONS(suffix, type)                                                               \
    EXPORT int stat##suffix(const char *path, struct type *st)                                      \
    {                                                                                               \
+      BEFORE_START(SYS_newfstatat, AT_FDCWD, path, st, 0);                                         \
       return stat_at(AT_FDCWD, path, (struct stat *)st, 0);                                        \
    }                                                                                               \
    EXPORT int lstat##suffix(const char *path, struct type *st)                                     \
@@ -214,6 +251,7 @@ stat_at(int dirfd, const char *path, struct stat *st, int flags)
    }                                                                                               \
    EXPORT int fstat##suffix(int fd, struct type *st)                                               \
    {                                                                                               \
+      BEFORE_START(SYS_fstat, fd, st);                                                             \
       return stat_at(fd, "", (struct stat *)st, AT_EMPTY_PATH);                                    \
    }                                                                                               \
    EXPORT int fstatat##suffix(int dirfd, const char *path, struct type *st, int flags)             \
@@ -258,10 +296,9 @@ statx_from_stat(const struct stat *st, struct statx *stx)
 EXPORT int
 statx(int dirfd, const char *path, int flags, unsigned int mask, struct statx *stx)
 {
-   bool is_node = path && !*path && (flags & AT_EMPTY_PATH) && sim_fd_is(dirfd, SIM_FD_NODE);
    struct stat st;
 
-   if (!is_node && sim_vfs_find(path).kind == SIM_VFS_FOREIGN)
+   if (!is_about_node(dirfd, path, flags) && sim_vfs_find(path).kind == SIM_VFS_FOREIGN)
       return sim_libc()->statx(dirfd, path, flags, mask, stx);
 
    int ret = stat_at(dirfd, path, &st, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
@@ -289,6 +326,8 @@ access(const char *path, int mode)
 EXPORT ssize_t
 readlinkat(int dirfd, const char *path, char *buf, size_t size)
 {
+   BEFORE_START(SYS_readlinkat, dirfd, path, buf, size);
+
    struct sim_vfs_entry entry = sim_vfs_find(path);
 
    if (entry.kind == SIM_VFS_FOREIGN)
@@ -401,6 +440,10 @@ ioctl(int fd, unsigned long request, ...)
       if (sim_fd_is(fd, SIM_FD_SYNC_FILE))
          return result(sim_sync_file_ioctl(fd, request, arg));
       break;
+   case SIM_SW_SYNC_MAGIC:
+      if (sim_fd_is(fd, SIM_FD_SW_SYNC))
+         return result(sim_sw_sync_ioctl(fd, request, arg));
+      break;
    case DMA_BUF_BASE:
       if (sim_fd_is(fd, SIM_FD_BO))
          return result(sim_dma_buf_ioctl(fd, request, arg));
@@ -434,24 +477,32 @@ mmap_any(void *addr, size_t length, int prot, int flags, int fd, off64_t offset)
 EXPORT void *
 mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
+   if (!is_started)
+      return (void *)syscall(SYS_mmap, addr, length, prot, flags, fd, offset);
    return mmap_any(addr, length, prot, flags, fd, offset);
 }
 
 EXPORT void *
 mmap64(void *addr, size_t length, int prot, int flags, int fd, off64_t offset)
 {
+   if (!is_started)
+      return (void *)syscall(SYS_mmap, addr, length, prot, flags, fd, offset);
    return mmap_any(addr, length, prot, flags, fd, offset);
 }
 
 EXPORT int
 munmap(void *addr, size_t length)
 {
+   BEFORE_START(SYS_munmap, addr, length);
+
    return sim_mmu_munmap(addr, length);
 }
 
 EXPORT int
 madvise(void *addr, size_t length, int advice)
 {
+   BEFORE_START(SYS_madvise, addr, length, advice);
+
    int ret = sim_libc()->madvise(addr, length, advice);
 
    if (ret == 0 && advice == MADV_DONTDUMP)

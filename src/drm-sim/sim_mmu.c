@@ -3,8 +3,8 @@
  *
  * The host's MMU as the GPU's; see the header. Must know nothing of VMs.
  *
- * A GPU unmap puts PROT_NONE back and never unmaps: another thread's mmap would land in the hole, and
- * the next GPU map on top of it.
+ * A GPU unmap puts PROT_NONE back and never unmaps: another thread's mmap would land in the hole,
+ * and the next GPU map on top of it.
  */
 
 #include "sim_mmu.h"
@@ -36,6 +36,8 @@ struct window {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct window windows[MAX_WINDOWS];
 static unsigned window_count;
+
+static void take_reserve_locked(void);
 
 static void
 add_window_locked(struct window window)
@@ -79,6 +81,7 @@ sim_mmu_reserved(void *addr, uint64_t size_B)
    pthread_mutex_lock(&lock);
    forget_locked(start, start + size_B);
    add_window_locked((struct window){start, start + size_B, false});
+   take_reserve_locked();
    pthread_mutex_unlock(&lock);
 }
 
@@ -171,6 +174,14 @@ map_part(UNUSED const struct window *window, uint64_t va, uint64_t size_B, void 
    return map == MAP_FAILED ? map_failed() : 0;
 }
 
+static bool mmu_unseen;
+
+void
+sim_mmu_set_unseen(bool unseen)
+{
+   p_atomic_set(&mmu_unseen, unseen);
+}
+
 int
 sim_mmu_map(uint64_t va, uint64_t size_B, const struct sim_bo *bo, uint64_t offset, bool read_only)
 {
@@ -180,21 +191,59 @@ sim_mmu_map(uint64_t va, uint64_t size_B, const struct sim_bo *bo, uint64_t offs
       .offset = offset,
       .prot = !bo || read_only ? PROT_READ : PROT_READ | PROT_WRITE,
    };
+   if (p_atomic_read(&mmu_unseen))
+      return 0;
    return for_each_reserved_part(va, size_B, map_part, &req);
+}
+
+/* Map areas kept back, because a GPU unmap never fails for want of memory, and even a mapping that
+ * joins many areas needs one while it is made.
+ */
+#define RESERVE_AREAS 32
+
+static char *reserve;
+
+static void
+take_reserve_locked(void)
+{
+   const size_t size = RESERVE_AREAS * 4096;
+
+   if (reserve)
+      return;
+   void *map = sim_libc()->mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   if (map == MAP_FAILED)
+      return;
+   reserve = map;
+   /* Neighbours of different protection do not merge. If it is not possible now, less is reserved. */
+   for (unsigned i = 0; i < RESERVE_AREAS; i += 2)
+      mprotect(reserve + i * 4096, 4096, PROT_READ);
+}
+
+static bool
+give_reserve_locked(void)
+{
+   if (!reserve)
+      return false;
+   sim_libc()->munmap(reserve, RESERVE_AREAS * 4096);
+   reserve = NULL;
+   return true;
 }
 
 static int
 unmap_part(const struct window *window, uint64_t va, uint64_t size_B, UNUSED void *priv)
 {
    void *addr = (void *)(uintptr_t)va;
-   void *map = sim_libc()->mmap(addr, size_B, PROT_NONE,
-                                MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+   const int flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+   void *map = sim_libc()->mmap(addr, size_B, PROT_NONE, flags, -1, 0);
 
+   if (map == MAP_FAILED && give_reserve_locked())
+      map = sim_libc()->mmap(addr, size_B, PROT_NONE, flags, -1, 0);
    if (map == MAP_FAILED)
       return map_failed();
    /* Like its neighbours, or the host could not merge the two into one map area. */
    if (window->dontdump)
       sim_libc()->madvise(addr, size_B, MADV_DONTDUMP);
+   take_reserve_locked();
    return 0;
 }
 

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: MIT
  *
  * The host's MMU as the GPU's: where the program has reserved addresses (mmap of PROT_NONE with
- * MAP_NORESERVE), what page tables say about them is shown there. Addresses that nobody reserved are
- * never touched. Must know nothing of VMs.
+ * MAP_NORESERVE), what page tables say about them is shown there. Addresses that nobody reserved
+ * are never touched. Must know nothing of VMs.
  */
 
 #ifndef SIM_MMU_H
@@ -14,6 +14,9 @@
 #include <sys/types.h>
 
 struct sim_bo;
+
+/* From now on nothing is shown. */
+void sim_mmu_set_unseen(bool unseen);
 
 /* What the interposer saw */
 void sim_mmu_reserved(void *addr, uint64_t size_B);

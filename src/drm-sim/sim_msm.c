@@ -1,20 +1,20 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The msm personality: an Adreno 750 behind the msm driver, 1.12 (before VM_BIND) and 1.13 (Linux 7.3).
- * Follows msm_drv.c, msm_gem_vma.c, msm_submitqueue.c and adreno_gpu.c. Must know nothing of other
- * drivers.
+ * The msm personality: an Adreno 750 behind the msm driver, 1.12 (before VM_BIND) and 1.13
+ * (Linux 7.3). Follows msm_drv.c, msm_gem_vma.c, msm_submitqueue.c and adreno_gpu.c. Must know
+ * nothing of other drivers.
  *
- * Binds are in staged mode: the tree changes in the ioctl, the page tables when the job runs. A file has
- * one VM, made by the first thing that asks for it; its bind queues are FIFOs of one scheduler, unordered
- * among each other. A job that fails marks the VM unusable, and its fence signals success.
+ * Binds are in staged mode: the tree changes in the ioctl, the page tables when the job runs. A
+ * file has one VM, made by the first thing that asks for it; its bind queues are FIFOs of one
+ * scheduler, unordered among each other. A job that fails marks the VM unusable, and its fence
+ * signals success.
  */
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "drm-uapi/msm_drm.h"
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
@@ -22,8 +22,9 @@
 #include "sim_fault.h"
 #include "sim_gem.h"
 #include "sim_libc.h"
+#include "sim_msm.h"
+#include "sim_staged.h"
 #include "sim_sync_file.h"
-#include "sim_syncobj.h"
 #include "sim_vm.h"
 
 #define PAGE_SIZE_B 4096ull
@@ -38,44 +39,14 @@
 #define JOB_OP_B  40ull
 #define JOB_MAX_B (4ull << 20)
 
-struct queue {
-   struct list_head link;
-   int32_t refcount;
-   uint32_t id;
-   uint32_t flags;
-   /* Operations of one queue are prepared one ioctl at a time. */
-   pthread_mutex_t lock;
-   struct sim_entity entity;
-   bool has_entity;
-   /* Keeps the scheduler that the entity is of */
-   struct sim_vm *vm;
-};
-
-struct msm_file {
-   /* All under the file's lock */
-   struct sim_vm *vm;
-   bool wants_vm_bind;
-   struct list_head queues;
-   uint32_t next_queue_id;
-   /* Kernel-managed VM: where the next BO goes */
-   uint64_t next_iova;
-};
-
-static struct msm_file *
-to_msm(struct sim_file *file)
-{
-   return file->priv;
-}
-
-/* The VM of the file, made now if there was none. It never changes again. */
-static struct sim_vm *
-context_vm(struct sim_file *file)
+struct sim_vm *
+msm_context_vm(struct sim_file *file)
 {
    struct msm_file *mfile = to_msm(file);
 
    pthread_mutex_lock(&file->lock);
    if (!mfile->vm)
-      mfile->vm = sim_vm_create(0, "msm", VA_START, (1ull << file->device->va_bits) - VA_START);
+      mfile->vm = sim_vm_create(0, "msm", VA_START, (1ull << file->device.va_bits) - VA_START);
    struct sim_vm *vm = mfile->vm;
    pthread_mutex_unlock(&file->lock);
    return vm;
@@ -102,7 +73,7 @@ get_param_ioctl(struct sim_file *file, void *data)
       return -EINVAL;
 
    /* Any question makes the VM, as in the kernel: EN_VM_BIND comes too late after it. */
-   vm = context_vm(file);
+   vm = msm_context_vm(file);
    if (!vm)
       return -ENOMEM;
    if (args->len)
@@ -159,12 +130,12 @@ get_param_ioctl(struct sim_file *file, void *data)
       args->value = 0x1fffffffff000ull;
       return 0;
    case MSM_PARAM_HAS_PRR:
-      if (file->device->minor < MINOR_VM_BIND)
+      if (file->device.minor < MINOR_VM_BIND)
          return -EINVAL;
-      args->value = !file->device->no_prr;
+      args->value = !file->device.no_prr;
       return 0;
    case MSM_PARAM_AQE:
-      if (file->device->minor < MINOR_VM_BIND)
+      if (file->device.minor < MINOR_VM_BIND)
          return -EINVAL;
       args->value = 0;
       return 0;
@@ -205,7 +176,7 @@ set_param_ioctl(struct sim_file *file, void *data)
    case MSM_PARAM_SYSPROF:
       return args->len ? -EINVAL : -EPERM;
    case MSM_PARAM_EN_VM_BIND:
-      if (args->len || file->device->minor < MINOR_VM_BIND)
+      if (args->len || file->device.minor < MINOR_VM_BIND)
          return -EINVAL;
       return enable_vm_bind(file, args->value);
    default:
@@ -234,7 +205,7 @@ gem_new_ioctl(struct sim_file *file, void *data)
       return -EINVAL;
    }
    if (args->flags & MSM_BO_NO_SHARE) {
-      struct sim_vm *vm = context_vm(file);
+      struct sim_vm *vm = msm_context_vm(file);
       if (!vm)
          return -EINVAL;
       vm_uid = vm->uid;
@@ -259,7 +230,7 @@ static int
 get_iova(struct sim_file *file, struct sim_bo *bo, __u64 *iova)
 {
    struct msm_file *mfile = to_msm(file);
-   struct sim_vm *vm = context_vm(file);
+   struct sim_vm *vm = msm_context_vm(file);
 
    if (!vm)
       return -ENOMEM;
@@ -464,23 +435,22 @@ gem_madvise_ioctl(struct sim_file *file, void *data)
    struct sim_bo *bo = sim_bo_lookup(file, args->handle);
    if (!bo)
       return -ENOENT;
-   /* A purged BO stays purged. */
-   if (bo->madv != __MSM_MADV_PURGED)
-      bo->madv = args->madv;
-   args->retained = bo->madv != __MSM_MADV_PURGED;
+   args->retained =
+      sim_bo_madvise(bo, args->madv == MSM_MADV_WILLNEED ? SIM_BO_NEEDED : SIM_BO_NOT_NEEDED) !=
+      SIM_BO_PURGED;
    sim_bo_put(bo);
    return 0;
 }
 
 /* Queues */
 
-static struct queue *
-queue_get(struct sim_file *file, uint32_t id)
+struct msm_queue *
+msm_queue_get(struct sim_file *file, uint32_t id)
 {
-   struct queue *found = NULL;
+   struct msm_queue *found = NULL;
 
    pthread_mutex_lock(&file->lock);
-   list_for_each_entry(struct queue, queue, &to_msm(file)->queues, link) {
+   list_for_each_entry (struct msm_queue, queue, &to_msm(file)->queues, link) {
       if (queue->id == id) {
          found = queue;
          p_atomic_inc(&queue->refcount);
@@ -491,13 +461,16 @@ queue_get(struct sim_file *file, uint32_t id)
    return found;
 }
 
-static void
-queue_put(struct queue *queue)
+void
+msm_queue_put(struct msm_queue *queue)
 {
    if (!p_atomic_dec_zero(&queue->refcount))
       return;
    if (queue->has_entity)
       sim_entity_finish(&queue->entity);
+   for (uint32_t i = 0; i < queue->fences.capacity; i++)
+      sim_fence_put(queue->fences.objects[i]);
+   sim_handles_finish(&queue->fences);
    sim_vm_put(queue->vm);
    pthread_mutex_destroy(&queue->lock);
    free(queue);
@@ -507,7 +480,7 @@ static int
 queue_create(struct sim_file *file, uint32_t flags, uint32_t *id)
 {
    struct msm_file *mfile = to_msm(file);
-   struct queue *queue = calloc(1, sizeof(*queue));
+   struct msm_queue *queue = calloc(1, sizeof(*queue));
 
    if (!queue)
       return -ENOMEM;
@@ -534,13 +507,13 @@ submitqueue_new_ioctl(struct sim_file *file, void *data)
    struct drm_msm_submitqueue *args = data;
    uint32_t valid_flags = MSM_SUBMITQUEUE_ALLOW_PREEMPT;
 
-   if (file->device->minor >= MINOR_VM_BIND)
+   if (file->device.minor >= MINOR_VM_BIND)
       valid_flags |= MSM_SUBMITQUEUE_VM_BIND;
    if (args->flags & ~valid_flags)
       return -EINVAL;
 
    if (args->flags & MSM_SUBMITQUEUE_VM_BIND) {
-      if (!context_vm(file))
+      if (!msm_context_vm(file))
          return -ENOMEM;
       if (!to_msm(file)->wants_vm_bind || args->prio)
          return -EINVAL;
@@ -554,14 +527,14 @@ static int
 submitqueue_close_ioctl(struct sim_file *file, void *data)
 {
    uint32_t id = *(uint32_t *)data;
-   struct queue *found = NULL;
+   struct msm_queue *found = NULL;
 
    /* The default queue is the file's own. */
    if (!id)
       return -ENOENT;
 
    pthread_mutex_lock(&file->lock);
-   list_for_each_entry(struct queue, queue, &to_msm(file)->queues, link) {
+   list_for_each_entry (struct msm_queue, queue, &to_msm(file)->queues, link) {
       if (queue->id == id) {
          found = queue;
          list_del(&queue->link);
@@ -571,7 +544,7 @@ submitqueue_close_ioctl(struct sim_file *file, void *data)
    pthread_mutex_unlock(&file->lock);
    if (!found)
       return -ENOENT;
-   queue_put(found);
+   msm_queue_put(found);
    return 0;
 }
 
@@ -583,10 +556,10 @@ submitqueue_query_ioctl(struct sim_file *file, void *data)
 
    if (args->pad)
       return -EINVAL;
-   struct queue *queue = queue_get(file, args->id);
+   struct msm_queue *queue = msm_queue_get(file, args->id);
    if (!queue)
       return -ENOENT;
-   queue_put(queue);
+   msm_queue_put(queue);
 
    if (args->param != MSM_SUBMITQUEUE_PARAM_FAULTS)
       return -EINVAL;
@@ -598,42 +571,17 @@ submitqueue_query_ioctl(struct sim_file *file, void *data)
    return sim_copy_out(args->data, &faults, args->len);
 }
 
-/* VM_BIND: what the page tables are to become, in order */
-
-struct pt_op {
-   bool is_map;
-   /* A map of the same request overwrites it: no need to go by way of a hole. */
-   bool overwritten;
-   uint64_t va;
-   uint64_t range;
-   struct sim_bo *bo;
-   uint64_t offset;
-   uint32_t flags;
-};
-
-/* For the history, once the page tables are changed */
-struct done_op {
-   enum sim_op_kind kind;
-   uint64_t va;
-   uint64_t range;
-   struct sim_bo *bo;
-   uint64_t offset;
-   bool dropped;
-};
+/* VM_BIND: jobs */
 
 struct bind_job {
    struct sim_job base;
    struct sim_vm *vm;
-   struct queue *queue;
+   struct msm_queue *queue;
    struct drm_msm_vm_bind_op *ops;
    /* Of each operation, or NULL */
    struct sim_bo **bos;
    uint32_t op_count;
-   struct pt_op *pt_ops;
-   uint32_t pt_op_count;
-   uint32_t pt_op_capacity;
-   struct done_op *done_ops;
-   uint32_t done_op_count;
+   struct sim_staged staged;
 };
 
 static void
@@ -641,32 +589,15 @@ bind_job_free(struct sim_job *base)
 {
    struct bind_job *job = container_of(base, struct bind_job, base);
 
-   for (uint32_t i = 0; i < job->pt_op_count; i++)
-      sim_bo_put(job->pt_ops[i].bo);
+   sim_staged_finish(&job->staged);
    for (uint32_t i = 0; job->bos && i < job->op_count; i++)
       sim_bo_put(job->bos[i]);
-   free(job->pt_ops);
-   free(job->done_ops);
    free(job->bos);
    free(job->ops);
    if (job->queue)
-      queue_put(job->queue);
+      msm_queue_put(job->queue);
    sim_vm_put(job->vm);
    free(job);
-}
-
-static int
-run_pt_op_locked(struct sim_vm *vm, const struct pt_op *op, int error)
-{
-   if (!op->is_map)
-      return op->overwritten && !error ? 0 : sim_vm_pt_unmap_locked(vm, op->va, op->range);
-
-   int ret = error;
-   if (!ret)
-      ret = sim_vm_pt_map_locked(vm, op->va, op->range, op->bo, op->offset, op->flags);
-   if (ret)
-      sim_vm_pt_unmap_locked(vm, op->va, op->range);
-   return ret;
 }
 
 static int
@@ -680,17 +611,7 @@ bind_job_run(struct sim_job *base)
    if (vm->unusable)
       error = -EINVAL;
 
-   /* After a failure nothing more is mapped, but all is unmapped. */
-   for (uint32_t i = 0; i < job->pt_op_count; i++) {
-      int ret = run_pt_op_locked(vm, &job->pt_ops[i], error);
-      if (!error)
-         error = ret;
-   }
-   for (uint32_t i = 0; i < job->done_op_count; i++) {
-      const struct done_op *done = &job->done_ops[i];
-      sim_vm_record_locked(vm, done->kind, done->va, done->range, done->bo, done->offset,
-                           done->dropped);
-   }
+   error = sim_staged_apply_locked(&job->staged, error);
    if (error)
       p_atomic_set(&vm->unusable, true);
    pthread_mutex_unlock(&vm->lock);
@@ -700,7 +621,7 @@ bind_job_run(struct sim_job *base)
 }
 
 static struct bind_job *
-bind_job_create(struct sim_vm *vm, struct queue *queue, uint32_t count)
+bind_job_create(struct sim_vm *vm, struct msm_queue *queue, uint32_t count)
 {
    struct bind_job *job = calloc(1, sizeof(*job));
 
@@ -712,11 +633,11 @@ bind_job_create(struct sim_vm *vm, struct queue *queue, uint32_t count)
    job->queue = queue;
    p_atomic_inc(&queue->refcount);
    job->op_count = count;
+   job->staged.vm = vm;
    sim_job_init(&job->base, &queue->entity);
 
    job->bos = calloc(MAX2(count, 1), sizeof(*job->bos));
-   job->done_ops = calloc(MAX2(count, 1), sizeof(*job->done_ops));
-   if (!job->bos || !job->done_ops) {
+   if (!job->bos) {
       sim_job_finish(&job->base);
       bind_job_free(&job->base);
       return NULL;
@@ -737,7 +658,7 @@ check_op(const struct sim_file *file, struct sim_vm *vm, const struct drm_msm_vm
       return -EINVAL;
    if (op->op > MSM_VM_BIND_OP_MAP_NULL)
       return -EINVAL;
-   if (op->op == MSM_VM_BIND_OP_MAP_NULL && file->device->no_prr)
+   if (op->op == MSM_VM_BIND_OP_MAP_NULL && file->device.no_prr)
       return -EINVAL;
    return 0;
 }
@@ -754,8 +675,8 @@ lookup_ops(struct bind_job *job, struct sim_file *file, const struct drm_msm_vm_
       job->ops[0] = args->op;
    } else {
       /* The kernel does not look at op_stride. */
-      job->ops = sim_copy_in_array(args->ops, args->nr_ops, sizeof(*job->ops), sizeof(*job->ops),
-                                   &ret);
+      job->ops =
+         sim_copy_in_array(args->ops, args->nr_ops, sizeof(*job->ops), sizeof(*job->ops), &ret);
    }
    for (uint32_t i = 0; i < args->nr_ops && !ret; i++)
       ret = check_op(file, job->vm, &job->ops[i]);
@@ -772,103 +693,6 @@ lookup_ops(struct bind_job *job, struct sim_file *file, const struct drm_msm_vm_
    return ret;
 }
 
-struct translation {
-   struct bind_job *job;
-   const struct drm_msm_vm_bind_op *op;
-   struct sim_bo *bo;
-   struct sim_misapply misapply;
-   bool kept;
-};
-
-static int
-enqueue(struct translation *t, struct pt_op op)
-{
-   struct bind_job *job = t->job;
-
-   if (t->misapply.drop)
-      return 0;
-   if (job->pt_op_count == job->pt_op_capacity) {
-      uint32_t capacity = job->pt_op_capacity ? job->pt_op_capacity * 2 : 16;
-      struct pt_op *ops = realloc(job->pt_ops, capacity * sizeof(*ops));
-
-      if (!ops)
-         return -ENOMEM;
-      job->pt_ops = ops;
-      job->pt_op_capacity = capacity;
-   }
-   sim_bo_get(op.bo);
-   job->pt_ops[job->pt_op_count++] = op;
-   return 0;
-}
-
-static int
-enqueue_unmap(struct translation *t, uint64_t va, uint64_t range, struct sim_bo *bo)
-{
-   return enqueue(t, (struct pt_op){
-                        .overwritten = t->op->op != MSM_VM_BIND_OP_UNMAP,
-                        .va = va,
-                        .range = range,
-                        /* Held until the page tables no longer show it */
-                        .bo = bo,
-                     });
-}
-
-static int
-step_map(struct translation *t, struct sim_gpuvm_map *map)
-{
-   uint32_t flags = map->bo ? 0 : SIM_PTE_NULL;
-
-   if (t->kept)
-      return SIM_GPUVM_SKIP;
-
-   /* A private BO of another VM: the kernel warns, and it is too late to do better. */
-   if (map->bo && map->bo->exclusive_vm_uid && map->bo->exclusive_vm_uid != t->job->vm->uid)
-      return -EINVAL;
-   if (map->bo && (map->bo->flags & MSM_BO_GPU_READONLY))
-      flags |= SIM_PTE_READONLY;
-
-   return enqueue(t, (struct pt_op){
-                        .is_map = true,
-                        .va = map->addr,
-                        .range = map->range,
-                        .bo = map->bo,
-                        .offset = map->offset + t->misapply.offset_delta,
-                        .flags = flags,
-                     });
-}
-
-/* Only the flags change: the mapping and the page tables stay. */
-static bool
-is_in_place(const struct translation *t, const struct sim_gpuvm_step *step)
-{
-   return step->keep && t->op->op == MSM_VM_BIND_OP_MAP && step->va->bo == t->bo &&
-          step->va->offset == t->op->obj_offset && step->va->addr == t->op->iova &&
-          step->va->range == t->op->range;
-}
-
-static int
-translate_step(void *priv, struct sim_gpuvm_step *step)
-{
-   struct translation *t = priv;
-   uint64_t va, range;
-
-   switch (step->kind) {
-   case SIM_GPUVM_MAP:
-      return step_map(t, &step->map);
-   case SIM_GPUVM_REMAP:
-      sim_gpuvm_remap_hole(step, &va, &range);
-      return enqueue_unmap(t, va, range, step->va->bo);
-   case SIM_GPUVM_UNMAP:
-      if (is_in_place(t, step)) {
-         t->kept = true;
-         step->va->flags |= t->op->flags & MSM_VM_BIND_OP_DUMP ? VMA_DUMP : 0;
-         return SIM_GPUVM_SKIP;
-      }
-      return enqueue_unmap(t, step->va->addr, step->va->range, step->va->bo);
-   }
-   unreachable("not a step");
-}
-
 static int
 translate_op_locked(struct bind_job *job, uint32_t i)
 {
@@ -879,36 +703,28 @@ translate_op_locked(struct bind_job *job, uint32_t i)
    };
    const struct drm_msm_vm_bind_op *op = &job->ops[i];
    struct sim_bo *bo = job->bos[i];
-   struct translation t = {
-      .job = job,
-      .op = op,
-      .bo = bo,
-      .misapply = sim_fault_misapply(kinds[op->op], bo ? bo->size_B : 0, op->obj_offset, op->range),
-   };
-   int ret = sim_fault_op();
-
-   if (!ret && op->range && op->op == MSM_VM_BIND_OP_UNMAP) {
-      ret = sim_gpuvm_sm_unmap(&job->vm->gpuvm, op->iova, op->range, translate_step, &t);
-   } else if (!ret && op->range) {
-      const struct sim_gpuvm_map req = {
-         .addr = op->iova,
-         .range = op->range,
-         .bo = bo,
-         .offset = op->obj_offset,
-         .flags = op->op == MSM_VM_BIND_OP_MAP && (op->flags & MSM_VM_BIND_OP_DUMP) ? VMA_DUMP : 0,
-      };
-      ret = sim_gpuvm_sm_map(&job->vm->gpuvm, &req, translate_step, &t);
-   }
-
-   job->done_ops[job->done_op_count++] = (struct done_op){
+   bool is_map = op->op == MSM_VM_BIND_OP_MAP;
+   const struct sim_staged_op staged_op = {
       .kind = kinds[op->op],
       .va = op->iova,
       .range = op->range,
       .bo = bo,
       .offset = op->obj_offset,
-      .dropped = t.misapply.drop,
+      .va_flags = is_map && (op->flags & MSM_VM_BIND_OP_DUMP) ? VMA_DUMP : 0,
+      .pte_flags = !bo                               ? SIM_PTE_NULL
+                   : bo->flags & MSM_BO_GPU_READONLY ? SIM_PTE_READONLY
+                                                     : 0,
+      /* Turnip does this to change a mapping's flags; the page tables stay as they are. */
+      .keep_identical = is_map,
    };
-   return ret;
+
+   int ret = sim_fault_op();
+   if (ret)
+      return ret;
+   /* A private BO of another VM: the kernel warns, and it is too late to do better. */
+   if (bo && bo->exclusive_vm_uid && bo->exclusive_vm_uid != job->vm->uid)
+      return -EINVAL;
+   return sim_staged_translate_locked(&job->staged, &staged_op);
 }
 
 static int
@@ -916,6 +732,12 @@ prepare_job(struct bind_job *job)
 {
    struct sim_vm *vm = job->vm;
    int ret = 0;
+
+   /* Pages that may go away, or are gone, cannot be pinned. */
+   for (uint32_t i = 0; i < job->op_count; i++) {
+      if (job->bos[i] && p_atomic_read(&job->bos[i]->madv) != SIM_BO_NEEDED)
+         return -EBUSY;
+   }
 
    pthread_mutex_lock(&vm->lock);
    for (uint32_t i = 0; i < job->op_count; i++) {
@@ -931,106 +753,7 @@ prepare_job(struct bind_job *job)
    return ret;
 }
 
-/* VM_BIND: synchronisation */
-
-struct syncs {
-   /* To reset when the job is queued; NULL entries are not */
-   struct sim_syncobj **resets;
-   uint32_t reset_count;
-   struct sim_syncobj **signals;
-   uint64_t *signal_points;
-   uint32_t signal_count;
-};
-
-static void
-syncs_finish(struct syncs *syncs)
-{
-   for (uint32_t i = 0; syncs->resets && i < syncs->reset_count; i++)
-      sim_syncobj_put(syncs->resets[i]);
-   for (uint32_t i = 0; syncs->signals && i < syncs->signal_count; i++)
-      sim_syncobj_put(syncs->signals[i]);
-   free(syncs->resets);
-   free(syncs->signals);
-   free(syncs->signal_points);
-}
-
-static int
-parse_in_syncobjs(struct sim_file *file, const struct drm_msm_vm_bind *args, struct bind_job *job,
-                  struct syncs *syncs)
-{
-   int ret;
-   struct drm_msm_syncobj *descs = sim_copy_in_array(args->in_syncobjs, args->nr_in_syncobjs,
-                                                     args->syncobj_stride, sizeof(*descs), &ret);
-
-   if (ret)
-      return ret;
-   syncs->reset_count = args->nr_in_syncobjs;
-   syncs->resets = calloc(MAX2(syncs->reset_count, 1), sizeof(*syncs->resets));
-   if (!syncs->resets)
-      ret = -ENOMEM;
-
-   for (uint32_t i = 0; i < args->nr_in_syncobjs && !ret; i++) {
-      struct sim_fence *fence;
-
-      if (descs[i].flags & ~MSM_SYNCOBJ_FLAGS)
-         ret = -EINVAL;
-      if (!ret)
-         ret = sim_syncobj_find_fence(file, descs[i].handle, descs[i].point, &fence);
-      if (!ret)
-         ret = sim_job_add_dependency(&job->base, fence);
-      if (!ret && (descs[i].flags & MSM_SYNCOBJ_RESET)) {
-         syncs->resets[i] = sim_syncobj_find(file, descs[i].handle);
-         if (!syncs->resets[i])
-            ret = -EINVAL;
-      }
-   }
-   free(descs);
-   return ret;
-}
-
-static int
-parse_out_syncobjs(struct sim_file *file, const struct drm_msm_vm_bind *args, struct syncs *syncs)
-{
-   int ret;
-   struct drm_msm_syncobj *descs = sim_copy_in_array(args->out_syncobjs, args->nr_out_syncobjs,
-                                                     args->syncobj_stride, sizeof(*descs), &ret);
-
-   if (ret)
-      return ret;
-   syncs->signal_count = args->nr_out_syncobjs;
-   syncs->signals = calloc(MAX2(syncs->signal_count, 1), sizeof(*syncs->signals));
-   syncs->signal_points = calloc(MAX2(syncs->signal_count, 1), sizeof(*syncs->signal_points));
-   if (!syncs->signals || !syncs->signal_points)
-      ret = -ENOMEM;
-
-   for (uint32_t i = 0; i < args->nr_out_syncobjs && !ret; i++) {
-      if (descs[i].flags) {
-         ret = -EINVAL;
-         break;
-      }
-      syncs->signal_points[i] = descs[i].point;
-      syncs->signals[i] = sim_syncobj_find(file, descs[i].handle);
-      if (!syncs->signals[i])
-         ret = -EINVAL;
-   }
-   free(descs);
-   return ret;
-}
-
-static void
-apply_syncs(const struct syncs *syncs, struct sim_fence *fence)
-{
-   for (uint32_t i = 0; syncs->resets && i < syncs->reset_count; i++) {
-      if (syncs->resets[i])
-         sim_syncobj_replace_fence(syncs->resets[i], NULL);
-   }
-   for (uint32_t i = 0; syncs->signals && i < syncs->signal_count; i++) {
-      if (syncs->signal_points[i])
-         sim_syncobj_add_point(syncs->signals[i], fence, syncs->signal_points[i]);
-      else
-         sim_syncobj_replace_fence(syncs->signals[i], fence);
-   }
-}
+/* VM_BIND: the ioctl */
 
 static int
 add_in_fence(struct bind_job *job, const struct drm_msm_vm_bind *args)
@@ -1043,9 +766,9 @@ add_in_fence(struct bind_job *job, const struct drm_msm_vm_bind *args)
 
 /* With the queue's lock: jobs of one queue are queued in the order of their changes to the tree. */
 static int
-vm_bind_locked(struct sim_file *file, struct queue *queue, struct drm_msm_vm_bind *args)
+vm_bind_locked(struct sim_file *file, struct msm_queue *queue, struct drm_msm_vm_bind *args)
 {
-   struct syncs syncs = {0};
+   struct msm_syncs syncs = {0};
    int fence_fd = -1;
 
    /* One contiguous allocation in the kernel */
@@ -1058,9 +781,11 @@ vm_bind_locked(struct sim_file *file, struct queue *queue, struct drm_msm_vm_bin
 
    int ret = add_in_fence(job, args);
    if (!ret && args->in_syncobjs)
-      ret = parse_in_syncobjs(file, args, job, &syncs);
+      ret = msm_syncs_parse_in(&syncs, file, &job->base, args->in_syncobjs, args->nr_in_syncobjs,
+                               args->syncobj_stride);
    if (!ret && args->out_syncobjs)
-      ret = parse_out_syncobjs(file, args, &syncs);
+      ret = msm_syncs_parse_out(&syncs, file, args->out_syncobjs, args->nr_out_syncobjs,
+                                args->syncobj_stride);
    if (!ret)
       ret = lookup_ops(job, file, args);
    if (!ret && (args->flags & MSM_VM_BIND_FENCE_FD_OUT)) {
@@ -1078,17 +803,17 @@ vm_bind_locked(struct sim_file *file, struct queue *queue, struct drm_msm_vm_bin
          sim_bo_add_fence(job->bos[i], fence);
    }
    sim_entity_push_job(&queue->entity, &job->base);
-   apply_syncs(&syncs, fence);
+   msm_syncs_apply(&syncs, fence);
    sim_fence_put(fence);
    if (fence_fd >= 0)
       args->fence_fd = fence_fd;
-   syncs_finish(&syncs);
+   msm_syncs_finish(&syncs);
    return 0;
 
 fail_job:
    if (fence_fd >= 0)
       sim_libc()->close(fence_fd);
-   syncs_finish(&syncs);
+   msm_syncs_finish(&syncs);
    sim_job_finish(&job->base);
    bind_job_free(&job->base);
    return ret;
@@ -1098,7 +823,7 @@ static int
 vm_bind_ioctl(struct sim_file *file, void *data)
 {
    struct drm_msm_vm_bind *args = data;
-   struct sim_vm *vm = context_vm(file);
+   struct sim_vm *vm = msm_context_vm(file);
    int ret;
 
    if (!vm)
@@ -1108,7 +833,7 @@ vm_bind_ioctl(struct sim_file *file, void *data)
    if (!to_msm(file)->wants_vm_bind || (args->flags & ~MSM_VM_BIND_FLAGS))
       return -EINVAL;
 
-   struct queue *queue = queue_get(file, args->queue_id);
+   struct msm_queue *queue = msm_queue_get(file, args->queue_id);
    if (!queue)
       return -ENOENT;
 
@@ -1119,7 +844,7 @@ vm_bind_ioctl(struct sim_file *file, void *data)
    } else {
       ret = -EINVAL;
    }
-   queue_put(queue);
+   msm_queue_put(queue);
    return ret;
 }
 
@@ -1149,7 +874,7 @@ msm_open(struct sim_file *file)
 }
 
 static void
-wait_for_queue(struct queue *queue)
+wait_for_queue(struct msm_queue *queue)
 {
    struct sim_fence *last;
 
@@ -1169,11 +894,11 @@ msm_close(struct sim_file *file)
    /* As in the kernel, binds that are on their way are waited for. */
    if (mfile->vm)
       sim_sched_hold(mfile->vm->sched, false);
-   list_for_each_entry_safe(struct queue, queue, &mfile->queues, link) {
+   list_for_each_entry_safe (struct msm_queue, queue, &mfile->queues, link) {
       if (queue->has_entity)
          wait_for_queue(queue);
       list_del(&queue->link);
-      queue_put(queue);
+      msm_queue_put(queue);
    }
    if (mfile->vm) {
       sim_vm_clear(mfile->vm);
@@ -1183,8 +908,8 @@ msm_close(struct sim_file *file)
 }
 
 #define MSM(NAME, func_, name_, minor_)                                                            \
-   [DRM_MSM_##NAME] = {                                                                            \
-      .cmd = DRM_IOCTL_MSM_##NAME, .func = func_, .name = name_, .since_minor = minor_}
+   [DRM_MSM_##                                                                                     \
+      NAME] = {.cmd = DRM_IOCTL_MSM_##NAME, .func = func_, .name = name_, .since_minor = minor_}
 
 static const struct sim_ioctl ioctls[] = {
    MSM(GET_PARAM, get_param_ioctl, "get_param", 0),
@@ -1193,6 +918,8 @@ static const struct sim_ioctl ioctls[] = {
    MSM(GEM_INFO, gem_info_ioctl, "gem_info", 0),
    MSM(GEM_CPU_PREP, gem_cpu_prep_ioctl, "gem_cpu_prep", 0),
    MSM(GEM_CPU_FINI, gem_cpu_fini_ioctl, "gem_cpu_fini", 0),
+   MSM(GEM_SUBMIT, msm_gem_submit_ioctl, "gem_submit", 0),
+   MSM(WAIT_FENCE, msm_wait_fence_ioctl, "wait_fence", 0),
    MSM(GEM_MADVISE, gem_madvise_ioctl, "gem_madvise", 0),
    MSM(SUBMITQUEUE_NEW, submitqueue_new_ioctl, "submitqueue_new", 0),
    MSM(SUBMITQUEUE_CLOSE, submitqueue_close_ioctl, "submitqueue_close", 0),

@@ -4,9 +4,10 @@
  * The panthor personality: a Mali-G610 behind the panthor driver, 1.0 (Linux 6.12) to 1.9 (7.3).
  * Follows panthor_drv.c and panthor_mmu.c. Must know nothing of other drivers.
  *
- * Binds are in immediate mode: the tree and the page tables change together, when an operation runs. A
- * VM has one FIFO for asynchronous operations, each a job of its own with its own fences; synchronous
- * operations do not wait for it. An asynchronous operation that fails at its run makes the VM unusable.
+ * Binds are in immediate mode: the tree and the page tables change together, when an operation
+ * runs. A VM has one FIFO for asynchronous operations, each a job of its own with its own fences;
+ * synchronous operations do not wait for it. An asynchronous operation that fails at its run makes
+ * the VM unusable.
  */
 
 #include <errno.h>
@@ -24,34 +25,24 @@
 #include "sim_fault.h"
 #include "sim_gem.h"
 #include "sim_libc.h"
-#include "sim_syncobj.h"
+#include "sim_panthor.h"
 #include "sim_vm.h"
 
-#define PAGE_SIZE_B        4096ull
-#define MAX_VMS            32
-#define MIN_KERNEL_VA_B    (256ull << 20)
-#define SPARSE_PERIOD_B    (2ull << 20)
-#define BO_LABEL_MAX_B     4096
-#define TYPE_MASK          ((uint32_t)DRM_PANTHOR_VM_BIND_OP_TYPE_MASK)
-#define SYNC_SIGNAL        ((uint32_t)DRM_PANTHOR_SYNC_OP_SIGNAL)
+#define PAGE_SIZE_B     4096ull
+#define MAX_VMS         32
+#define MIN_KERNEL_VA_B (256ull << 20)
+#define SPARSE_PERIOD_B (2ull << 20)
+#define BO_LABEL_MAX_B  4096
+#define TYPE_MASK       ((uint32_t)DRM_PANTHOR_VM_BIND_OP_TYPE_MASK)
 
-/* Before this, a bind outside user space's range is only refused when it runs. */
+/* Before this, a bind outside user space's range is only refused when it runs. Known are 1.0, which
+ * does not check, and 1.8, which does.
+ */
 #define MINOR_CHECKS_USER_VA 4
-#define MINOR_WB_MMAP        7
-#define MINOR_MAP_SPARSE     9
-
-/* The first byte past a structure's last field of its first version */
-#define MIN_SIZE(type, last_field)                                                                 \
-   (offsetof(struct drm_panthor_##type, last_field) +                                              \
-    sizeof(((struct drm_panthor_##type *)0)->last_field))
-
-struct panthor_file {
-   /* Under the file's lock */
-   struct sim_handles vms;
-   uint64_t user_mmio_offset;
-   /* What sparse mappings show */
-   struct sim_bo *dummy;
-};
+/* Known are 1.0, without, and 1.9, with. */
+#define MINOR_GPU_FEATURES 7
+#define MINOR_WB_MMAP      7
+#define MINOR_MAP_SPARSE   9
 
 /* A VM's own, in sim_vm.priv */
 struct panthor_vm {
@@ -69,56 +60,12 @@ struct op_ctx {
 };
 
 struct bind_job {
-   struct sim_job base;
+   struct panthor_job base;
    struct sim_vm *vm;
    struct op_ctx ctx;
-   struct drm_panthor_sync_op *syncs;
-   uint32_t sync_count;
 };
 
-static struct panthor_file *
-to_panthor(struct sim_file *file)
-{
-   return file->priv;
-}
-
-/* Arrays of objects */
-
-static bool
-tail_is_zero(uint64_t user, size_t size)
-{
-   unsigned char byte;
-
-   for (size_t i = 0; i < size; i++) {
-      if (sim_copy_in(&byte, user + i, 1) || byte)
-         return false;
-   }
-   return true;
-}
-
-static void *
-copy_obj_array(const struct drm_panthor_obj_array *in, size_t min_stride, size_t obj_size, int *ret)
-{
-   *ret = 0;
-   if (!in->count)
-      return NULL;
-   if (in->stride < min_stride) {
-      *ret = -EINVAL;
-      return NULL;
-   }
-
-   void *array = sim_copy_in_array(in->array, in->count, in->stride, obj_size, ret);
-
-   /* Fields of a future that this kernel does not know must be unused. */
-   for (uint32_t i = 0; array && in->stride > obj_size && i < in->count; i++) {
-      if (!tail_is_zero(in->array + (uint64_t)i * in->stride + obj_size, in->stride - obj_size)) {
-         *ret = -E2BIG;
-         free(array);
-         return NULL;
-      }
-   }
-   return array;
-}
+/* DEV_QUERY */
 
 static int
 copy_obj_out(uint64_t user, uint32_t user_size, size_t min_size, const void *obj, size_t obj_size)
@@ -133,8 +80,6 @@ copy_obj_out(uint64_t user, uint32_t user_size, size_t min_size, const void *obj
       ret = sim_copy_out(user + done, zeros, MIN2(user_size - done, sizeof(zeros)));
    return ret;
 }
-
-/* DEV_QUERY */
 
 static struct drm_panthor_gpu_info
 gpu_info(const struct sim_device *device)
@@ -153,9 +98,9 @@ gpu_info(const struct sim_device *device)
       .thread_max_barrier_size = 1024,
       .texture_features = {0xc1ffff9e},
       .as_present = 0xff,
-      .shader_present = 0x50005,
+      .shader_present = PANTHOR_SHADERS,
       .l2_present = 0x1,
-      .tiler_present = 0x1,
+      .tiler_present = PANTHOR_TILERS,
    };
 
    if (device->minor >= MINOR_WB_MMAP)
@@ -167,9 +112,8 @@ static int
 query_timestamp(const struct sim_device *device, struct drm_panthor_dev_query *args)
 {
    const uint32_t valid = DRM_PANTHOR_TIMESTAMP_GPU | DRM_PANTHOR_TIMESTAMP_CPU_TYPE_MASK |
-                          DRM_PANTHOR_TIMESTAMP_GPU_OFFSET |
-                          DRM_PANTHOR_TIMESTAMP_GPU_CYCLE_COUNT | DRM_PANTHOR_TIMESTAMP_FREQ |
-                          DRM_PANTHOR_TIMESTAMP_DURATION;
+                          DRM_PANTHOR_TIMESTAMP_GPU_OFFSET | DRM_PANTHOR_TIMESTAMP_GPU_CYCLE_COUNT |
+                          DRM_PANTHOR_TIMESTAMP_FREQ | DRM_PANTHOR_TIMESTAMP_DURATION;
    const size_t old_size = offsetof(struct drm_panthor_timestamp_info, flags);
    struct drm_panthor_timestamp_info info = {0};
    size_t size = device->minor >= 8 ? sizeof(info) : old_size;
@@ -204,17 +148,21 @@ static int
 dev_query_ioctl(struct sim_file *file, void *data)
 {
    struct drm_panthor_dev_query *args = data;
-   const struct sim_device *device = file->device;
+   const struct sim_device *device = &file->device;
    const struct drm_panthor_gpu_info gpu = gpu_info(device);
+   /* Features came to the end of the structure later. */
+   const size_t gpu_size = device->minor >= MINOR_GPU_FEATURES
+                              ? sizeof(gpu)
+                              : offsetof(struct drm_panthor_gpu_info, gpu_features);
    const struct drm_panthor_csif_info csif = {
       .csg_slot_count = 8,
-      .cs_slot_count = 8,
+      .cs_slot_count = PANTHOR_CS_SLOTS,
       .cs_reg_count = 96,
       .scoreboard_slot_count = 8,
       .unpreserved_cs_reg_count = 4,
    };
    const struct drm_panthor_group_priorities_info priorities = {
-      .allowed_mask = 1 << PANTHOR_GROUP_PRIORITY_LOW | 1 << PANTHOR_GROUP_PRIORITY_MEDIUM,
+      .allowed_mask = PANTHOR_ALLOWED_PRIORITIES,
    };
    const struct drm_panthor_mmu_info mmu = {.page_size_bitmap = 4096 | 2 << 20};
    const struct {
@@ -223,17 +171,18 @@ dev_query_ioctl(struct sim_file *file, void *data)
       size_t min_size;
       unsigned since_minor;
    } queries[] = {
-      [DRM_PANTHOR_DEV_QUERY_GPU_INFO] = {&gpu, sizeof(gpu), MIN_SIZE(gpu_info, tiler_present), 0},
+      [DRM_PANTHOR_DEV_QUERY_GPU_INFO] = {&gpu, gpu_size, MIN_SIZE(gpu_info, tiler_present), 0},
       [DRM_PANTHOR_DEV_QUERY_CSIF_INFO] = {&csif, sizeof(csif), MIN_SIZE(csif_info, pad), 0},
-      [DRM_PANTHOR_DEV_QUERY_TIMESTAMP_INFO] =
-         {NULL,
-          device->minor >= 8 ? sizeof(struct drm_panthor_timestamp_info)
-                             : offsetof(struct drm_panthor_timestamp_info, flags),
-          0, 1},
-      [DRM_PANTHOR_DEV_QUERY_GROUP_PRIORITIES_INFO] =
-         {&priorities, sizeof(priorities), MIN_SIZE(group_priorities_info, pad), 2},
-      [DRM_PANTHOR_DEV_QUERY_MMU_INFO] =
-         {&mmu, sizeof(mmu), MIN_SIZE(mmu_info, page_size_bitmap), 9},
+      [DRM_PANTHOR_DEV_QUERY_TIMESTAMP_INFO] = {NULL,
+                                                device->minor >= 8
+                                                   ? sizeof(struct drm_panthor_timestamp_info)
+                                                   : offsetof(struct drm_panthor_timestamp_info,
+                                                              flags),
+                                                0, 1},
+      [DRM_PANTHOR_DEV_QUERY_GROUP_PRIORITIES_INFO] = {&priorities, sizeof(priorities),
+                                                       MIN_SIZE(group_priorities_info, pad), 2},
+      [DRM_PANTHOR_DEV_QUERY_MMU_INFO] = {&mmu, sizeof(mmu), MIN_SIZE(mmu_info, page_size_bitmap),
+                                          9},
    };
 
    if (args->type >= ARRAY_SIZE(queries) || device->minor < queries[args->type].since_minor)
@@ -251,8 +200,8 @@ dev_query_ioctl(struct sim_file *file, void *data)
 
 /* VMs */
 
-static struct sim_vm *
-find_vm(struct sim_file *file, uint32_t id)
+struct sim_vm *
+panthor_find_vm(struct sim_file *file, uint32_t id)
 {
    pthread_mutex_lock(&file->lock);
    struct sim_vm *vm = sim_vm_get(sim_handles_get(&to_panthor(file)->vms, id));
@@ -263,8 +212,8 @@ find_vm(struct sim_file *file, uint32_t id)
 static uint64_t
 choose_user_va_range(uint64_t asked, uint64_t full)
 {
-   /* The address space of a process here: x86-64's and arm64's with 47 bits are the same but for the
-    * guard page, which the rounding below takes away.
+   /* The address space of a process here: x86-64's and arm64's with 47 bits are the same but for
+    * the guard page, which the rounding below takes away.
     */
    const uint64_t task_size = (1ull << 47) - PAGE_SIZE_B;
    uint64_t range;
@@ -285,7 +234,7 @@ vm_create_ioctl(struct sim_file *file, void *data)
 {
    struct drm_panthor_vm_create *args = data;
    struct panthor_file *pfile = to_panthor(file);
-   uint64_t full = 1ull << file->device->va_bits;
+   uint64_t full = 1ull << file->device.va_bits;
 
    if (args->flags)
       return -EINVAL;
@@ -352,12 +301,12 @@ static int
 vm_get_state_ioctl(struct sim_file *file, void *data)
 {
    struct drm_panthor_vm_get_state *args = data;
-   struct sim_vm *vm = find_vm(file, args->vm_id);
+   struct sim_vm *vm = panthor_find_vm(file, args->vm_id);
 
    if (!vm)
       return -EINVAL;
-   args->state = p_atomic_read(&vm->unusable) ? DRM_PANTHOR_VM_STATE_UNUSABLE
-                                              : DRM_PANTHOR_VM_STATE_USABLE;
+   args->state =
+      p_atomic_read(&vm->unusable) ? DRM_PANTHOR_VM_STATE_UNUSABLE : DRM_PANTHOR_VM_STATE_USABLE;
    sim_vm_put(vm);
    return 0;
 }
@@ -384,7 +333,8 @@ fixed_offset(const struct sim_gpuvm_map *map)
                                                          : map->offset;
 }
 
-/* A map overwrites the page tables of all that it displaces; there is no need to take them away first. */
+/* A map overwrites the page tables of all that it displaces; there is no need to take them away
+ * first. */
 static int
 step_displaced(struct exec *exec, uint64_t va, uint64_t range)
 {
@@ -403,8 +353,7 @@ step_map(struct exec *exec, struct sim_gpuvm_map *map)
       return 0;
 
    int ret = sim_vm_pt_map_locked(exec->vm, map->addr, map->range, map->bo,
-                                  map->offset + exec->misapply.offset_delta,
-                                  pte_flags(map->flags));
+                                  map->offset + exec->misapply.offset_delta, pte_flags(map->flags));
    if (ret)
       sim_vm_pt_unmap_locked(exec->vm, map->addr, map->range);
    return ret;
@@ -505,12 +454,11 @@ static int
 prepare_map(struct sim_file *file, struct sim_vm *vm, const struct drm_panthor_vm_bind_op *op,
             struct op_ctx *ctx)
 {
-   uint32_t valid_flags = DRM_PANTHOR_VM_BIND_OP_MAP_READONLY |
-                          DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC |
+   uint32_t valid_flags = DRM_PANTHOR_VM_BIND_OP_MAP_READONLY | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC |
                           DRM_PANTHOR_VM_BIND_OP_MAP_UNCACHED | TYPE_MASK;
    int ret = -EINVAL;
 
-   if (file->device->minor >= MINOR_MAP_SPARSE)
+   if (file->device.minor >= MINOR_MAP_SPARSE)
       valid_flags |= DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE;
 
    bool sparse = op->flags & valid_flags & DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE;
@@ -553,7 +501,7 @@ prepare_op(struct sim_file *file, struct sim_vm *vm, const struct drm_panthor_vm
 
    if ((op->va | op->size | op->bo_offset) % PAGE_SIZE_B)
       return -EINVAL;
-   if (file->device->minor >= MINOR_CHECKS_USER_VA &&
+   if (file->device.minor >= MINOR_CHECKS_USER_VA &&
        (__builtin_add_overflow(op->va, op->size, &end) || end > pvm->user_va_range))
       return -EINVAL;
 
@@ -579,29 +527,12 @@ prepare_op(struct sim_file *file, struct sim_vm *vm, const struct drm_panthor_vm
    return 0;
 }
 
-/* Asynchronous binds: all is prepared before anything is queued. */
-
-struct sync_signal {
-   uint32_t handle;
-   uint64_t point;
-   struct sim_syncobj *syncobj;
-   /* Of the last job so far that signals it, or what was there before; NULL for neither */
-   struct sim_fence *fence;
-};
-
-struct submit {
-   struct sim_file *file;
-   struct bind_job **jobs;
-   uint32_t job_count;
-   struct sync_signal *signals;
-   uint32_t signal_count;
-   uint32_t signal_capacity;
-};
+/* Asynchronous binds */
 
 static int
 bind_job_run(struct sim_job *base)
 {
-   struct bind_job *job = container_of(base, struct bind_job, base);
+   struct bind_job *job = container_of(base, struct bind_job, base.base);
 
    return exec_op(job->vm, &job->ctx, true);
 }
@@ -609,41 +540,35 @@ bind_job_run(struct sim_job *base)
 static void
 bind_job_free(struct sim_job *base)
 {
-   struct bind_job *job = container_of(base, struct bind_job, base);
+   struct bind_job *job = container_of(base, struct bind_job, base.base);
 
    sim_bo_put(job->ctx.bo);
    sim_vm_put(job->vm);
-   free(job->syncs);
+   free(job->base.syncs);
    free(job);
 }
 
 static int
 bind_job_create(struct sim_file *file, struct sim_vm *vm, const struct drm_panthor_vm_bind_op *op,
-                struct bind_job **out)
+                struct panthor_job **out)
 {
-   int ret;
-
    if (p_atomic_read(&vm->destroyed) || p_atomic_read(&vm->unusable))
       return -EINVAL;
 
    struct bind_job *job = calloc(1, sizeof(*job));
    if (!job)
       return -ENOMEM;
-   job->base.run = bind_job_run;
-   job->base.free = bind_job_free;
+   job->base.base.run = bind_job_run;
+   job->base.base.free = bind_job_free;
 
-   ret = prepare_op(file, vm, op, &job->ctx);
+   int ret = prepare_op(file, vm, op, &job->ctx);
    if (ret)
       goto fail_job;
-
-   job->syncs = copy_obj_array(&op->syncs, MIN_SIZE(sync_op, timeline_value), sizeof(*job->syncs),
-                               &ret);
+   ret = panthor_job_init(&job->base, &vm->entity, &op->syncs);
    if (ret)
       goto fail_ctx;
-   job->sync_count = op->syncs.count;
    job->vm = sim_vm_get(vm);
-   sim_job_init(&job->base, &vm->entity);
-   *out = job;
+   *out = &job->base;
    return 0;
 
 fail_ctx:
@@ -654,176 +579,17 @@ fail_job:
 }
 
 static int
-check_sync_op(const struct drm_panthor_sync_op *sync)
-{
-   uint32_t type = sync->flags & DRM_PANTHOR_SYNC_OP_HANDLE_TYPE_MASK;
-
-   if (sync->flags & ~(SYNC_SIGNAL | DRM_PANTHOR_SYNC_OP_HANDLE_TYPE_MASK))
-      return -EINVAL;
-   if (type != DRM_PANTHOR_SYNC_OP_HANDLE_TYPE_SYNCOBJ &&
-       type != DRM_PANTHOR_SYNC_OP_HANDLE_TYPE_TIMELINE_SYNCOBJ)
-      return -EINVAL;
-   if (type == DRM_PANTHOR_SYNC_OP_HANDLE_TYPE_SYNCOBJ && sync->timeline_value)
-      return -EINVAL;
-   return 0;
-}
-
-static struct sync_signal *
-find_signal(struct submit *submit, const struct drm_panthor_sync_op *sync)
-{
-   for (uint32_t i = 0; i < submit->signal_count; i++) {
-      if (submit->signals[i].handle == sync->handle &&
-          submit->signals[i].point == sync->timeline_value)
-         return &submit->signals[i];
-   }
-   return NULL;
-}
-
-static int
-add_signal(struct submit *submit, const struct drm_panthor_sync_op *sync)
-{
-   if (submit->signal_count == submit->signal_capacity) {
-      uint32_t capacity = submit->signal_capacity ? submit->signal_capacity * 2 : 8;
-      struct sync_signal *signals = realloc(submit->signals, capacity * sizeof(*signals));
-
-      if (!signals)
-         return -ENOMEM;
-      submit->signals = signals;
-      submit->signal_capacity = capacity;
-   }
-
-   struct sim_syncobj *syncobj = sim_syncobj_find(submit->file, sync->handle);
-   if (!syncobj) {
-      sim_panic("panthor VM_BIND with a SIGNAL of syncobj handle %u, which does not exist: the "
-                "kernel (6.12 to 7.3) dereferences a null pointer here",
-                sync->handle);
-   }
-
-   struct sync_signal *signal = &submit->signals[submit->signal_count++];
-   *signal = (struct sync_signal){
-      .handle = sync->handle,
-      .point = sync->timeline_value,
-      .syncobj = syncobj,
-   };
-   sim_syncobj_find_fence(submit->file, sync->handle, sync->timeline_value, &signal->fence);
-   return 0;
-}
-
-static int
-collect_signals(struct submit *submit, const struct bind_job *job)
-{
-   for (uint32_t i = 0; i < job->sync_count; i++) {
-      const struct drm_panthor_sync_op *sync = &job->syncs[i];
-
-      if (!(sync->flags & SYNC_SIGNAL))
-         continue;
-      int ret = check_sync_op(sync);
-      if (!ret && !find_signal(submit, sync))
-         ret = add_signal(submit, sync);
-      if (ret)
-         return ret;
-   }
-   return 0;
-}
-
-static int
-add_wait(struct submit *submit, struct bind_job *job, const struct drm_panthor_sync_op *sync)
-{
-   struct sync_signal *signal = find_signal(submit, sync);
-   struct sim_fence *fence;
-   int ret = check_sync_op(sync);
-
-   if (ret)
-      return ret;
-   if (signal) {
-      /* One signalled only by a later job of the same ioctl has none yet. */
-      if (!signal->fence)
-         return -EINVAL;
-      fence = sim_fence_get(signal->fence);
-   } else {
-      ret = sim_syncobj_find_fence(submit->file, sync->handle, sync->timeline_value, &fence);
-      if (ret)
-         return ret;
-   }
-   return sim_job_add_dependency(&job->base, fence);
-}
-
-static int
-add_waits_and_signals(struct submit *submit, struct bind_job *job)
-{
-   for (uint32_t i = 0; i < job->sync_count; i++) {
-      if (job->syncs[i].flags & SYNC_SIGNAL)
-         continue;
-      int ret = add_wait(submit, job, &job->syncs[i]);
-      if (ret)
-         return ret;
-   }
-
-   for (uint32_t i = 0; i < job->sync_count; i++) {
-      if (!(job->syncs[i].flags & SYNC_SIGNAL))
-         continue;
-      struct sync_signal *signal = find_signal(submit, &job->syncs[i]);
-      sim_fence_put(signal->fence);
-      signal->fence = sim_fence_get(job->base.finished);
-   }
-   return 0;
-}
-
-static void
-push(struct submit *submit, struct sim_vm *vm)
-{
-   for (uint32_t i = 0; i < submit->job_count; i++) {
-      sim_entity_push_job(&vm->entity, &submit->jobs[i]->base);
-      submit->jobs[i] = NULL;
-   }
-   for (uint32_t i = 0; i < submit->signal_count; i++) {
-      struct sync_signal *signal = &submit->signals[i];
-
-      if (signal->point)
-         sim_syncobj_add_point(signal->syncobj, signal->fence, signal->point);
-      else
-         sim_syncobj_replace_fence(signal->syncobj, signal->fence);
-   }
-}
-
-static void
-submit_finish(struct submit *submit)
-{
-   for (uint32_t i = 0; i < submit->job_count; i++) {
-      if (submit->jobs[i]) {
-         sim_job_finish(&submit->jobs[i]->base);
-         bind_job_free(&submit->jobs[i]->base);
-      }
-   }
-   for (uint32_t i = 0; i < submit->signal_count; i++) {
-      sim_fence_put(submit->signals[i].fence);
-      sim_syncobj_put(submit->signals[i].syncobj);
-   }
-   free(submit->signals);
-   free(submit->jobs);
-}
-
-static int
 vm_bind_async(struct sim_file *file, struct sim_vm *vm, const struct drm_panthor_vm_bind_op *ops,
               uint32_t count)
 {
-   struct submit submit = {
-      .file = file,
-      .jobs = calloc(MAX2(count, 1), sizeof(*submit.jobs)),
-      .job_count = count,
-   };
-   int ret = submit.jobs ? 0 : -ENOMEM;
+   struct panthor_submit submit;
+   int ret = panthor_submit_init(&submit, file, count);
 
    for (uint32_t i = 0; i < count && !ret; i++)
       ret = bind_job_create(file, vm, &ops[i], &submit.jobs[i]);
-   for (uint32_t i = 0; i < count && !ret; i++)
-      ret = collect_signals(&submit, submit.jobs[i]);
-   for (uint32_t i = 0; i < count && !ret; i++)
-      ret = add_waits_and_signals(&submit, submit.jobs[i]);
    if (!ret)
-      push(&submit, vm);
-   if (submit.jobs)
-      submit_finish(&submit);
+      ret = panthor_submit_push(&submit);
+   panthor_submit_finish(&submit);
    return ret;
 }
 
@@ -864,14 +630,14 @@ static int
 vm_bind_ioctl(struct sim_file *file, void *data)
 {
    struct drm_panthor_vm_bind *args = data;
-   struct sim_vm *vm = find_vm(file, args->vm_id);
+   struct sim_vm *vm = panthor_find_vm(file, args->vm_id);
    int ret;
 
    if (!vm)
       return -EINVAL;
 
    struct drm_panthor_vm_bind_op *ops =
-      copy_obj_array(&args->ops, MIN_SIZE(vm_bind_op, syncs), sizeof(*ops), &ret);
+      panthor_copy_array(&args->ops, MIN_SIZE(vm_bind_op, syncs), sizeof(*ops), &ret);
    if (!ret && (args->flags & DRM_PANTHOR_VM_BIND_ASYNC))
       ret = vm_bind_async(file, vm, ops, args->ops.count);
    else if (!ret)
@@ -892,7 +658,7 @@ bo_create_ioctl(struct sim_file *file, void *data)
    uint64_t vm_uid = 0;
    struct sim_bo *bo;
 
-   if (file->device->minor >= MINOR_WB_MMAP)
+   if (file->device.minor >= MINOR_WB_MMAP)
       valid_flags |= DRM_PANTHOR_BO_WB_MMAP;
 
    if (!args->size || args->pad || (args->flags & ~valid_flags))
@@ -900,7 +666,7 @@ bo_create_ioctl(struct sim_file *file, void *data)
    if (args->flags == (DRM_PANTHOR_BO_NO_MMAP | DRM_PANTHOR_BO_WB_MMAP))
       return -EINVAL;
    if (args->exclusive_vm_id) {
-      struct sim_vm *vm = find_vm(file, args->exclusive_vm_id);
+      struct sim_vm *vm = panthor_find_vm(file, args->exclusive_vm_id);
       if (!vm)
          return -EINVAL;
       vm_uid = vm->uid;
@@ -997,7 +763,7 @@ bo_sync_ioctl(struct sim_file *file, void *data)
    struct drm_panthor_bo_sync *args = data;
    int ret;
    struct drm_panthor_bo_sync_op *ops =
-      copy_obj_array(&args->ops, MIN_SIZE(bo_sync_op, size), sizeof(*ops), &ret);
+      panthor_copy_array(&args->ops, MIN_SIZE(bo_sync_op, size), sizeof(*ops), &ret);
 
    for (uint32_t i = 0; i < args->ops.count && !ret; i++)
       ret = sync_bo(file, &ops[i]);
@@ -1052,6 +818,7 @@ panthor_close(struct sim_file *file)
 {
    struct panthor_file *pfile = to_panthor(file);
 
+   panthor_groups_finish(file);
    for (uint32_t i = 0; i < pfile->vms.capacity; i++) {
       if (pfile->vms.objects[i])
          vm_destroy(pfile->vms.objects[i]);
@@ -1077,13 +844,15 @@ panthor_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot, int f
       errno = EINVAL;
       return MAP_FAILED;
    }
-   return sim_libc()->mmap(addr, size_B, PROT_READ, (flags & MAP_FIXED) | MAP_SHARED | MAP_ANONYMOUS,
-                           -1, 0);
+   return sim_libc()->mmap(addr, size_B, PROT_READ,
+                           (flags & MAP_FIXED) | MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
 #define PANTHOR(NAME, func_, name_, minor_)                                                        \
-   [DRM_PANTHOR_##NAME] = {                                                                        \
-      .cmd = DRM_IOCTL_PANTHOR_##NAME, .func = func_, .name = name_, .since_minor = minor_}
+   [DRM_PANTHOR_##NAME] = {.cmd = DRM_IOCTL_PANTHOR_##NAME,                                        \
+                           .func = func_,                                                          \
+                           .name = name_,                                                          \
+                           .since_minor = minor_}
 
 static const struct sim_ioctl ioctls[] = {
    PANTHOR(DEV_QUERY, dev_query_ioctl, "dev_query", 0),
@@ -1093,6 +862,10 @@ static const struct sim_ioctl ioctls[] = {
    PANTHOR(VM_GET_STATE, vm_get_state_ioctl, "vm_get_state", 0),
    PANTHOR(BO_CREATE, bo_create_ioctl, "bo_create", 0),
    PANTHOR(BO_MMAP_OFFSET, bo_mmap_offset_ioctl, "bo_mmap_offset", 0),
+   PANTHOR(GROUP_CREATE, panthor_group_create_ioctl, "group_create", 0),
+   PANTHOR(GROUP_DESTROY, panthor_group_destroy_ioctl, "group_destroy", 0),
+   PANTHOR(GROUP_SUBMIT, panthor_group_submit_ioctl, "group_submit", 0),
+   PANTHOR(GROUP_GET_STATE, panthor_group_get_state_ioctl, "group_get_state", 0),
    PANTHOR(BO_SET_LABEL, bo_set_label_ioctl, "bo_set_label", 4),
    PANTHOR(SET_USER_MMIO_OFFSET, set_user_mmio_offset_ioctl, "set_user_mmio_offset", 5),
    PANTHOR(BO_SYNC, bo_sync_ioctl, "bo_sync", 7),
@@ -1114,5 +887,5 @@ const struct sim_driver sim_panthor_driver = {
    .close = panthor_close,
    .check_export = check_export,
    .mmap = panthor_mmap,
-   .find_vm = find_vm,
+   .find_vm = panthor_find_vm,
 };

@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Page tables of a VM: five levels of 512 entries over pages of 4 KiB, with blocks at each level, so
- * that a terabyte costs no more than a page. What a GPU would walk. Must know nothing of the tree of
- * mappings, nor of the host's MMU. The caller locks.
+ * Page tables of a VM: five levels of 512 entries over pages of 4 KiB, with blocks at each level,
+ * so that a terabyte costs no more than a page. What a GPU would walk. Must know nothing of the
+ * tree of mappings, nor of the host's MMU. The caller locks.
  */
 
 #ifndef SIM_PT_H
@@ -23,7 +23,7 @@ struct sim_pt {
 #define SIM_PTE_NULL     (1u << 0)
 #define SIM_PTE_READONLY (1u << 1)
 /* The pages of a dummy BO that repeat (panthor) */
-#define SIM_PTE_SPARSE   (1u << 2)
+#define SIM_PTE_SPARSE (1u << 2)
 
 struct sim_pte {
    /* NULL for a null mapping */

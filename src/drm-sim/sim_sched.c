@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * A GPU scheduler; see the header. Must know nothing of what jobs do. Its state is under the lock of
- * all fences, since what it waits for are fences.
+ * A GPU scheduler; see the header. Must know nothing of what jobs do. Its state is under the lock
+ * of all fences, since what it waits for are fences.
  */
 
 #include "sim_sched.h"
@@ -67,7 +67,7 @@ find_ready_job_locked(struct sim_sched *sched)
 {
    struct sim_job *found = NULL;
 
-   list_for_each_entry(struct sim_entity, entity, &sched->entities, link) {
+   list_for_each_entry (struct sim_entity, entity, &sched->entities, link) {
       if (list_is_empty(&entity->jobs))
          continue;
       struct sim_job *job = list_first_entry(&entity->jobs, struct sim_job, link);
@@ -166,7 +166,7 @@ sim_entity_finish(struct sim_entity *entity)
    list_inithead(&entity->jobs);
    sim_sync_unlock();
 
-   list_for_each_entry_safe(struct sim_job, job, &jobs, link) {
+   list_for_each_entry_safe (struct sim_job, job, &jobs, link) {
       sim_fence_signal(job->finished, -ESRCH);
       job_release(job);
    }

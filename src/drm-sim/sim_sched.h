@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * A GPU scheduler as drm_sched: jobs wait in their entity's FIFO for their dependencies, and one thread
- * runs them one at a time. Entities are ordered among each other by nothing but readiness and age. Must
- * know nothing of what jobs do.
+ * A GPU scheduler as drm_sched: jobs wait in their entity's FIFO for their dependencies, and one
+ * thread runs them one at a time. Entities are ordered among each other by nothing but readiness
+ * and age. Must know nothing of what jobs do.
  */
 
 #ifndef SIM_SCHED_H

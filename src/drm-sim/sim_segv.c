@@ -85,11 +85,10 @@ static void
 describe_event(const struct sim_vm_event *event, uint64_t va, char *text, size_t size)
 {
    static const char *const names[] = {"MAP", "UNMAP", "null MAP"};
-   int length = snprintf(text, size, "%s%s of [0x%llx, 0x%llx) (operation %llu of the VM)",
-                         event->dropped ? "unapplied " : "", names[event->kind],
-                         (unsigned long long)event->va,
-                         (unsigned long long)(event->va + event->range),
-                         (unsigned long long)event->seqno);
+   int length = snprintf(
+      text, size, "%s%s of [0x%llx, 0x%llx) (operation %llu of the VM)",
+      event->dropped ? "unapplied " : "", names[event->kind], (unsigned long long)event->va,
+      (unsigned long long)(event->va + event->range), (unsigned long long)event->seqno);
 
    if (event->kind == SIM_OP_MAP && length > 0 && (size_t)length < size)
       snprintf(text + length, size - length, ", BO %llu at offset 0x%llx",
@@ -110,12 +109,12 @@ report_in_vm(const struct sim_vm *vm, uint64_t va, const char *access)
       if (map)
          describe_event(map, va, map_text, sizeof(map_text));
    }
-   sim_log("%s of 0x%llx, which %s VM %u does not %s; last operation there: %s; last mapping "
-           "there: %s",
-           access, (unsigned long long)va, vm->driver_name, vm->id,
-           !strcmp(access, "write") && last && last->kind != SIM_OP_UNMAP ? "let be written"
-                                                                        : "map",
-           last_text, map_text);
+   sim_log(
+      "%s of 0x%llx, which %s VM %u does not %s; last operation there: %s; last mapping "
+      "there: %s",
+      access, (unsigned long long)va, vm->driver_name, vm->id,
+      !strcmp(access, "write") && last && last->kind != SIM_OP_UNMAP ? "let be written" : "map",
+      last_text, map_text);
 }
 
 /* Of several VMs, the one that knows the address; a window belongs to one. */
@@ -129,7 +128,7 @@ report(uint64_t va, const char *access)
       return;
    }
 
-   list_for_each_entry(struct sim_vm, vm, &vms, link) {
+   list_for_each_entry (struct sim_vm, vm, &vms, link) {
       if (last_event_at(vm, va) || !chosen)
          chosen = vm;
    }

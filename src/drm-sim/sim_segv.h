@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * An access of the program to an address that its GPU has not mapped: a message that says where, and
- * what was there last; then whatever the program wanted to happen on SIGSEGV. Must know nothing of any
- * driver.
+ * An access of the program to an address that its GPU has not mapped: a message that says where,
+ * and what was there last; then whatever the program wanted to happen on SIGSEGV. Must know nothing
+ * of any driver.
  */
 
 #ifndef SIM_SEGV_H

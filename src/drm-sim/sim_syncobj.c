@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Synchronisation objects; see the header. Follows drivers/gpu/drm/drm_syncobj.c of Linux 7.3, errors
- * and their order included. Must know nothing of drivers.
+ * Synchronisation objects; see the header. Follows drivers/gpu/drm/drm_syncobj.c of Linux 7.3,
+ * errors and their order included. Must know nothing of drivers.
  *
  * Handles are guarded by their file's lock, the fence in a syncobj by the lock of all fences.
  */
@@ -80,7 +80,7 @@ sim_syncobj_put(struct sim_syncobj *syncobj)
    if (!syncobj || !p_atomic_dec_zero(&syncobj->refcount))
       return;
 
-   list_for_each_entry_safe(struct eventfd_entry, entry, &syncobj->eventfds, link) {
+   list_for_each_entry_safe (struct eventfd_entry, entry, &syncobj->eventfds, link) {
       list_del(&entry->link);
       eventfd_entry_finish(entry);
    }
@@ -118,8 +118,8 @@ sim_syncobj_find(struct sim_file *file, uint32_t handle)
    return syncobj;
 }
 
-/* The fence of a point, or NULL if there is none yet. With a reference; one that has signalled and is
- * gone is replaced by another that has.
+/* The fence of a point, or NULL if there is none yet. With a reference; one that has signalled and
+ * is gone is replaced by another that has.
  */
 static struct sim_fence *
 point_fence_locked(struct sim_syncobj *syncobj, uint64_t point)
@@ -193,7 +193,7 @@ eventfd_entry_advance_locked(struct sim_syncobj *syncobj, struct eventfd_entry *
 static void
 fence_installed_locked(struct sim_syncobj *syncobj)
 {
-   list_for_each_entry_safe(struct eventfd_entry, entry, &syncobj->eventfds, link)
+   list_for_each_entry_safe (struct eventfd_entry, entry, &syncobj->eventfds, link)
       eventfd_entry_advance_locked(syncobj, entry);
    sim_sync_changed_locked();
 }
@@ -333,8 +333,8 @@ int
 sim_syncobj_handle_to_fd_ioctl(struct sim_file *file, void *data)
 {
    struct drm_syncobj_handle *args = data;
-   const uint32_t valid_flags = DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_TIMELINE |
-                                DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE;
+   const uint32_t valid_flags =
+      DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_TIMELINE | DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE;
    uint64_t point = 0;
 
    if (args->pad || (args->flags & ~valid_flags))
@@ -362,8 +362,8 @@ int
 sim_syncobj_fd_to_handle_ioctl(struct sim_file *file, void *data)
 {
    struct drm_syncobj_handle *args = data;
-   const uint32_t valid_flags = DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_TIMELINE |
-                                DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE;
+   const uint32_t valid_flags =
+      DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_TIMELINE | DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE;
    uint64_t point = 0;
 
    if (args->pad || (args->flags & ~valid_flags))
@@ -474,8 +474,8 @@ struct wait {
 static bool
 wait_may_lack_fences(const struct wait *wait)
 {
-   return wait->flags & (DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT |
-                         DRM_SYNCOBJ_WAIT_FLAGS_WAIT_AVAILABLE);
+   return wait->flags &
+          (DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT | DRM_SYNCOBJ_WAIT_FLAGS_WAIT_AVAILABLE);
 }
 
 static bool
@@ -550,8 +550,8 @@ deadline_from_timeout(int64_t timeout_nsec)
 }
 
 static int
-wait_ioctl(struct sim_file *file, uint64_t handles, uint64_t points, bool timeline,
-           uint32_t count, uint32_t flags, int64_t timeout_nsec, uint32_t *first_signaled)
+wait_ioctl(struct sim_file *file, uint64_t handles, uint64_t points, bool timeline, uint32_t count,
+           uint32_t flags, int64_t timeout_nsec, uint32_t *first_signaled)
 {
    uint64_t *copied_points = NULL;
    struct wait wait = {
@@ -566,8 +566,7 @@ wait_ioctl(struct sim_file *file, uint64_t handles, uint64_t points, bool timeli
       return ret;
 
    if (timeline && points) {
-      copied_points =
-         sim_copy_in_array(points, count, sizeof(uint64_t), sizeof(uint64_t), &ret);
+      copied_points = sim_copy_in_array(points, count, sizeof(uint64_t), sizeof(uint64_t), &ret);
       if (ret)
          goto out;
       wait.points = copied_points;
@@ -614,9 +613,9 @@ sim_syncobj_timeline_wait_ioctl(struct sim_file *file, void *data)
 {
    struct drm_syncobj_timeline_wait *args = data;
 
-   if (args->flags & ~(DRM_SYNCOBJ_WAIT_FLAGS_WAIT_ALL | DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT |
-                       DRM_SYNCOBJ_WAIT_FLAGS_WAIT_AVAILABLE |
-                       DRM_SYNCOBJ_WAIT_FLAGS_WAIT_DEADLINE))
+   if (args->flags &
+       ~(DRM_SYNCOBJ_WAIT_FLAGS_WAIT_ALL | DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT |
+         DRM_SYNCOBJ_WAIT_FLAGS_WAIT_AVAILABLE | DRM_SYNCOBJ_WAIT_FLAGS_WAIT_DEADLINE))
       return -EINVAL;
    if (args->count_handles == 0)
       return 0;

@@ -21,8 +21,8 @@ void sim_syncobj_put(struct sim_syncobj *syncobj);
 /* With a reference, or NULL */
 struct sim_syncobj *sim_syncobj_find(struct sim_file *file, uint32_t handle);
 
-/* drm_syncobj_find_fence() without waiting: -ENOENT for no such handle, -EINVAL for no fence yet. On
- * success a reference in *fence.
+/* drm_syncobj_find_fence() without waiting: -ENOENT for no such handle, -EINVAL for no fence yet.
+ * On success a reference in *fence.
  */
 int sim_syncobj_find_fence(struct sim_file *file, uint32_t handle, uint64_t point,
                            struct sim_fence **fence);

@@ -25,29 +25,53 @@
 #define DEV_DRI "/dev/dri"
 #define NODE    "renderD128"
 #define SYSFS   "/sys/dev/char/226:128"
+#define DEBUGFS "/sys/kernel/debug/sync"
+#define SW_SYNC "/dev/sw_sync"
+
+enum bus {
+   ANY_BUS,
+   PLATFORM,
+   PCI,
+};
 
 /* Everything there is. A directory's entries are those one level below it. */
 static const struct {
+   enum bus bus;
    const char *path;
    enum sim_vfs_kind kind;
    const char *content;
 } entries[] = {
-   {DEV_DRI, SIM_VFS_DIR, NULL},
-   {DEV_DRI "/" NODE, SIM_VFS_NODE, NULL},
-   {SYSFS, SIM_VFS_DIR, NULL},
-   {SYSFS "/dev", SIM_VFS_FILE, "226:128\n"},
-   {SYSFS "/uevent", SIM_VFS_FILE,
+   {ANY_BUS, DEV_DRI, SIM_VFS_DIR, NULL},
+   {ANY_BUS, DEV_DRI "/" NODE, SIM_VFS_NODE, NULL},
+   {ANY_BUS, SW_SYNC, SIM_VFS_SW_SYNC, NULL},
+   {ANY_BUS, DEBUGFS, SIM_VFS_DIR, NULL},
+   {ANY_BUS, DEBUGFS "/sw_sync", SIM_VFS_SW_SYNC, NULL},
+   {ANY_BUS, SYSFS, SIM_VFS_DIR, NULL},
+   {ANY_BUS, SYSFS "/dev", SIM_VFS_FILE, "226:128\n"},
+   {ANY_BUS, SYSFS "/uevent", SIM_VFS_FILE,
     "MAJOR=226\nMINOR=128\nDEVNAME=dri/" NODE "\nDEVTYPE=drm_minor\n"},
-   {SYSFS "/subsystem", SIM_VFS_LINK, "../../../../../class/drm"},
-   {SYSFS "/device", SIM_VFS_DIR, NULL},
-   {SYSFS "/device/subsystem", SIM_VFS_LINK, "../../../bus/platform"},
-   /* %s: the driver, and what the device tree calls the GPU */
-   {SYSFS "/device/uevent", SIM_VFS_FILE,
-    "DRIVER=%s\nOF_NAME=gpu\nOF_FULLNAME=/gpu@fb000000\nOF_COMPATIBLE_0=%s\n"
+   {ANY_BUS, SYSFS "/subsystem", SIM_VFS_LINK, "../../../../../class/drm"},
+   {ANY_BUS, SYSFS "/device", SIM_VFS_DIR, NULL},
+   {ANY_BUS, SYSFS "/device/drm", SIM_VFS_DIR, NULL},
+   {ANY_BUS, SYSFS "/device/drm/" NODE, SIM_VFS_DIR, NULL},
+   {ANY_BUS, SYSFS "/device/drm/" NODE "/dev", SIM_VFS_FILE, "226:128\n"},
+
+   /* $D: the driver, $C: what the device tree calls the GPU */
+   {PLATFORM, SYSFS "/device/subsystem", SIM_VFS_LINK, "../../../bus/platform"},
+   {PLATFORM, SYSFS "/device/uevent", SIM_VFS_FILE,
+    "DRIVER=$D\nOF_NAME=gpu\nOF_FULLNAME=/gpu@fb000000\nOF_COMPATIBLE_0=$C\n"
     "OF_COMPATIBLE_N=1\nMODALIAS=of:NgpuT(null)\n"},
-   {SYSFS "/device/drm", SIM_VFS_DIR, NULL},
-   {SYSFS "/device/drm/" NODE, SIM_VFS_DIR, NULL},
-   {SYSFS "/device/drm/" NODE "/dev", SIM_VFS_FILE, "226:128\n"},
+
+   /* $V, $P: vendor and product */
+   {PCI, SYSFS "/device/subsystem", SIM_VFS_LINK, "../../../bus/pci"},
+   {PCI, SYSFS "/device/uevent", SIM_VFS_FILE,
+    "DRIVER=$D\nPCI_CLASS=30000\nPCI_ID=$V:$P\nPCI_SUBSYS_ID=$V:0001\n"
+    "PCI_SLOT_NAME=0000:00:02.0\n"},
+   {PCI, SYSFS "/device/vendor", SIM_VFS_FILE, "0x$V\n"},
+   {PCI, SYSFS "/device/device", SIM_VFS_FILE, "0x$P\n"},
+   {PCI, SYSFS "/device/subsystem_vendor", SIM_VFS_FILE, "0x$V\n"},
+   {PCI, SYSFS "/device/subsystem_device", SIM_VFS_FILE, "0x0001\n"},
+   {PCI, SYSFS "/device/revision", SIM_VFS_FILE, "0x0c\n"},
 };
 
 struct vfs_dir {
@@ -85,30 +109,68 @@ normalize(const char *path, char *out, size_t size)
    return true;
 }
 
+static bool
+is_on_bus(unsigned i, const struct sim_driver *driver)
+{
+   enum bus bus = driver->of_compatible ? PLATFORM : PCI;
+
+   return entries[i].bus == ANY_BUS || entries[i].bus == bus;
+}
+
+/* Puts what is known of the driver in place of the table's $X. */
+static void
+fill_content(struct sim_vfs_entry *entry, const char *content, const struct sim_driver *driver)
+{
+   size_t length = 0;
+
+   entry->content[0] = '\0';
+   for (const char *c = content; c && *c; c++) {
+      char text[64] = {*c};
+
+      if (*c == '$') {
+         switch (*++c) {
+         case 'D':
+            snprintf(text, sizeof(text), "%s", driver->name);
+            break;
+         case 'C':
+            snprintf(text, sizeof(text), "%s", driver->of_compatible);
+            break;
+         case 'V':
+            snprintf(text, sizeof(text), "%04x", driver->pci_vendor);
+            break;
+         case 'P':
+            snprintf(text, sizeof(text), "%04x", driver->pci_device);
+            break;
+         }
+      }
+      length += snprintf(entry->content + length, sizeof(entry->content) - length, "%s", text);
+      if (length >= sizeof(entry->content))
+         break;
+   }
+}
+
 struct sim_vfs_entry
 sim_vfs_find(const char *path)
 {
    struct sim_vfs_entry found = {.kind = SIM_VFS_FOREIGN};
 
    /* Most paths of a program end here. */
-   if (!path || (strncmp(path, "/dev/d", 6) && strncmp(path, "/sys/dev/char/", 14)))
+   if (!path || (strncmp(path, "/dev/", 5) && strncmp(path, "/sys/", 5)))
       return found;
    if (!normalize(path, found.path, sizeof(found.path)))
       return found;
-   if (!is_below(found.path, DEV_DRI) && !is_below(found.path, SYSFS))
+   if (!is_below(found.path, DEV_DRI) && !is_below(found.path, SYSFS) &&
+       !is_below(found.path, SW_SYNC) && !is_below(found.path, DEBUGFS))
       return found;
 
-   const struct sim_device *device = sim_device_current();
+   struct sim_device device;
+   bool has_device = sim_device_current(&device);
    found.kind = SIM_VFS_NONE;
-   for (unsigned i = 0; device && i < ARRAY_SIZE(entries); i++) {
-      if (strcmp(found.path, entries[i].path))
-         continue;
-      found.kind = entries[i].kind;
-      if (entries[i].content && strstr(entries[i].content, "%s"))
-         snprintf(found.content, sizeof(found.content), entries[i].content, device->driver->name,
-                  device->driver->of_compatible);
-      else if (entries[i].content)
-         snprintf(found.content, sizeof(found.content), "%s", entries[i].content);
+   for (unsigned i = 0; has_device && i < ARRAY_SIZE(entries); i++) {
+      if (is_on_bus(i, device.driver) && !strcmp(found.path, entries[i].path)) {
+         found.kind = entries[i].kind;
+         fill_content(&found, entries[i].content, device.driver);
+      }
    }
    return found;
 }
@@ -138,6 +200,9 @@ sim_vfs_stat(const struct sim_vfs_entry *entry, struct stat *st)
       break;
    case SIM_VFS_LINK:
       st->st_mode = S_IFLNK | 0777;
+      break;
+   case SIM_VFS_SW_SYNC:
+      st->st_mode = S_IFREG | 0666;
       break;
    default:
       return;
@@ -184,7 +249,7 @@ sim_vfs_owns(DIR *dir)
    bool owns = false;
 
    pthread_mutex_lock(&lock);
-   list_for_each_entry(struct vfs_dir, open_dir, &open_dirs, link)
+   list_for_each_entry (struct vfs_dir, open_dir, &open_dirs, link)
       owns |= (DIR *)open_dir == dir;
    pthread_mutex_unlock(&lock);
    return owns;
@@ -206,12 +271,17 @@ sim_vfs_readdir(DIR *stream)
 {
    struct vfs_dir *dir = (struct vfs_dir *)stream;
 
+   struct sim_device device;
+
+   if (!sim_device_current(&device))
+      return NULL;
+
    /* Without "." and "..", which POSIX allows. */
    while (dir->next < ARRAY_SIZE(entries)) {
       unsigned i = dir->next++;
       const char *name = name_in(entries[i].path, dir->path);
 
-      if (!name)
+      if (!name || !is_on_bus(i, device.driver))
          continue;
       dir->entry.d_ino = i + 1;
       dir->entry.d_off = i;

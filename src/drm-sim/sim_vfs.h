@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The files by which libdrm finds a device: /dev/dri with one render node, and what sysfs says of it.
- * Nothing of it is on the disk. Must know nothing of ioctls.
+ * The files by which libdrm finds a device: /dev/dri with one render node, and what sysfs says of
+ * it. Nothing of it is on the disk. Must know nothing of ioctls.
  */
 
 #ifndef SIM_VFS_H
@@ -21,6 +21,7 @@ enum sim_vfs_kind {
    SIM_VFS_FILE,
    SIM_VFS_LINK,
    SIM_VFS_NODE,
+   SIM_VFS_SW_SYNC,
 };
 
 struct sim_vfs_entry {

@@ -7,6 +7,7 @@
 #include "sim_vm.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,11 +44,16 @@ sim_vm_create(uint32_t id, const char *driver_name, uint64_t start, uint64_t ran
    vm->sched = sim_sched_create("vm-bind");
    if (!vm->sched)
       goto fail_history;
+   vm->engine = sim_sched_create("engine");
+   if (!vm->engine)
+      goto fail_sched;
 
    sim_entity_init(&vm->entity, vm->sched);
    sim_segv_add_vm(vm);
    return vm;
 
+fail_sched:
+   sim_sched_destroy(vm->sched);
 fail_history:
    free(vm->history);
 fail_pt:
@@ -76,6 +82,7 @@ sim_vm_put(struct sim_vm *vm)
    sim_vm_clear(vm);
    sim_entity_finish(&vm->entity);
    sim_sched_destroy(vm->sched);
+   sim_sched_destroy(vm->engine);
    sim_pt_finish(&vm->pt);
    free(vm->history);
    free(vm->priv);
@@ -90,10 +97,30 @@ hide_run(UNUSED void *priv, uint64_t va, uint64_t size_B, UNUSED const struct si
    return 0;
 }
 
+/* What a lost unmap leaves behind, and no program that behaves can see: a page that the GPU could
+ * still reach though nothing is mapped there. */
+static int
+check_run(void *priv, uint64_t va, uint64_t size_B, UNUSED const struct sim_pte *pte)
+{
+   const struct sim_vm *vm = priv;
+   const struct sim_gpuva *gpuva = sim_gpuvm_first(&vm->gpuvm, va);
+
+   if (!gpuva || gpuva->addr >= va + size_B) {
+      sim_panic("VM %u ends with 0x%" PRIx64 " bytes at 0x%" PRIx64 " in its page tables, where "
+                "nothing is mapped (DRM_SIM_CHECK)",
+                vm->id, size_B, va);
+   }
+   return 0;
+}
+
 void
 sim_vm_clear(struct sim_vm *vm)
 {
+   const char *check = getenv("DRM_SIM_CHECK");
+
    pthread_mutex_lock(&vm->lock);
+   if (check && !strcmp(check, "1"))
+      sim_pt_for_each(&vm->pt, check_run, vm);
    sim_pt_for_each(&vm->pt, hide_run, NULL);
    sim_pt_unmap(&vm->pt, 0, 1ull << 57);
    sim_gpuvm_finish(&vm->gpuvm);

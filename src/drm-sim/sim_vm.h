@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * A GPU's address space as all drivers have it: the tree of mappings, the page tables, what of them the
- * host's MMU shows, a history, and a scheduler for binds. When the tree changes and when the page
- * tables do is each driver's own affair. Must know nothing of any driver.
+ * A GPU's address space as all drivers have it: the tree of mappings, the page tables, what of them
+ * the host's MMU shows, a history, and a scheduler for binds. When the tree changes and when the
+ * page tables do is each driver's own affair. Must know nothing of any driver.
  */
 
 #ifndef SIM_VM_H
@@ -53,6 +53,8 @@ struct sim_vm {
    uint64_t op_counts[SIM_OP_KINDS];
 
    struct sim_sched *sched;
+   /* The GPU's own jobs in this address space; holding binds does not hold these. */
+   struct sim_sched *engine;
    /* Entities are the driver's; this is the one that panthor needs for each VM. */
    struct sim_entity entity;
 
@@ -79,7 +81,8 @@ int sim_vm_pt_unmap_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B);
 void sim_vm_record_locked(struct sim_vm *vm, enum sim_op_kind kind, uint64_t va, uint64_t range,
                           const struct sim_bo *bo, uint64_t offset, bool dropped);
 
-/* Memory as the GPU sees it: -EFAULT at a hole; zeros from a null mapping, and writes to it vanish. */
+/* Memory as the GPU sees it: -EFAULT at a hole; zeros from a null mapping, and writes to it vanish.
+ */
 int sim_vm_read(struct sim_vm *vm, uint64_t va, void *data, uint64_t size_B);
 int sim_vm_write(struct sim_vm *vm, uint64_t va, const void *data, uint64_t size_B);
 

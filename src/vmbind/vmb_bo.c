@@ -48,7 +48,7 @@ bo_new(struct vmb_device *dev, uint32_t handle, uint64_t size_B, const struct vm
    bo->dev = dev;
    bo->refcount = 1;
    bo->handle = handle;
-   bo->id = p_atomic_inc_return(&dev->next_bo_id);
+   bo->id = vmb_next_id();
    bo->size_B = size_B;
    bo->vm = vm;
    bo->name = copy;
@@ -63,10 +63,15 @@ vmb_bo_create(struct vmb_device *dev, const struct vmb_bo_params *params, struct
       return -EINVAL;
 
    const bool private = params->vm && dev->caps.private_bos;
+   struct vmb_kmd_vm *kvm = private ? params->vm->kvm : NULL;
    uint64_t size_B = align64(params->size_B, dev->caps.page_size_B);
    uint32_t handle;
-   const int ret = dev->kmd->bo_create(dev->kdev, private ? params->vm->kvm : NULL, &size_B,
-                                       params->cached, &handle);
+   int ret = dev->kmd->bo_create(dev->kdev, kvm, &size_B, params->cached, &handle);
+   if (ret == -ENOMEM && params->vm) {
+      /* What was freed a moment ago may still be waiting to be unbound. */
+      vmb_vm_reclaim(params->vm);
+      ret = dev->kmd->bo_create(dev->kdev, kvm, &size_B, params->cached, &handle);
+   }
    if (ret)
       return ret;
 

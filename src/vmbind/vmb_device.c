@@ -23,12 +23,21 @@ thread_local uint32_t vmb_locks_held;
 static const struct vmb_kmd_ops *const kmds[] = {
    &vmb_kmd_panthor,
    &vmb_kmd_msm,
+   &vmb_kmd_xe,
 };
 
 const char *
 vmb_driver_name(unsigned index)
 {
    return index < ARRAY_SIZE(kmds) ? kmds[index]->name : NULL;
+}
+
+uint32_t
+vmb_next_id(void)
+{
+   static uint32_t last;
+
+   return p_atomic_inc_return(&last);
 }
 
 static void

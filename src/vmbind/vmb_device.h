@@ -216,7 +216,7 @@ int vmb_bo_map(struct vmb_bo *bo, void **ptr_out);
 uint64_t vmb_bo_size_B(const struct vmb_bo *bo);
 uint32_t vmb_bo_handle(const struct vmb_bo *bo);
 const char *vmb_bo_name(const struct vmb_bo *bo);
-/** Its number in traces and dumps, never used twice in a device. */
+/** Its number in traces and dumps, never used twice in a process. */
 uint32_t vmb_bo_id(const struct vmb_bo *bo);
 
 #ifdef __cplusplus

@@ -46,6 +46,7 @@
 #define FLAG_MASK     ((1u << FLAG_BITS) - 1)
 #define FINGERS       256
 #define FINGER_SHIFT  21
+#define CACHED_LEAVES 256 /* trees up to this size are taken to be in the CPU's caches */
 #define POOL_SLACK    24 /* nodes to have, so that small changes need not be counted out */
 #define MAX_OFFSET_B  (1ull << (64 - ID_BITS + PAGE_SHIFT))
 #define MAX_ADDR_B    (1ull << (64 - FLAG_BITS + PAGE_SHIFT - 1))
@@ -286,30 +287,34 @@ id_filter(uint32_t id)
    return id ? 1ull << (id & 63) : 0;
 }
 
-/* First index whose key is not below x; without branches that a random x
- * would mispredict. */
+/* First index whose key is not below x.  Always the same steps, without a branch: a random x would
+ * mispredict half of them. */
 static inline unsigned
 lower_bound(const uint64_t *key, unsigned count, uint64_t x)
 {
-   const uint64_t *base = key;
-   unsigned len = count;
+   unsigned i = 0;
 
-   if (!count)
-      return 0;
-   while (len > 1) {
-      const unsigned half = len / 2;
-      base += base[half - 1] < x ? half : 0;
-      len -= half;
-   }
-   return base - key + (*base < x);
+   static_assert(NODE_CAP == 64, "the steps below add up to 64");
+#define STEP(n) i += (i + (n) <= count) & (key[i + (n) - 1] < x) ? (n) : 0
+   STEP(32);
+   STEP(16);
+   STEP(8);
+   STEP(4);
+   STEP(2);
+   STEP(1);
+   STEP(1);
+#undef STEP
+   return i;
 }
 
 /* The child whose keys may contain x. */
 static inline unsigned
 child_for(const struct node *inner, uint64_t x)
 {
-   /* Last child with key <= x, the first one's key not counting. */
-   return lower_bound(inner->key + 1, inner->count - 1, x + 1);
+   /* The last one with key <= x; the first one whatever its key. */
+   const unsigned i = lower_bound(inner->key, inner->count, x + 1);
+
+   return i - (i > 0);
 }
 
 static unsigned
@@ -354,9 +359,12 @@ descend(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
 {
    struct node *node = gpuvm->root;
 
+   const bool large = gpuvm->leaf_count > CACHED_LEAVES;
+
    for (unsigned level = gpuvm->height; level > 0; level--) {
       node = node->child[child_for(node, addr_B)];
-      prefetch_keys(node);
+      if (large)
+         prefetch_keys(node);
    }
    return node;
 }
@@ -382,7 +390,7 @@ locate(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
    if (!*slot || !in_fence(*slot, addr_B)) {
       *slot = descend(gpuvm, addr_B);
       /* A change moves about half of the columns. */
-      for (unsigned i = 0; i < NODE_CAP; i += 8) {
+      for (unsigned i = 0; i < NODE_CAP && gpuvm->leaf_count > CACHED_LEAVES; i += 8) {
          __builtin_prefetch(&(*slot)->range[i]);
          __builtin_prefetch(&(*slot)->back[i]);
       }

@@ -12,8 +12,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/u_math.h"
+
+#include "vmb_util.h"
 #include <string.h>
 
 /* A request in the making of an order: by address, then by age. */
@@ -38,26 +41,9 @@ vmb_plan_finish(struct vmb_plan *plan)
 }
 
 static int
-grow(void **array, size_t *capacity, size_t want, size_t elem_size)
-{
-   if (want <= *capacity)
-      return 0;
-
-   const size_t count = MAX2(want, *capacity * 2);
-   if (count > SIZE_MAX / elem_size)
-      return -ENOMEM;
-   void *grown = realloc(*array, count * elem_size);
-   if (!grown)
-      return -ENOMEM;
-   *array = grown;
-   *capacity = count;
-   return 0;
-}
-
-static int
 grow_reqs(struct vmb_gpuvm_req **reqs, size_t *capacity, size_t want)
 {
-   return grow((void **)reqs, capacity, want, sizeof(**reqs));
+   return vmb_grow((void **)reqs, capacity, want, sizeof(**reqs));
 }
 
 static inline uint64_t
@@ -243,7 +229,7 @@ build_net(struct vmb_plan *plan, const struct vmb_gpuvm_req *reqs, size_t count)
 
    /* Two arrays of keys and one heap. */
    const size_t key_space = 2 * sizeof(struct sort_key) + sizeof(uint32_t);
-   ret = grow(&plan->sort, &plan->sort_capacity, count, key_space);
+   ret = vmb_grow(&plan->sort, &plan->sort_capacity, count, key_space);
    if (ret)
       return ret;
    struct sort_key *keys = plan->sort;
@@ -391,5 +377,53 @@ vmb_plan_build(struct vmb_plan *plan, struct vmb_gpuvm *gpuvm, const struct vmb_
       if (ret)
          return ret;
    }
+   return 0;
+}
+
+/* --------------------------------------------------------------- defragment */
+
+int
+vmb_plan_defragment(struct vmb_plan *plan, struct vmb_gpuvm *gpuvm, uint64_t addr_B,
+                    uint64_t end_B)
+{
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+   struct vmb_gpuvm_req run = { 0 };
+   size_t nodes = 0;
+   bool more;
+
+   plan->op_count = plan->net_count = 0;
+   plan->merged = plan->dropped = 0;
+
+   vmb_gpuvm_iter_init(gpuvm, &iter, addr_B, end_B);
+   do {
+      more = vmb_gpuvm_iter_next(&iter, &m);
+      /* One that sticks out of the range is left as it is, as is one whose pages are gone. */
+      const bool usable = more && m.addr_B >= addr_B && vmb_mapping_end_B(&m) <= end_B &&
+                          !(m.flags & VMB_MAPPING_INVALIDATED);
+
+      if (usable && nodes && m.addr_B == req_end_B(&run) &&
+          vmb_mapping_same_backing(&run.map, &m)) {
+         run.map.range_B += m.range_B;
+         nodes++;
+         continue;
+      }
+      /* Worth it only if it takes fewer nodes than there are. */
+      if (nodes > null_pieces(plan, &run)) {
+         const int ret = op_append(plan, &run);
+         if (ret)
+            return ret;
+         plan->merged += nodes - null_pieces(plan, &run);
+      }
+      run = (struct vmb_gpuvm_req){ .map = m };
+      nodes = usable;
+   } while (more);
+
+   /* What it depends on is what it does. */
+   const int ret = grow_reqs(&plan->net, &plan->net_capacity, plan->op_count);
+   if (ret)
+      return ret;
+   memcpy(plan->net, plan->ops, plan->op_count * sizeof(*plan->net));
+   plan->net_count = plan->op_count;
    return 0;
 }

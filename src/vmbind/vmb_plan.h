@@ -81,6 +81,17 @@ void vmb_plan_finish(struct vmb_plan *plan);
 int vmb_plan_build(struct vmb_plan *plan, struct vmb_gpuvm *gpuvm,
                    const struct vmb_gpuvm_req *reqs, size_t count);
 
+/**
+ * Plans to bind anew, in one operation each, the runs of neighbouring mappings in
+ * [addr_B, end_B) that continue each other: the GPU sees the same before and
+ * after, the kernel has fewer nodes.  It must not look while that happens: the
+ * range must be idle.  Counts in vmb_plan.merged the nodes that are saved.
+ *
+ * \return 0 or -ENOMEM
+ */
+int vmb_plan_defragment(struct vmb_plan *plan, struct vmb_gpuvm *gpuvm, uint64_t addr_B,
+                        uint64_t end_B);
+
 #ifdef __cplusplus
 }
 #endif

@@ -70,8 +70,6 @@ struct vmb_device {
 
    /* Atomic. */
    uint32_t lost;
-   uint32_t next_bo_id;
-   uint32_t next_vm_id;
    uint32_t vm_count;
    struct vmb_stats stats;
 
@@ -81,6 +79,9 @@ struct vmb_device {
 
    struct vmb_trace *trace;
 };
+
+/* Numbers for traces and dumps, never used twice in a process. */
+uint32_t vmb_next_id(void);
 
 void vmb_log(struct vmb_device *dev, enum vmb_log_level level, const char *format, ...)
    PRINTFLIKE(3, 4);
@@ -194,6 +195,9 @@ struct vmb_vm {
    struct vmb_queue *internal;
 };
 
+/* With no lock held: waits, for a moment, for the VM's own unbinds, and frees what they kept. */
+void vmb_vm_reclaim(struct vmb_vm *vm);
+
 /* With no lock held: drops what the deferred vm_bos keep. */
 void vmb_vm_free_deferred(struct vmb_vm *vm);
 
@@ -222,6 +226,12 @@ struct vmb_raw_submit {
    uint32_t signal_count;
    /* Done on return, if that can be. */
    bool immediate;
+   /* Not requests, but defragmenting [addr_B, end_B). */
+   bool defragment;
+   uint64_t addr_B;
+   uint64_t end_B;
+   /* If not NULL: vmb_plan.merged of the batch. */
+   size_t *merged_out;
 };
 
 int vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,

@@ -1,8 +1,7 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * See vmb_trace.h.  The ring and the file have one lock; nothing is called with
- * it held but write().
+ * See vmb_trace.h.  Each device has a ring; the process has a recording.
  */
 
 #include <errno.h>
@@ -13,10 +12,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vmb_private.h"
+#include "vmb_util.h"
 
 #define RING_SIZE 4096
 
@@ -32,23 +31,29 @@ struct ring_entry {
 struct vmb_trace {
    mtx_t lock;
    int64_t start_ns;
-   /* -1 without a file. */
-   int fd;
    uint64_t ring_count;
    struct ring_entry ring[RING_SIZE];
 };
 
-static int64_t
-now_ns(void)
-{
-   struct timespec ts;
+/* The recording is the process's: its devices share it, and tell their VMs and BOs apart by numbers
+ * that are never used twice.  A device that comes after the others are gone goes on in it. */
+static struct {
+   once_flag once;
+   mtx_t lock;
+   bool created;
+   /* -1: there is none. */
+   int fd;
+   unsigned users;
+} recording = { .once = ONCE_FLAG_INIT, .fd = -1 };
 
-   clock_gettime(CLOCK_MONOTONIC, &ts);
-   return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+static void
+init_recording(void)
+{
+   mtx_init(&recording.lock, mtx_plain);
 }
 
 static int
-open_file(struct vmb_device *dev, const char *path)
+create_file(struct vmb_device *dev, const char *path)
 {
    const struct vmb_caps *caps = &dev->caps;
    struct vmb_trace_header header = {
@@ -63,7 +68,7 @@ open_file(struct vmb_device *dev, const char *path)
    };
 
    snprintf(header.driver, sizeof(header.driver), "%s", caps->driver);
-   const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+   const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
    if (fd < 0 || write(fd, &header, sizeof(header)) != sizeof(header)) {
       vmb_log(dev, VMB_LOG_WARN, "VMBIND_TRACE: %s: %s", path, strerror(errno));
       if (fd >= 0)
@@ -73,6 +78,33 @@ open_file(struct vmb_device *dev, const char *path)
    return fd;
 }
 
+static void
+start_recording(struct vmb_device *dev)
+{
+   const char *path = getenv("VMBIND_TRACE");
+
+   if (!path || !path[0])
+      return;
+   vmb_lock(&recording.lock, VMB_LOCK_LEAF);
+   if (recording.users++ == 0) {
+      p_atomic_set(&recording.fd, recording.created ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
+                                                    : create_file(dev, path));
+      recording.created = true;
+   }
+   vmb_unlock(&recording.lock, VMB_LOCK_LEAF);
+}
+
+static void
+stop_recording(void)
+{
+   vmb_lock(&recording.lock, VMB_LOCK_LEAF);
+   if (recording.users && --recording.users == 0 && recording.fd >= 0) {
+      close(recording.fd);
+      p_atomic_set(&recording.fd, -1);
+   }
+   vmb_unlock(&recording.lock, VMB_LOCK_LEAF);
+}
+
 int
 vmb_trace_create(struct vmb_device *dev, struct vmb_trace **trace_out)
 {
@@ -80,10 +112,10 @@ vmb_trace_create(struct vmb_device *dev, struct vmb_trace **trace_out)
    if (!trace)
       return -ENOMEM;
 
-   const char *path = getenv("VMBIND_TRACE");
    mtx_init(&trace->lock, mtx_plain);
-   trace->start_ns = now_ns();
-   trace->fd = path && path[0] ? open_file(dev, path) : -1;
+   trace->start_ns = vmb_now_ns();
+   call_once(&recording.once, init_recording);
+   start_recording(dev);
    *trace_out = trace;
    return 0;
 }
@@ -91,13 +123,12 @@ vmb_trace_create(struct vmb_device *dev, struct vmb_trace **trace_out)
 void
 vmb_trace_destroy(struct vmb_trace *trace)
 {
-   if (trace->fd >= 0)
-      close(trace->fd);
+   stop_recording();
    mtx_destroy(&trace->lock);
    free(trace);
 }
 
-/* The lock is held.  A file that cannot be written to is given up. */
+/* A file that cannot be written to is given up. */
 static void
 append(struct vmb_trace *trace, struct vmb_trace_record *record, size_t size_B, const void *tail,
        size_t tail_size_B)
@@ -108,11 +139,21 @@ append(struct vmb_trace *trace, struct vmb_trace_record *record, size_t size_B, 
    };
 
    record->size_B = size_B + tail_size_B;
-   record->time_ns = now_ns() - trace->start_ns;
-   if (writev(trace->fd, iov, tail_size_B ? 2 : 1) != (ssize_t)record->size_B) {
-      close(trace->fd);
-      trace->fd = -1;
+   record->time_ns = vmb_now_ns() - trace->start_ns;
+
+   vmb_lock(&recording.lock, VMB_LOCK_LEAF);
+   if (recording.fd >= 0 &&
+       writev(recording.fd, iov, tail_size_B ? 2 : 1) != (ssize_t)record->size_B) {
+      close(recording.fd);
+      p_atomic_set(&recording.fd, -1);
    }
+   vmb_unlock(&recording.lock, VMB_LOCK_LEAF);
+}
+
+static bool
+is_recording(void)
+{
+   return p_atomic_read(&recording.fd) >= 0;
 }
 
 static void
@@ -121,10 +162,8 @@ record(struct vmb_trace *trace, enum vmb_trace_type type, bool created,
 {
    record->type = type;
    record->created = created;
-   vmb_lock(&trace->lock, VMB_LOCK_LEAF);
-   if (trace->fd >= 0)
+   if (is_recording())
       append(trace, record, size_B, NULL, 0);
-   vmb_unlock(&trace->lock, VMB_LOCK_LEAF);
 }
 
 void
@@ -187,11 +226,11 @@ vmb_trace_submit(struct vmb_trace *trace, struct vmb_trace_submit *submit,
 {
    struct vmb_trace_op *tail = NULL;
 
-   vmb_lock(&trace->lock, VMB_LOCK_LEAF);
    /* A record without its operations says at least what was sent. */
-   if (trace->fd >= 0)
+   if (is_recording())
       tail = malloc(op_count * sizeof(*tail));
-   const uint64_t time_ns = now_ns() - trace->start_ns;
+   vmb_lock(&trace->lock, VMB_LOCK_LEAF);
+   const uint64_t time_ns = vmb_now_ns() - trace->start_ns;
    for (uint32_t i = 0; i < op_count; i++) {
       struct ring_entry *entry = &trace->ring[trace->ring_count++ % RING_SIZE];
 
@@ -206,12 +245,12 @@ vmb_trace_submit(struct vmb_trace *trace, struct vmb_trace_submit *submit,
       if (tail)
          tail[i] = entry->op;
    }
-   if (trace->fd >= 0) {
+   vmb_unlock(&trace->lock, VMB_LOCK_LEAF);
+   if (is_recording()) {
       submit->record.type = VMB_TRACE_SUBMIT;
       submit->op_count = tail ? op_count : 0;
       append(trace, &submit->record, sizeof(*submit), tail, submit->op_count * sizeof(*tail));
    }
-   vmb_unlock(&trace->lock, VMB_LOCK_LEAF);
    free(tail);
 }
 

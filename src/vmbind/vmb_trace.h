@@ -5,7 +5,8 @@
  * and, if the environment variable VMBIND_TRACE names a file, a recording of
  * everything from the device's creation on.
  *
- * A recording is a header and then records, each written with one write() when
+ * All devices of a process share the recording; VMs and BOs have numbers of their
+ * own in it.  It is a header, which describes the first device, and then records, each written with one write() when
  * the thing has happened, so that it is complete up to the last whole record
  * even if the program crashes.  Numbers are in the machine's byte order, which
  * the header's magic shows.

@@ -13,6 +13,8 @@
 
 #define NODE_MAX VMB_EXTENT_NODE_MAX
 
+#define ENTRIES_PER_LINE 8
+
 /* A node with fewer entries than this looks for a neighbour to join, and joins it if both together
  * leave room to grow; otherwise the neighbour is well filled, and the pair is full enough.
  */
@@ -105,13 +107,13 @@ node_insert(struct vmb_extent_node *node, unsigned slot, uint64_t key, void *ptr
 }
 
 static void
-node_remove(struct vmb_extent_node *node, unsigned slot)
+node_remove(struct vmb_extent_node *node, unsigned slot, unsigned count)
 {
-   const unsigned above = node->count - slot - 1;
+   const unsigned above = node->count - slot - count;
 
-   memmove(&node->keys[slot], &node->keys[slot + 1], above * sizeof(node->keys[0]));
-   memmove(&node->ptrs[slot], &node->ptrs[slot + 1], above * sizeof(node->ptrs[0]));
-   node->count--;
+   memmove(&node->keys[slot], &node->keys[slot + count], above * sizeof(node->keys[0]));
+   memmove(&node->ptrs[slot], &node->ptrs[slot + count], above * sizeof(node->ptrs[0]));
+   node->count -= count;
 }
 
 /** Appends the entries of src from slot on to dst, and takes them from src. */
@@ -173,6 +175,19 @@ vmb_extent_tree_fini(struct vmb_extent_tree *tree, struct vmb_extent_pool *pool)
    tree->root = NULL;
 }
 
+/**
+ * Leaves are rarely in the cache.  The search, and then the entry's pointer, would wait for one
+ * line after the other; asked for together, they come together.
+ */
+static void
+prefetch_leaf(const struct vmb_extent_node *leaf)
+{
+   for (unsigned i = 0; i < NODE_MAX; i += ENTRIES_PER_LINE) {
+      __builtin_prefetch(&leaf->keys[i]);
+      __builtin_prefetch(&leaf->ptrs[i]);
+   }
+}
+
 void
 vmb_extent_tree_find(const struct vmb_extent_tree *tree, uint64_t va,
                      struct vmb_extent_cursor *cursor)
@@ -184,6 +199,8 @@ vmb_extent_tree_find(const struct vmb_extent_tree *tree, uint64_t va,
       cursor->path[level] = node;
       cursor->slot[level] = slot;
       node = node->ptrs[slot];
+      if (level == 1)
+         prefetch_leaf(node);
    }
 }
 
@@ -262,7 +279,7 @@ join_children(struct vmb_extent_pool *pool, struct vmb_extent_node *parent, unsi
    node_move_tail(left, right, 0);
    if (leaves)
       leaf_unlink(right);
-   node_remove(parent, slot + 1);
+   node_remove(parent, slot + 1, 1);
    pool_put(pool, right);
    return true;
 }
@@ -279,7 +296,7 @@ shrink_level(struct vmb_extent_tree *tree, struct vmb_extent_pool *pool,
    if (node->count == 0) {
       if (level == 0)
          leaf_unlink(node);
-      node_remove(parent, slot);
+      node_remove(parent, slot, 1);
       pool_put(pool, node);
       if (slot == 0 && parent->count > 0)
          update_min(tree, cursor, level + 1);
@@ -292,11 +309,11 @@ shrink_level(struct vmb_extent_tree *tree, struct vmb_extent_pool *pool,
 
 void
 vmb_extent_tree_merge_into_prev(struct vmb_extent_tree *tree, struct vmb_extent_pool *pool,
-                                struct vmb_extent_cursor *cursor)
+                                struct vmb_extent_cursor *cursor, unsigned count)
 {
    struct vmb_extent_node *leaf = cursor->path[0];
 
-   node_remove(leaf, cursor->slot[0]);
+   node_remove(leaf, cursor->slot[0], count);
    if (cursor->slot[0] == 0 && leaf->count > 0)
       update_min(tree, cursor, 0);
 
@@ -353,7 +370,7 @@ check_subtree(struct check *check, const struct vmb_extent_node *node, unsigned 
 const char *
 vmb_extent_tree_check(const struct vmb_extent_tree *tree)
 {
-   struct check check = {0};
+   struct check check = { 0 };
 
    check_subtree(&check, tree->root, tree->height);
    if (!check.wrong && check.last_leaf->next)

@@ -101,9 +101,12 @@ void vmb_extent_tree_split(struct vmb_extent_tree *tree, struct vmb_extent_pool 
                            struct vmb_extent_cursor *cursor, uint64_t va, unsigned state,
                            void *ptr);
 
-/** Gives the cursor's extent, which must not be the first of the tree, to the one before it. */
+/**
+ * Gives count extents from the cursor's on, all in its leaf, to the one before them.  The cursor's
+ * must not be the first of the tree.
+ */
 void vmb_extent_tree_merge_into_prev(struct vmb_extent_tree *tree, struct vmb_extent_pool *pool,
-                                     struct vmb_extent_cursor *cursor);
+                                     struct vmb_extent_cursor *cursor, unsigned count);
 
 /** Verifies the structure, in O(n).  Returns NULL or a sentence about what is wrong. */
 const char *vmb_extent_tree_check(const struct vmb_extent_tree *tree);
@@ -119,7 +122,7 @@ struct vmb_extent_entry {
 static inline struct vmb_extent_entry
 vmb_extent_cursor_entry(const struct vmb_extent_cursor *cursor)
 {
-   return (struct vmb_extent_entry){cursor->path[0], cursor->slot[0]};
+   return (struct vmb_extent_entry){ cursor->path[0], cursor->slot[0] };
 }
 
 static inline uint64_t
@@ -158,7 +161,7 @@ vmb_extent_next(struct vmb_extent_entry *e)
    if (!e->leaf->next)
       return false;
 
-   *e = (struct vmb_extent_entry){e->leaf->next, 0};
+   *e = (struct vmb_extent_entry){ e->leaf->next, 0 };
    return true;
 }
 
@@ -173,7 +176,7 @@ vmb_extent_prev(struct vmb_extent_entry *e)
    if (!e->leaf->prev)
       return false;
 
-   *e = (struct vmb_extent_entry){e->leaf->prev, e->leaf->prev->count - 1};
+   *e = (struct vmb_extent_entry){ e->leaf->prev, e->leaf->prev->count - 1 };
    return true;
 }
 

@@ -20,7 +20,7 @@
 #define CLASS_2M_B  (2ull << 20)
 #define LOW_END     (1ull << 32)
 
-/* Leaves room for sums of sizes, alignments and guards. */
+/* A sum of a size in it, any alignment and a guard does not overflow. */
 #define ZONE_MAX_END (1ull << 62)
 
 /* Of the smallest holes that are large enough, so many are tried before the search goes on among
@@ -338,12 +338,11 @@ find_hole(const struct vmb_va_heap *heap, const struct zone *zone, const struct 
       }
    }
 
-   /* Beyond the largest size there is a sum that overflows, and no hole. */
-   const uint64_t slack_B = want->align_B - heap->page_size_B;
-   if (!hole || want->size_B + slack_B < slack_B)
+   if (!hole)
       return NULL;
 
-   hole = vmb_hole_index_best_fit(&zone->holes, want->size_B + slack_B);
+   hole = vmb_hole_index_best_fit(&zone->holes,
+                                  want->size_B + want->align_B - heap->page_size_B);
    if (hole)
       hole_fits(zone, hole, want, va_out);
    return hole;
@@ -503,6 +502,26 @@ find_live(const struct vmb_va_heap *heap, uint64_t va, uint64_t size_B,
    return zone;
 }
 
+/** Removes the cursor's entry and the next one's, or one of them. */
+static void
+remove_entries(struct vmb_va_heap *heap, struct zone *zone, struct vmb_extent_cursor *cursor,
+               bool own, struct vmb_extent_entry next, bool remove_next)
+{
+   const bool together = remove_next && next.leaf == cursor->path[0];
+   const uint64_t next_va = vmb_extent_va(next);
+
+   if (together && !own)
+      cursor->slot[0]++;
+   if (own || together) {
+      vmb_extent_tree_merge_into_prev(&zone->extents, &heap->nodes, cursor,
+                                      own && together ? 2 : 1);
+   }
+   if (remove_next && !together) {
+      vmb_extent_tree_find(&zone->extents, next_va, cursor);
+      vmb_extent_tree_merge_into_prev(&zone->extents, &heap->nodes, cursor, 1);
+   }
+}
+
 /**
  * Makes the cursor's extent a hole, together with the holes on both sides.
  *
@@ -541,12 +560,7 @@ release(struct vmb_va_heap *heap, struct zone *zone, struct vmb_extent_cursor *c
 
    if (!below)
       vmb_extent_set(entry, EXTENT_HOLE, hole);
-   if (below)
-      vmb_extent_tree_merge_into_prev(&zone->extents, &heap->nodes, cursor);
-   if (above) {
-      vmb_extent_tree_find(&zone->extents, end - 1, cursor);
-      vmb_extent_tree_merge_into_prev(&zone->extents, &heap->nodes, cursor);
-   }
+   remove_entries(heap, zone, cursor, below, next, above);
    heap->taken_count--;
 }
 
@@ -702,7 +716,7 @@ vmb_va_heap_get_stats(const struct vmb_va_heap *heap, enum vmb_va_zone zone_id,
 {
    const struct zone *zone = heap->zones[zone_id];
 
-   *stats = (struct vmb_va_stats){0};
+   *stats = (struct vmb_va_stats){ 0 };
    if (!zone)
       return;
 
@@ -721,8 +735,8 @@ vmb_va_heap_get_stats(const struct vmb_va_heap *heap, enum vmb_va_zone zone_id,
 static const char *
 check_zone(const struct zone *zone)
 {
-   uint64_t size_B[EXTENT_DEFERRED + 1] = {0};
-   uint64_t count[EXTENT_DEFERRED + 1] = {0};
+   uint64_t size_B[EXTENT_DEFERRED + 1] = { 0 };
+   uint64_t count[EXTENT_DEFERRED + 1] = { 0 };
 
    const char *wrong = vmb_extent_tree_check(&zone->extents);
    if (wrong)

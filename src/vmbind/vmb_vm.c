@@ -15,6 +15,9 @@
 #include "util/u_math.h"
 
 #include "vmb_private.h"
+#include "vmb_util.h"
+
+#define RECLAIM_WAIT_NS INT64_C(200000000)
 
 #define LOW_END_B   (1ull << 32)
 #define GUARD_LOW_B (1ull << 16) /* nobody gets addresses near NULL */
@@ -75,7 +78,7 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
       return -ENOMEM;
    }
    vm->dev = dev;
-   vm->id = p_atomic_inc_return(&dev->next_vm_id);
+   vm->id = vmb_next_id();
    vm->chunk_ops = caps->max_ops;
    mtx_init(&vm->bind_lock, mtx_plain);
    mtx_init(&vm->state_lock, mtx_plain);
@@ -246,6 +249,16 @@ vmb_vm_retire(struct vmb_vm *vm)
    vmb_vm_free_deferred(vm);
 }
 
+void
+vmb_vm_reclaim(struct vmb_vm *vm)
+{
+   const struct vmb_sync own = vmb_vm_get_sync(vm);
+
+   /* Not for ever: they may be queued behind binds that wait for the GPU. */
+   vmb_sync_wait(vm->dev, &own, vmb_now_ns() + RECLAIM_WAIT_NS);
+   vmb_vm_retire(vm);
+}
+
 int
 vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns)
 {
@@ -283,17 +296,25 @@ vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns)
 
 /* ------------------------------------------------------------------- range */
 
-/* Submits one request of the VM's own on its internal queue. */
+/* Submits on the VM's internal queue. */
+static int
+submit_raw(struct vmb_vm *vm, const struct vmb_raw_submit *raw, uint64_t *point_out)
+{
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   const int ret = vmb_device_is_lost(vm->dev)
+                      ? -ENODEV
+                      : vmb_queue_submit_raw(vm->internal, raw, point_out);
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   return ret;
+}
+
+/* One request of the VM's own. */
 static int
 submit_own(struct vmb_vm *vm, const struct vmb_gpuvm_req *req)
 {
    const struct vmb_raw_submit raw = { .reqs = req, .req_count = 1, .immediate = true };
 
-   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
-   const int ret = vmb_device_is_lost(vm->dev)
-                      ? -ENODEV
-                      : vmb_queue_submit_raw(vm->internal, &raw, NULL);
-   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   const int ret = submit_raw(vm, &raw, NULL);
    if (!ret) {
       p_atomic_inc(&vm->dev->stats.binds);
       p_atomic_add(&vm->dev->stats.bind_bytes, req->map.range_B);
@@ -354,8 +375,10 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    ret = alloc_va(vm, params, range->size_B, &range->addr_B);
    if (ret == -ENOSPC || ret == -EADDRINUSE) {
-      /* What was freed may have become free meanwhile. */
-      vmb_vm_retire_locked(vm);
+      /* What was freed may have become free meanwhile, or is about to. */
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      vmb_vm_reclaim(vm);
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
       ret = alloc_va(vm, params, range->size_B, &range->addr_B);
    }
    if (!ret)
@@ -419,6 +442,28 @@ vmb_range_destroy(struct vmb_range *range)
    vmb_trace_range(vm->dev->trace, range, false);
    free(range->name);
    free(range);
+}
+
+int
+vmb_range_defragment(struct vmb_range *range, uint64_t *saved_out)
+{
+   struct vmb_vm *vm = range->vm;
+   size_t saved = 0;
+   const struct vmb_raw_submit raw = {
+      .immediate = true,
+      .merged_out = &saved,
+      .defragment = true,
+      .addr_B = range->addr_B,
+      .end_B = range->addr_B + range->size_B,
+   };
+   uint64_t point = 0;
+
+   int ret = submit_raw(vm, &raw, &point);
+   if (!ret && point)
+      ret = vmb_queue_wait(vm->internal, point, INT64_MAX);
+   if (!ret && saved_out)
+      *saved_out = saved;
+   return ret;
 }
 
 uint64_t

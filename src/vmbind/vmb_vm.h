@@ -123,6 +123,17 @@ int vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
  * The GPU must be done with it. */
 void vmb_range_destroy(struct vmb_range *range);
 
+/**
+ * Makes the kernel's tree of the range smaller: neighbouring mappings that
+ * continue each other become one.  A kernel never does that by itself, and many
+ * small mappings cost at every split, eviction and dump.  The GPU must not use the
+ * range meanwhile.  Returns when done.
+ *
+ * \param saved_out  if not NULL: the number of mappings saved
+ * \return 0; -ENOMEM, nothing changed; -ENODEV
+ */
+int vmb_range_defragment(struct vmb_range *range, uint64_t *saved_out);
+
 uint64_t vmb_range_addr_B(const struct vmb_range *range);
 /** Rounded up to pages. */
 uint64_t vmb_range_size_B(const struct vmb_range *range);

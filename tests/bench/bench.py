@@ -6,10 +6,14 @@ one under callgrind, which repeat exactly.
 
 usage: bench.py BUILD_DIRECTORY [--json FILE] [NAME...]
 
-A NAME is "core", or one of its rows ("core/random/4096").
+A NAME is one of:
+   core    a bind in the core alone; or one of its rows ("core/random/4096")
+   gpuvm   the mirror beside the kernel's drm_gpuvm
+   va      the VA heap beside Mesa's util_vma_heap
 """
 
 import argparse
+import glob
 import json
 import os
 import re
@@ -38,14 +42,84 @@ def core_rows(program, wanted):
     return [row for row in rows if wanted(row['name'])]
 
 
-def add_instructions(program, row):
+def count_instructions(program, function, arguments, counted):
+    """Instructions a counted thing, of everything that a function does."""
     with tempfile.TemporaryDirectory() as scratch:
-        output = run(['valgrind', '--tool=callgrind', '--toggle-collect=bench_submit',
-                      f'--callgrind-out-file={scratch}/out', program,
-                      '--only', f"{row['pattern']}/{row['batch']}"])
+        output = run(['valgrind', '--tool=callgrind', f'--toggle-collect={function}',
+                      f'--callgrind-out-file={scratch}/out', program, *arguments])
     collected = int(re.search(r'Collected : (\d+)', output)[1])
-    binds = int(re.search(r'binds counted: (\d+)', output)[1])
-    row['instructions_a_bind'] = round(collected / binds, 1)
+    return round(collected / int(re.search(rf'{counted} counted: (\d+)', output)[1]), 1)
+
+
+def core(build, wanted, has_valgrind):
+    program = os.path.join(build, 'tests', 'bench', 'bench-core')
+    rows = core_rows(program, wanted)
+
+    if rows:
+        print(f"{'':28} {'ns':>10} {'instructions':>13} {'operations':>11} {'ioctls':>7}")
+        print(f"{'':28} {'a bind':>10} {'a bind':>13} {'a batch':>11} {'a batch':>7}")
+    for row in rows:
+        if has_valgrind:
+            row['instructions_a_bind'] = count_instructions(
+                program, 'bench_submit', ['--only', f"{row['pattern']}/{row['batch']}"], 'binds')
+        print(f"{row['name']:28} {row['ns_a_bind']:10.1f} {row.get('instructions_a_bind', '-'):>13} "
+              f"{row['operations']:11} {row['ioctls']:7}", flush=True)
+    return rows
+
+
+def show_and_load(program):
+    """Runs a program that prints a table of its own, and returns its rows."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = os.path.join(scratch, 'rows.json')
+        if subprocess.run([program, '--json', path]).returncode:
+            sys.exit(f'bench: {program} failed')
+        with open(path) as file:
+            rows = json.load(file)
+    for row in rows:
+        row['live'] = int(row['live'])
+    return rows
+
+
+def va(build, wanted, has_valgrind):
+    if not wanted('va'):
+        return []
+    rows = show_and_load(os.path.join(build, 'tests', 'bench', 'bench-va'))
+    for row in rows:
+        row['name'] = f"va/{row['heap']}/{row['load']}/{row['alignment']}/{row['live']}"
+    return rows
+
+
+INSTRUCTIONS_LIVE = 100000
+
+
+def gpuvm(build, wanted, has_valgrind):
+    if not wanted('gpuvm'):
+        return []
+    programs = sorted(glob.glob(os.path.join(build, 'tests', 'bench', 'bench-gpuvm-*[0-9]')))
+    if not programs:
+        print("bench: no kernel source to compare with, see tests/oracle/fetch")
+        return []
+    # Baselines are kept against one version, if it is there.
+    program = next((p for p in programs if p.endswith('-7.2')), programs[-1])
+    rows = show_and_load(program)
+    for row in rows:
+        row['name'] = f"gpuvm/{row['pattern']}/{row['phase']}/{row['live']}"
+
+    if has_valgrind:
+        print(f"\n{'instructions an operation':34} {'kernel':>8} {'mirror':>8} {'fewer':>8}")
+    for row in rows:
+        if not has_valgrind or row['live'] != INSTRUCTIONS_LIVE:
+            continue
+        for subject in 'kernel', 'mirror':
+            row[f'{subject}_instructions'] = count_instructions(
+                program, 'bench_counted',
+                ['--count', f"{subject}/{row['pattern']}/{row['phase']}",
+                 '--live', str(INSTRUCTIONS_LIVE)], 'operations')
+        ratio = row['kernel_instructions'] / row['mirror_instructions']
+        print(f"{row['live']:8}  {row['pattern'] + '/' + row['phase']:24} "
+              f"{row['kernel_instructions']:8.0f} {row['mirror_instructions']:8.0f} {ratio:7.1f}x",
+              flush=True)
+    return rows
 
 
 def main():
@@ -53,27 +127,20 @@ def main():
     parser.add_argument('build')
     parser.add_argument('--json', metavar='FILE')
     parser.add_argument('names', nargs='*', metavar='NAME')
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
 
     def wanted(name):
         return not args.names or any(name == n or name.startswith(n + '/') for n in args.names)
-
-    program = os.path.join(args.build, 'tests', 'bench-core')
-    rows = core_rows(program, wanted)
-    if not rows:
-        sys.exit(f"bench: nothing is called {' or '.join(args.names)}")
 
     has_valgrind = shutil.which('valgrind')
     if not has_valgrind:
         print('bench: no valgrind here, so no instructions')
 
-    print(f"{'':28} {'ns':>10} {'instructions':>13} {'operations':>11} {'ioctls':>7}")
-    print(f"{'':28} {'a bind':>10} {'a bind':>13} {'a batch':>11} {'a batch':>7}")
-    for row in rows:
-        if has_valgrind:
-            add_instructions(program, row)
-        print(f"{row['name']:28} {row['ns_a_bind']:10.1f} {row.get('instructions_a_bind', '-'):>13} "
-              f"{row['operations']:11} {row['ioctls']:7}", flush=True)
+    rows = []
+    for benchmark in core, gpuvm, va:
+        rows += benchmark(args.build, wanted, has_valgrind)
+    if not rows:
+        sys.exit(f"bench: nothing is called {' or '.join(args.names)}")
 
     if args.json:
         with open(args.json, 'w') as file:

@@ -77,9 +77,10 @@ drmIoctl(int fd, unsigned long request, void *arg)
       const struct drm_panthor_vm_bind *bind = arg;
       const struct drm_panthor_vm_bind_op *ops = (void *)(uintptr_t)bind->ops.array;
       const struct drm_panthor_obj_array *syncs = &ops[bind->ops.count - 1].syncs;
+      /* There are no waits here, and the first signal is the queue's. */
       const struct drm_panthor_sync_op *last = (void *)(uintptr_t)syncs->array;
       if (syncs->count)
-         timeline_point = last[syncs->count - 1].timeline_value;
+         timeline_point = last[0].timeline_value;
    } else if (request == DRM_IOCTL_PANTHOR_BO_CREATE) {
       ((struct drm_panthor_bo_create *)arg)->handle = next_handle++;
    } else if (request == DRM_IOCTL_PANTHOR_VM_CREATE) {

@@ -50,14 +50,14 @@ bench_samples_take_median(struct bench_samples *samples)
       median = samples->values[samples->count / 2];
    }
    free(samples->values);
-   *samples = (struct bench_samples){0};
+   *samples = (struct bench_samples){ 0 };
    return median;
 }
 
 void
 bench_json_open(struct bench_json *json, const char *path)
 {
-   *json = (struct bench_json){0};
+   *json = (struct bench_json){ 0 };
    if (!path)
       return;
 
@@ -131,4 +131,14 @@ bench_option(int argc, char **argv, const char *name)
          return argv[i + 1];
    }
    return NULL;
+}
+
+bool
+bench_flag(int argc, char **argv, const char *name)
+{
+   for (int i = 1; i < argc; i++) {
+      if (!strcmp(argv[i], name))
+         return true;
+   }
+   return false;
 }

@@ -7,6 +7,7 @@
 #ifndef BENCH_UTIL_H
 #define BENCH_UTIL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -70,5 +71,8 @@ void bench_json_number(struct bench_json *json, const char *name, double value);
 
 /** Value of an option "--name value", or NULL. */
 const char *bench_option(int argc, char **argv, const char *name);
+
+/** Whether an option without a value is there. */
+bool bench_flag(int argc, char **argv, const char *name);
 
 #endif /* BENCH_UTIL_H */

@@ -3,7 +3,7 @@
  *
  * The VA heap beside Mesa's util_vma_heap, under the same load in the same run.
  *
- *    bench-va [--json FILE] [--live N]
+ *    bench-va [--json FILE] [--all]
  *
  * A load fills a heap with N ranges of random sizes, then ages it: over and over, random ranges
  * are freed and as many others allocated, in timed batches.  Numbers are medians over the batches
@@ -62,19 +62,26 @@ uniform_B(struct bench_rng *rng)
 static const struct load {
    const char *name;
    uint64_t (*size_B)(struct bench_rng *rng);
+   bool by_class; /* aligned for large pages, not only to a page */
+
+   /* Without --all, no larger heaps: util_vma_heap would take minutes to age. */
+   unsigned max_live;
 } loads[] = {
-   {"powers of two", power_of_two_B},
-   {"log-uniform", log_uniform_B},
-   {"uniform", uniform_B},
+   { "powers of two", power_of_two_B, false, 100000 },
+   { "log-uniform", log_uniform_B, false, 10000 },
+   { "uniform", uniform_B, false, 10000 },
+   { "powers of two", power_of_two_B, true, 100000 },
+   { "log-uniform", log_uniform_B, true, 10000 },
+   { "uniform", uniform_B, true, 1000 },
 };
 
-/* How often each range is replaced.  Fewer times in large heaps: util_vma_heap takes its time. */
+/* How often each range is replaced. */
 static const struct {
    unsigned live, turnover;
 } lives[] = {
-   {1000, 60},
-   {10000, 10},
-   {100000, 2},
+   { 1000, 60 },
+   { 10000, 10 },
+   { 100000, 2 },
 };
 
 /** What a driver asks for where it cares for large pages. */
@@ -96,7 +103,7 @@ vmb_init(union heap *heap)
 {
    const struct vmb_va_heap_info info = {
       .page_size_B = PAGE_B,
-      .zones[VMB_VA_ZONE_GENERAL] = {START, SPACE_B, true},
+      .zones[VMB_VA_ZONE_GENERAL] = { START, SPACE_B, true },
    };
 
    if (vmb_va_heap_create(&info, &heap->vmb))
@@ -194,9 +201,9 @@ static const struct heap_kind {
    void (*free)(union heap *heap, uint64_t va, uint64_t size_B);
    unsigned (*holes)(union heap *heap);
 } heap_kinds[] = {
-   {"util_vma_heap", util_init, util_finish, util_alloc, util_free, util_holes},
-   {"vmb_va_heap", vmb_init, vmb_finish, vmb_alloc, vmb_free, vmb_holes},
-   {"vmb, deferred", vmb_init, vmb_finish, vmb_alloc, vmb_free_deferred, vmb_holes},
+   { "util_vma_heap", util_init, util_finish, util_alloc, util_free, util_holes },
+   { "vmb_va_heap", vmb_init, vmb_finish, vmb_alloc, vmb_free, vmb_holes },
+   { "vmb, deferred", vmb_init, vmb_finish, vmb_alloc, vmb_free_deferred, vmb_holes },
 };
 
 /* ----------------------------------------------------------------- measure */
@@ -270,14 +277,13 @@ free_batch(const struct heap_kind *kind, union heap *heap, const struct range *r
 }
 
 static struct result
-measure(const struct heap_kind *kind, const struct load *load, bool by_class, unsigned live,
-        unsigned turnover)
+measure(const struct heap_kind *kind, const struct load *load, unsigned live, unsigned turnover)
 {
-   struct bench_rng rng = {88172645463325252ull};
-   struct bench_samples alloc_ns = {0}, free_ns = {0};
+   struct bench_rng rng = { 88172645463325252ull };
+   struct bench_samples alloc_ns = { 0 }, free_ns = { 0 };
    struct range *ranges = calloc(live, sizeof(*ranges));
    uint64_t *sizes_B = calloc(live, sizeof(*sizes_B));
-   struct span span = {0};
+   struct span span = { 0 };
    union heap heap;
 
    /* Few at a time, so that the heap is never much emptier than full. */
@@ -287,7 +293,7 @@ measure(const struct heap_kind *kind, const struct load *load, bool by_class, un
    kind->init(&heap);
    for (unsigned i = 0; i < live; i++)
       sizes_B[i] = load->size_B(&rng);
-   alloc_batch(kind, &heap, by_class, ranges, sizes_B, live);
+   alloc_batch(kind, &heap, load->by_class, ranges, sizes_B, live);
    observe(&span, ranges, live);
 
    for (unsigned b = 0; b < batches; b++) {
@@ -295,7 +301,7 @@ measure(const struct heap_kind *kind, const struct load *load, bool by_class, un
       const uint64_t t0 = bench_now_ns();
       free_batch(kind, &heap, ranges, batch);
       const uint64_t t1 = bench_now_ns();
-      alloc_batch(kind, &heap, by_class, ranges, sizes_B, batch);
+      alloc_batch(kind, &heap, load->by_class, ranges, sizes_B, batch);
       const uint64_t t2 = bench_now_ns();
 
       if (b >= batches / 2) {
@@ -328,12 +334,12 @@ measure(const struct heap_kind *kind, const struct load *load, bool by_class, un
 
 static void
 report_json(struct bench_json *json, const struct heap_kind *kind, const struct load *load,
-            bool by_class, unsigned live, const struct result *r)
+            unsigned live, const struct result *r)
 {
    bench_json_begin_object(json);
    bench_json_string(json, "heap", kind->name);
    bench_json_string(json, "load", load->name);
-   bench_json_string(json, "alignment", by_class ? "size class" : "page");
+   bench_json_string(json, "alignment", load->by_class ? "size class" : "page");
    bench_json_number(json, "live", live);
    bench_json_number(json, "holes", r->holes);
    bench_json_number(json, "alloc_ns", r->alloc_ns);
@@ -364,17 +370,16 @@ meets_targets(const struct result *r)
 
 /** Returns whether our heap meets its targets under this load. */
 static bool
-compare(struct bench_json *json, const struct load *load, bool by_class, unsigned live,
-        unsigned turnover)
+compare(struct bench_json *json, const struct load *load, unsigned live, unsigned turnover)
 {
    struct result results[ARRAY_SIZE(heap_kinds)];
 
-   printf("%s sizes, 4 KiB to 16 MiB, %s alignment, %u live\n", load->name,
-          by_class ? "size class" : "page", live);
+   printf("%u live, sizes from 4 KiB to 16 MiB %s, aligned by %s\n", live, load->name,
+          load->by_class ? "size class" : "page");
    for (unsigned i = 0; i < ARRAY_SIZE(heap_kinds); i++) {
-      results[i] = measure(&heap_kinds[i], load, by_class, live, turnover);
+      results[i] = measure(&heap_kinds[i], load, live, turnover);
       report_row(&heap_kinds[i], &results[i], &results[0]);
-      report_json(json, &heap_kinds[i], load, by_class, live, &results[i]);
+      report_json(json, &heap_kinds[i], load, live, &results[i]);
       fflush(stdout);
    }
    return meets_targets(&results[1]);
@@ -383,7 +388,7 @@ compare(struct bench_json *json, const struct load *load, bool by_class, unsigne
 int
 main(int argc, char **argv)
 {
-   const char *only_live = bench_option(argc, argv, "--live");
+   const bool all = bench_flag(argc, argv, "--all");
    struct bench_json json;
    unsigned met = 0, measured = 0;
 
@@ -397,14 +402,12 @@ main(int argc, char **argv)
    printf("   %-14s %8s %9s %9s %9s %12s   %s\n", "", "holes", "alloc ns", "free ns", "drain ns",
           "fragment.", "faster than util_vma_heap");
 
-   for (unsigned by_class = 0; by_class < 2; by_class++) {
-      for (unsigned l = 0; l < ARRAY_SIZE(loads); l++) {
-         for (unsigned n = 0; n < ARRAY_SIZE(lives); n++) {
-            if (only_live && strtoul(only_live, NULL, 0) != lives[n].live)
-               continue;
-            met += compare(&json, &loads[l], by_class, lives[n].live, lives[n].turnover);
-            measured++;
-         }
+   for (unsigned l = 0; l < ARRAY_SIZE(loads); l++) {
+      for (unsigned n = 0; n < ARRAY_SIZE(lives); n++) {
+         if (lives[n].live > loads[l].max_live && !all)
+            continue;
+         met += compare(&json, &loads[l], lives[n].live, lives[n].turnover);
+         measured++;
       }
    }
 

@@ -114,7 +114,7 @@ class Compare(unittest.TestCase):
             self.compare("", "crash", "--expect-difference")[0], 2)
 
     def test_no_device(self):
-        self.assertEqual(self.compare("no device")[0], 77)
+        self.assertEqual(self.compare("no device")[0], 2)
 
 
 if __name__ == "__main__":

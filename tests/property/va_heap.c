@@ -100,12 +100,12 @@ live_with_failure(unsigned n)
    static uint64_t va[FAIL_OPS], size_B[FAIL_OPS];
    struct vmb_va_heap_info info = {
       .page_size_B = 4096,
-      .zones[VMB_VA_ZONE_GENERAL] = {1ull << 21, 1ull << 40, false},
-      .zones[VMB_VA_ZONE_LOW] = {1ull << 20, 1ull << 20, true},
+      .zones[VMB_VA_ZONE_GENERAL] = { 1ull << 21, 1ull << 40, false },
+      .zones[VMB_VA_ZONE_LOW] = { 1ull << 20, 1ull << 20, true },
    };
    struct vmb_va_heap *heap;
    struct vmb_va_stats stats;
-   struct rng rng = {7};
+   struct rng rng = { 7 };
    unsigned live = 0;
 
    fail_alloc_arm(n);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/util/fail_alloc.h"
+#include "tests/util/prop.h"
 #include "util/macros.h"
 #include "vmbind/vmb_va_heap.h"
 
@@ -26,7 +27,7 @@
 
 static const struct vmb_va_heap_info default_info = {
    .page_size_B = 4 * KiB,
-   .zones[VMB_VA_ZONE_GENERAL] = {START, GENERAL_B, false},
+   .zones[VMB_VA_ZONE_GENERAL] = { START, GENERAL_B, false },
 };
 
 static struct vmb_va_heap *
@@ -58,13 +59,13 @@ alloc(struct vmb_va_heap *heap, struct vmb_va_alloc_info info)
    return va;
 }
 
-#define ALLOC(heap, ...) alloc(heap, (struct vmb_va_alloc_info){__VA_ARGS__})
+#define ALLOC(heap, ...) alloc(heap, (struct vmb_va_alloc_info){ __VA_ARGS__ })
 #define TIGHT            .flags = VMB_VA_ALLOC_PACKED
 
 static int
 try_alloc(struct vmb_va_heap *heap, enum vmb_va_zone zone, uint64_t size_B, uint64_t align_B)
 {
-   const struct vmb_va_alloc_info info = {.zone = zone, .size_B = size_B, .align_B = align_B};
+   const struct vmb_va_alloc_info info = { .zone = zone, .size_B = size_B, .align_B = align_B };
    uint64_t va;
 
    return vmb_va_heap_alloc(heap, &info, &va);
@@ -116,9 +117,9 @@ create_refuses_zones_that_make_no_sense(UNUSED void **state)
    assert_create_fails(&info);
 
    info = default_info;
-   info.zones[VMB_VA_ZONE_LOW] = (struct vmb_va_zone_info){4 * GiB - 4 * KiB, 8 * KiB, false};
+   info.zones[VMB_VA_ZONE_LOW] = (struct vmb_va_zone_info){ 4 * GiB - 4 * KiB, 8 * KiB, false };
    assert_create_fails(&info);
-   info.zones[VMB_VA_ZONE_LOW] = (struct vmb_va_zone_info){GENERAL_END - 4 * KiB, MiB, false};
+   info.zones[VMB_VA_ZONE_LOW] = (struct vmb_va_zone_info){ GENERAL_END - 4 * KiB, MiB, false };
    assert_create_fails(&info);
 
    info = default_info;
@@ -163,7 +164,7 @@ static void
 the_smallest_hole_that_fits_is_taken(UNUSED void **state)
 {
    struct vmb_va_heap *heap = make(&default_info);
-   static const uint64_t hole_KiB[] = {40, 12, 24, 16, 60};
+   static const uint64_t hole_KiB[] = { 40, 12, 24, 16, 60 };
    uint64_t hole[ARRAY_SIZE(hole_KiB)];
 
    for (unsigned i = 0; i < ARRAY_SIZE(hole_KiB); i++) {
@@ -177,6 +178,57 @@ the_smallest_hole_that_fits_is_taken(UNUSED void **state)
    assert_int_equal(ALLOC(heap, .size_B = 16 * KiB), hole[2]);
    assert_int_equal(ALLOC(heap, .size_B = 16 * KiB), hole[0]);
    assert_int_equal(ALLOC(heap, .size_B = 8 * KiB), hole[2] + 16 * KiB);
+   finish(heap);
+}
+
+/* Of a size that spans half of the address bits, from terabytes down to what just is no small hole:
+ * another structure inside the heap than small ones.
+ */
+static void
+large_holes_are_chosen_as_exactly(UNUSED void **state)
+{
+   struct vmb_va_heap_info info = default_info;
+   info.zones[VMB_VA_ZONE_GENERAL] = (struct vmb_va_zone_info){ START, 1ull << 56, false };
+   struct vmb_va_heap *heap = make(&info);
+   uint64_t hole_B[400], hole[ARRAY_SIZE(hole_B)];
+   struct rng rng = { 5 };
+
+   for (unsigned i = 0; i < ARRAY_SIZE(hole_B); i++) {
+      hole_B[i] = (1ull << (24 + rng_below(&rng, 22))) + rng_below(&rng, 40) * 4 * KiB;
+      hole[i] = ALLOC(heap, .size_B = hole_B[i], TIGHT);
+      ALLOC(heap, .size_B = 4 * KiB, TIGHT);
+   }
+   for (unsigned i = 0; i < ARRAY_SIZE(hole_B); i++)
+      assert_int_equal(vmb_va_heap_free(heap, hole[i], hole_B[i]), 0);
+
+   for (unsigned n = 0; n < 2000; n++) {
+      const uint64_t size_B =
+         (1ull << (24 + rng_below(&rng, 22))) + rng_below(&rng, 45) * 4 * KiB;
+      unsigned best = ARRAY_SIZE(hole_B);
+      for (unsigned i = 0; i < ARRAY_SIZE(hole_B); i++) {
+         if (hole_B[i] >= size_B && (best == ARRAY_SIZE(hole_B) || hole_B[i] < hole_B[best]))
+            best = i;
+      }
+      if (best == ARRAY_SIZE(hole_B))
+         continue;
+
+      /* Any one of the holes of the best size. */
+      const uint64_t va = ALLOC(heap, .size_B = size_B, TIGHT);
+      while (best < ARRAY_SIZE(hole_B) && hole[best] != va)
+         best++;
+      assert_true(best < ARRAY_SIZE(hole_B));
+      const uint64_t best_B = hole_B[best];
+      for (unsigned i = 0; i < ARRAY_SIZE(hole_B); i++)
+         assert_true(hole_B[i] < size_B || hole_B[i] >= best_B);
+
+      /* Half of them stay, and leave a smaller hole. */
+      if (n % 2) {
+         assert_int_equal(vmb_va_heap_free(heap, va, size_B), 0);
+      } else {
+         hole[best] += size_B;
+         hole_B[best] -= size_B;
+      }
+   }
    finish(heap);
 }
 
@@ -243,7 +295,7 @@ static void
 a_wish_is_given_up_before_an_allocation_fails(UNUSED void **state)
 {
    struct vmb_va_heap_info info = default_info;
-   info.zones[VMB_VA_ZONE_GENERAL] = (struct vmb_va_zone_info){4 * MiB + 4 * KiB, 4 * MiB, false};
+   info.zones[VMB_VA_ZONE_GENERAL] = (struct vmb_va_zone_info){ 4 * MiB + 4 * KiB, 4 * MiB, false };
    struct vmb_va_heap *heap = make(&info);
 
    /* No 2 MiB boundary with 3 MiB behind it, but one of 64 KiB. */
@@ -259,7 +311,7 @@ static void
 a_demand_is_never_given_up(UNUSED void **state)
 {
    struct vmb_va_heap_info info = default_info;
-   info.zones[VMB_VA_ZONE_GENERAL] = (struct vmb_va_zone_info){4 * MiB + 4 * KiB, 4 * MiB, false};
+   info.zones[VMB_VA_ZONE_GENERAL] = (struct vmb_va_zone_info){ 4 * MiB + 4 * KiB, 4 * MiB, false };
    struct vmb_va_heap *heap = make(&info);
 
    assert_int_equal(try_alloc(heap, VMB_VA_ZONE_GENERAL, 3 * MiB, 2 * MiB), -ENOSPC);
@@ -295,7 +347,7 @@ static void
 errors_name_their_cause(UNUSED void **state)
 {
    struct vmb_va_heap_info info = default_info;
-   info.zones[VMB_VA_ZONE_FIXED] = (struct vmb_va_zone_info){1ull << 40, MiB, false};
+   info.zones[VMB_VA_ZONE_FIXED] = (struct vmb_va_zone_info){ 1ull << 40, MiB, false };
    struct vmb_va_heap *heap = make(&info);
 
    assert_int_equal(try_alloc(heap, VMB_VA_ZONE_GENERAL, 0, 0), -EINVAL);
@@ -348,8 +400,8 @@ zones_do_not_lend_each_other_space(UNUSED void **state)
 {
    struct vmb_va_heap_info info = default_info;
    /* Side by side: their holes must not merge either. */
-   info.zones[VMB_VA_ZONE_LOW] = (struct vmb_va_zone_info){START - MiB, MiB, false};
-   info.zones[VMB_VA_ZONE_REPLAY] = (struct vmb_va_zone_info){GENERAL_END, MiB, true};
+   info.zones[VMB_VA_ZONE_LOW] = (struct vmb_va_zone_info){ START - MiB, MiB, false };
+   info.zones[VMB_VA_ZONE_REPLAY] = (struct vmb_va_zone_info){ GENERAL_END, MiB, true };
    struct vmb_va_heap *heap = make(&info);
 
    assert_int_equal(try_alloc(heap, VMB_VA_ZONE_LOW, MiB, 0), 0);
@@ -365,7 +417,7 @@ static void
 a_replay_gets_the_captured_addresses(UNUSED void **state)
 {
    struct vmb_va_heap_info info = default_info;
-   info.zones[VMB_VA_ZONE_REPLAY] = (struct vmb_va_zone_info){1ull << 36, GiB, true};
+   info.zones[VMB_VA_ZONE_REPLAY] = (struct vmb_va_zone_info){ 1ull << 36, GiB, true };
    info.guard_B = 4 * KiB;
    uint64_t va[64], size_B[64];
 
@@ -485,10 +537,10 @@ all_extents_of_a_zone_can_be_walked(UNUSED void **state)
    assert_int_equal(vmb_va_heap_free_deferred(heap, START + 2 * MiB, MiB, 1), 0);
 
    static const struct vmb_va_extent want[] = {
-      {START, MiB, VMB_VA_HOLE},
-      {START + MiB, MiB, VMB_VA_LIVE},
-      {START + 2 * MiB, MiB, VMB_VA_DEFERRED},
-      {START + 3 * MiB, GENERAL_B - 3 * MiB, VMB_VA_HOLE},
+      { START, MiB, VMB_VA_HOLE },
+      { START + MiB, MiB, VMB_VA_LIVE },
+      { START + 2 * MiB, MiB, VMB_VA_DEFERRED },
+      { START + 3 * MiB, GENERAL_B - 3 * MiB, VMB_VA_HOLE },
    };
    uint64_t va = START;
    for (unsigned i = 0; i < ARRAY_SIZE(want); i++) {
@@ -516,6 +568,7 @@ main(void)
       cmocka_unit_test(a_zone_fills_from_the_end_that_it_names),
       cmocka_unit_test(sizes_are_rounded_up_to_pages),
       cmocka_unit_test(the_smallest_hole_that_fits_is_taken),
+      cmocka_unit_test(large_holes_are_chosen_as_exactly),
       cmocka_unit_test(sizes_of_large_pages_get_their_alignment),
       cmocka_unit_test(packed_allocations_want_no_alignment),
       cmocka_unit_test(addresses_are_congruent_to_the_offset_in_the_bo),

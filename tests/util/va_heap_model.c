@@ -30,10 +30,10 @@ static const struct {
    uint64_t start;
    uint32_t pages;
 } zone_places[VMB_VA_ZONE_COUNT] = {
-   [VMB_VA_ZONE_LOW] = {1ull << 30, 2048},
-   [VMB_VA_ZONE_GENERAL] = {(1ull << 40) + (1 << 20), MAX_PAGES},
-   [VMB_VA_ZONE_REPLAY] = {1ull << 33, 8192},
-   [VMB_VA_ZONE_FIXED] = {(1ull << 46) - (1 << 20), 4096},
+   [VMB_VA_ZONE_LOW] = { 1ull << 30, 2048 },
+   [VMB_VA_ZONE_GENERAL] = { (1ull << 40) + (1 << 20), MAX_PAGES },
+   [VMB_VA_ZONE_REPLAY] = { 1ull << 33, 8192 },
+   [VMB_VA_ZONE_FIXED] = { (1ull << 46) - (1 << 20), 4096 },
 };
 
 struct range {
@@ -112,7 +112,7 @@ next_hole(const struct va_model *m, unsigned zone, uint32_t page)
    const uint8_t *pages = m->pages[zone];
    const uint32_t count = zone_places[zone].pages;
    const uint8_t *start = memchr(pages + page, PAGE_HOLE, count - page);
-   struct hole hole = {.first = start ? start - pages : count};
+   struct hole hole = { .first = start ? start - pages : count };
 
    for (hole.end = hole.first; hole.end < count && pages[hole.end] == PAGE_HOLE;)
       hole.end++;
@@ -139,7 +139,7 @@ best_fit_B(const struct va_model *m, unsigned zone, uint64_t size_B)
 static void
 compare_sums(const struct va_model *m)
 {
-   struct vmb_va_stats want[VMB_VA_ZONE_COUNT] = {0};
+   struct vmb_va_stats want[VMB_VA_ZONE_COUNT] = { 0 };
 
    for (unsigned i = 0; i < m->live_count; i++) {
       want[m->live[i].zone].live_B += m->live[i].taken_B;
@@ -257,7 +257,7 @@ check_best_fit(const struct va_model *m, const struct range *r)
    const uint8_t *pages = m->pages[r->zone];
    const uint32_t first = page_at(m, r->zone, r->va) - pages;
    const uint32_t end = first + r->taken_B / m->page_B;
-   struct hole h = {first, end};
+   struct hole h = { first, end };
 
    while (h.first > 0 && pages[h.first - 1] == PAGE_HOLE)
       h.first--;
@@ -277,7 +277,7 @@ op_alloc(struct va_model *m, const struct va_op *op)
       .align_B = op->align_log2 ? m->page_B << (op->align_log2 % 12) : 0,
       .bo_offset_B = op->offset_pages * m->page_B,
    };
-   struct range r = {.zone = info.zone, .size_B = info.size_B};
+   struct range r = { .zone = info.zone, .size_B = info.size_B };
    const uint64_t align_B = MAX2(info.align_B, m->page_B);
 
    r.taken_B = round_up(m, r.size_B) + m->guard_B;
@@ -507,16 +507,16 @@ void
 va_model_drain(struct va_model *m)
 {
    while (m->live_count > 0) {
-      const struct va_op op = {.which = m->live_count / 2};
+      const struct va_op op = { .which = m->live_count / 2 };
       if (m->live_count & 1)
          op_free(m, &op);
       else if (m->deferred_count < MAX_RANGES)
          op_free_deferred(m, &op);
       else
-         op_retire(m, &(struct va_op){.step = 7});
+         op_retire(m, &(struct va_op){ .step = 7 });
    }
    while (m->deferred_count > 0)
-      op_retire(m, &(struct va_op){.step = 1});
+      op_retire(m, &(struct va_op){ .step = 1 });
 
    va_model_compare_all(m);
    for (unsigned zone = 0; zone < VMB_VA_ZONE_COUNT; zone++) {

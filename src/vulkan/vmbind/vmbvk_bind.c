@@ -257,7 +257,8 @@ to_vmb_sync(struct vk_sync *sync, uint64_t value)
    };
 }
 
-/* Waits, then signals, of which the last one is ours. */
+/* Waits, then signals.  Of these the first one is ours: the kernel attaches the fence to one after
+ * the other, and who waited for the application's must find the residency of ours up to date. */
 static int
 add_all_syncs(struct vmbvk_queue *queue, const struct vk_queue_submit *submit, uint64_t point)
 {
@@ -270,9 +271,9 @@ add_all_syncs(struct vmbvk_queue *queue, const struct vk_queue_submit *submit, u
 
    for (uint32_t i = 0; i < submit->wait_count; i++)
       *sync++ = to_vmb_sync(submit->waits[i].sync, submit->waits[i].wait_value);
+   *sync++ = (struct vmb_sync){.syncobj = queue->bind_syncobj, .point = point};
    for (uint32_t i = 0; i < submit->signal_count; i++)
       *sync++ = to_vmb_sync(submit->signals[i].sync, submit->signals[i].signal_value);
-   *sync = (struct vmb_sync){.syncobj = queue->bind_syncobj, .point = point};
 
    return 0;
 }

@@ -75,7 +75,8 @@ create_sparse_buffer(struct vmbvk_device *device, const VkBufferCreateInfo *info
    }
 
    buffer->total_size = align64(buffer->total_size, VMBVK_BLOCK_SIZE_B);
-   int ret = vmbind_resource_make_sparse(pscreen, buffer->bo, buffer->total_size);
+   int ret = vmbind_resource_make_sparse(pscreen, buffer->bo, buffer->total_size,
+                                         info->flags & VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
    if (ret) {
       result = vk_errorf(
          device, ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,

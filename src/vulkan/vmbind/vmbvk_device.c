@@ -9,6 +9,9 @@
 
 #include "vmbvk_private.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "cso_cache/cso_context.h"
 #include "nir_builder.h"
 #include "pipe/p_screen.h"
@@ -196,12 +199,18 @@ queues_init(struct vmbvk_device *device, const VkDeviceCreateInfo *create_info)
 /* ------------------------------------------------------------------ device */
 
 static VkResult
-device_create_screen(struct vmbvk_device *device, int drm_fd)
+device_create_screen(struct vmbvk_device *device, const char *node)
 {
    char why[256];
 
-   if (vmbind_screen_create(drm_fd, &device->lvp.pscreen, why, sizeof(why)))
-      return vk_errorf(device, VK_ERROR_INITIALIZATION_FAILED, "%s", why);
+   const int drm_fd = open(node, O_RDWR | O_CLOEXEC);
+   if (drm_fd < 0)
+      return vk_errorf(device, VK_ERROR_INITIALIZATION_FAILED, "%s: %m", node);
+
+   int ret = vmbind_screen_create(drm_fd, &device->lvp.pscreen, why, sizeof(why));
+   close(drm_fd);
+   if (ret)
+      return vk_errorf(device, VK_ERROR_INITIALIZATION_FAILED, "%s: %s", node, why);
 
    vk_device_set_drm_fd(&device->lvp.vk, vmb_device_fd(vmbind_screen_device(device->lvp.pscreen)));
    return VK_SUCCESS;
@@ -232,7 +241,7 @@ vmbvk_CreateDevice(VkPhysicalDevice physicalDevice, const VkDeviceCreateInfo *pC
    device->lvp.poison_mem = debug_get_bool_option("LVP_POISON_MEMORY", false);
    device->lvp.print_cmds = debug_get_bool_option("LVP_CMD_DEBUG", false);
 
-   result = device_create_screen(device, pdev->drm_fd);
+   result = device_create_screen(device, pdev->node);
    if (result != VK_SUCCESS)
       goto fail_device;
 

@@ -84,7 +84,9 @@ make_sparse(struct vmbvk_device *device, struct lvp_image *image)
                           "an image of %" PRIu64 " MiB; %u MiB is the most",
                           (uint64_t)plane->size >> 20, (unsigned)(LP_MAX_TEXTURE_SIZE >> 20));
 
-      int ret = vmbind_resource_make_sparse(device->lvp.pscreen, plane->bo, plane->size);
+      int ret = vmbind_resource_make_sparse(
+         device->lvp.pscreen, plane->bo, plane->size,
+         image->vk.create_flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT);
       if (ret)
          return vk_errorf(
             device, ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,

@@ -84,7 +84,7 @@ set_properties(struct vk_properties *p, int drm_fd, const struct vmbvk_probe *pr
 
 static VkResult
 physical_device_init(struct vmbvk_physical_device *pdev, struct vmbvk_instance *instance,
-                     int drm_fd, const struct vmbvk_probe *probe)
+                     const char *node, int drm_fd, const struct vmbvk_probe *probe)
 {
    const struct lvp_physical_device *template = instance->template;
    struct vk_device_extension_table extensions = template->vk.supported_extensions;
@@ -99,7 +99,7 @@ physical_device_init(struct vmbvk_physical_device *pdev, struct vmbvk_instance *
    if (result != VK_SUCCESS)
       return result;
 
-   pdev->drm_fd = drm_fd;
+   snprintf(pdev->node, sizeof(pdev->node), "%s", node);
    pdev->syncobj_type = vk_drm_syncobj_get_type(drm_fd);
    pdev->sync_types[0] = &pdev->syncobj_type;
    pdev->sync_types[1] = NULL;
@@ -124,7 +124,6 @@ physical_device_destroy(struct vmbvk_physical_device *pdev)
 
    lvp_finish_wsi(&pdev->lvp);
    vk_physical_device_finish(&pdev->lvp.vk);
-   close(pdev->drm_fd);
    vk_free(alloc, pdev);
 }
 
@@ -151,48 +150,41 @@ probe_node(int drm_fd, struct vmbvk_probe *probe)
    return true;
 }
 
-/* Takes the fd. */
 static VkResult
-physical_device_create(struct vmbvk_instance *instance, int drm_fd, const struct vmbvk_probe *probe)
+physical_device_create(struct vmbvk_instance *instance, const char *node, int drm_fd,
+                       const struct vmbvk_probe *probe)
 {
-   VkResult result;
-
    struct vmbvk_physical_device *pdev =
       vk_zalloc(&instance->lvp.vk.alloc, sizeof(*pdev), 8, VK_SYSTEM_ALLOCATION_SCOPE_INSTANCE);
-   if (!pdev) {
-      result = vk_error(instance, VK_ERROR_OUT_OF_HOST_MEMORY);
-      goto fail_fd;
-   }
+   if (!pdev)
+      return vk_error(instance, VK_ERROR_OUT_OF_HOST_MEMORY);
 
-   result = physical_device_init(pdev, instance, drm_fd, probe);
-   if (result != VK_SUCCESS)
-      goto fail_alloc;
+   VkResult result = physical_device_init(pdev, instance, node, drm_fd, probe);
+   if (result != VK_SUCCESS) {
+      vk_free(&instance->lvp.vk.alloc, pdev);
+      return result;
+   }
 
    list_addtail(&pdev->lvp.vk.link, &instance->lvp.vk.physical_devices.list);
    return VK_SUCCESS;
-
-fail_alloc:
-   vk_free(&instance->lvp.vk.alloc, pdev);
-fail_fd:
-   close(drm_fd);
-   return result;
 }
 
 static VkResult
-try_node(struct vmbvk_instance *instance, const char *path, struct vmbvk_probe *probe)
+try_node(struct vmbvk_instance *instance, const char *node, struct vmbvk_probe *probe)
 {
-   const int drm_fd = open(path, O_RDWR | O_CLOEXEC);
+   VkResult result = VK_ERROR_INCOMPATIBLE_DRIVER;
+
+   const int drm_fd = open(node, O_RDWR | O_CLOEXEC);
    if (drm_fd < 0) {
       snprintf(probe->why, sizeof(probe->why), "cannot open it: %s", strerror(errno));
-      return VK_ERROR_INCOMPATIBLE_DRIVER;
+      return result;
    }
 
-   if (!probe_node(drm_fd, probe)) {
-      close(drm_fd);
-      return VK_ERROR_INCOMPATIBLE_DRIVER;
-   }
+   if (probe_node(drm_fd, probe))
+      result = physical_device_create(instance, node, drm_fd, probe);
 
-   return physical_device_create(instance, drm_fd, probe);
+   close(drm_fd);
+   return result;
 }
 
 /* No device is no error in Vulkan, but somebody wants to know why. */

@@ -61,8 +61,9 @@ struct vmbvk_queue {
 struct vmbvk_physical_device {
    struct lvp_physical_device lvp;
 
-   /** Open as long as the physical device is, for what is asked before there is a device. */
-   int drm_fd;
+   /** The render node's path.  Each device opens it for itself: some kernel drivers have one VM a
+    * file. */
+   char node[64];
 
    struct vk_sync_type syncobj_type;
    const struct vk_sync_type *sync_types[2];

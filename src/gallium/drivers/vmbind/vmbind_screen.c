@@ -310,11 +310,10 @@ vmbind_resource_destroy(struct pipe_screen *pscreen, struct pipe_resource *pres)
 
 int
 vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *pres,
-                            uint64_t size_B)
+                            uint64_t size_B, bool residency)
 {
    struct vmbind_screen *screen = vmbind_screen(pscreen);
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
-   const bool has_null = vmb_device_caps(screen->dev)->null_mode != VMB_NULL_NONE;
 
    assert(lpr->backable && !lpr->imported_memory);
    assert(pres->target != PIPE_BUFFER || !(pres->flags & PIPE_RESOURCE_FLAG_SPARSE));
@@ -326,7 +325,7 @@ vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *p
    const struct vmb_range_params params = {
       .size_B = align64(size_B, VMBIND_SPARSE_BLOCK_SIZE_B),
       .align_B = VMBIND_SPARSE_BLOCK_SIZE_B,
-      .unbound = has_null ? VMB_UNBOUND_NULL : VMB_UNBOUND_HOLE,
+      .unbound = residency ? VMB_UNBOUND_NULL : VMB_UNBOUND_HOLE,
       .name = pres->target == PIPE_BUFFER ? "sparse buffer" : "sparse image",
    };
    int ret = vmb_range_create(screen->vm, &params, &backing->sparse_range);

@@ -58,14 +58,14 @@ struct vmb_bo *vmbind_memory_bo(struct pipe_memory_allocation *pmem);
 /* ---------------------------------------------------------- sparse resources */
 
 /**
- * Gives addresses to an unbacked resource: what is not bound reads as nothing in particular, and
- * does not fault where the kernel driver has null mappings.  Done once, before any other use.
+ * Gives addresses to an unbacked resource, once, before any other use.  With residency what is not
+ * bound is a null mapping; without, an access to it faults.
  * Buffers must not have PIPE_RESOURCE_FLAG_SPARSE: llvmpipe would take them for tiled.
  *
- * \return 0; -ENOSPC, -ENOMEM, -ENODEV
+ * \return 0; -ENOSPC, -ENOMEM, -ENODEV; -ENOTSUP: no null mappings
  */
 int vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *pres,
-                                uint64_t size_B);
+                                uint64_t size_B, bool residency);
 
 /** NULL for resources that are not sparse. */
 struct vmb_range *vmbind_resource_range(struct pipe_resource *pres);

@@ -1,0 +1,1273 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The xe personality: an integrated Xe-LP GPU (Alder Lake-P) behind the xe driver of Linux 7.3.
+ * Follows xe_vm.c, xe_sync.c, xe_bo.c, xe_exec.c, xe_exec_queue.c and xe_query.c. Must know nothing
+ * of other drivers.
+ *
+ * Binds are in staged mode and atomic: an ioctl that fails changes nothing. Each bind queue is a
+ * FIFO; the kernel orders those that overlap in addresses also between queues. A job that fails has
+ * its error in its fence, and the VM is banned. The simulated machine has no page faults (no
+ * LR-only fault mode). A userptr's pages become a BO's, at the program's address as well as the
+ * GPU's; that the program takes them away (what the kernel's notifier is for) is not simulated.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "drm-uapi/xe_drm.h"
+#include "util/macros.h"
+#include "util/u_atomic.h"
+
+#include "sim_device.h"
+#include "sim_fault.h"
+#include "sim_gem.h"
+#include "sim_libc.h"
+#include "sim_staged.h"
+#include "sim_syncobj.h"
+#include "sim_vm.h"
+
+#define PAGE_SIZE_B 4096ull
+
+/* System memory is the only region. */
+#define MEM_REGIONS 0x1u
+
+/* PAT index 0 is coherent with the CPU's caches, 1 to 3 are not. */
+#define PAT_ENTRIES 4
+
+/* A BO's create ioctl, packed into its flags */
+#define BO_CACHING_SHIFT 16
+
+/* What the command streamer understands */
+#define MI_OPCODE(dword)    (((dword) >> 23) & 0x3f)
+#define MI_NOOP             0x00
+#define MI_BATCH_BUFFER_END 0x0a
+#define MI_STORE_DATA_IMM   0x20
+#define MI_STORE_QWORD      (1u << 21)
+#define MAX_BATCH_DWORDS    (1u << 20)
+
+/* A bind that is on its way, and the addresses that it changes */
+struct pending {
+   struct list_head link;
+   uint64_t start;
+   uint64_t end;
+   const struct sim_entity *entity;
+   struct sim_fence *fence;
+};
+
+/* sim_vm.priv */
+struct xe_vm {
+   uint32_t flags;
+   /* Under the VM's bind lock, with the order of ioctls */
+   struct list_head pending;
+   pthread_mutex_t bind_lock;
+};
+
+struct queue {
+   int32_t refcount;
+   struct sim_vm *vm;
+   bool is_bind;
+   bool banned;
+   struct sim_entity entity;
+};
+
+struct xe_file {
+   /* Under the file's lock */
+   struct sim_handles vms;
+   struct sim_handles queues;
+};
+
+static struct xe_file *
+to_xe(struct sim_file *file)
+{
+   return file->priv;
+}
+
+static struct xe_vm *
+to_xe_vm(struct sim_vm *vm)
+{
+   return vm->priv;
+}
+
+/* Queries */
+
+static int
+answer(struct drm_xe_device_query *query, const void *data, size_t size)
+{
+   if (query->size == 0) {
+      query->size = size;
+      return 0;
+   }
+   return query->size == size ? sim_copy_out(query->data, data, size) : -EINVAL;
+}
+
+static int
+query_engines(struct drm_xe_device_query *query)
+{
+   struct {
+      struct drm_xe_query_engines head;
+      struct drm_xe_engine engines[2];
+   } engines = {.head = {.num_engines = 2}};
+
+   engines.engines[0].instance.engine_class = DRM_XE_ENGINE_CLASS_RENDER;
+   engines.engines[1].instance.engine_class = DRM_XE_ENGINE_CLASS_COPY;
+   return answer(query, &engines, sizeof(engines));
+}
+
+static int
+query_mem_regions(struct drm_xe_device_query *query)
+{
+   struct {
+      struct drm_xe_query_mem_regions head;
+      struct drm_xe_mem_region regions[1];
+   } regions = {.head = {.num_mem_regions = 1}};
+
+   regions.regions[0].mem_class = DRM_XE_MEM_REGION_CLASS_SYSMEM;
+   regions.regions[0].min_page_size = PAGE_SIZE_B;
+   regions.regions[0].total_size = 16ull << 30;
+   regions.regions[0].used = sim_bo_total_B();
+   return answer(query, &regions, sizeof(regions));
+}
+
+static int
+query_config(const struct sim_device *device, struct drm_xe_device_query *query)
+{
+   struct {
+      struct drm_xe_query_config head;
+      uint64_t info[DRM_XE_QUERY_CONFIG_MAX_EXEC_QUEUE_PRIORITY + 1];
+   } config = {
+      .head = {.num_params = DRM_XE_QUERY_CONFIG_MAX_EXEC_QUEUE_PRIORITY + 1},
+      .info =
+         {
+            [DRM_XE_QUERY_CONFIG_REV_AND_DEVICE_ID] = device->driver->pci_device | 0x0c << 16,
+            [DRM_XE_QUERY_CONFIG_FLAGS] =
+               DRM_XE_QUERY_CONFIG_FLAG_HAS_LOW_LATENCY |
+               DRM_XE_QUERY_CONFIG_FLAG_HAS_DISABLE_STATE_CACHE_PERF_FIX |
+               DRM_XE_QUERY_CONFIG_FLAG_HAS_PURGING_SUPPORT,
+            [DRM_XE_QUERY_CONFIG_MIN_ALIGNMENT] = PAGE_SIZE_B,
+            [DRM_XE_QUERY_CONFIG_VA_BITS] = device->va_bits,
+            [DRM_XE_QUERY_CONFIG_MAX_EXEC_QUEUE_PRIORITY] = 1,
+         },
+   };
+
+   return answer(query, &config, sizeof(config));
+}
+
+static int
+query_gt_list(struct drm_xe_device_query *query)
+{
+   struct {
+      struct drm_xe_query_gt_list head;
+      struct drm_xe_gt gts[1];
+   } list = {.head = {.num_gt = 1}};
+
+   list.gts[0].type = DRM_XE_QUERY_GT_TYPE_MAIN;
+   list.gts[0].reference_clock = 19200000;
+   list.gts[0].near_mem_regions = MEM_REGIONS;
+   list.gts[0].ip_ver_major = 12;
+   return answer(query, &list, sizeof(list));
+}
+
+static int
+device_query_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_device_query *args = data;
+
+   if (args->extensions || args->reserved[0] || args->reserved[1])
+      return -EINVAL;
+
+   switch (args->query) {
+   case DRM_XE_DEVICE_QUERY_ENGINES:
+      return query_engines(args);
+   case DRM_XE_DEVICE_QUERY_MEM_REGIONS:
+      return query_mem_regions(args);
+   case DRM_XE_DEVICE_QUERY_CONFIG:
+      return query_config(&file->device, args);
+   case DRM_XE_DEVICE_QUERY_GT_LIST:
+      return query_gt_list(args);
+   case DRM_XE_DEVICE_QUERY_HWCONFIG:
+      /* Xe-LP's firmware has no such table. */
+      return answer(args, NULL, 0);
+   default:
+      return -EINVAL;
+   }
+}
+
+/* VMs */
+
+static struct sim_vm *
+find_vm(struct sim_file *file, uint32_t id)
+{
+   pthread_mutex_lock(&file->lock);
+   struct sim_vm *vm = sim_vm_get(sim_handles_get(&to_xe(file)->vms, id));
+   pthread_mutex_unlock(&file->lock);
+   return vm;
+}
+
+static int
+vm_create_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_vm_create *args = data;
+
+   if (args->extensions || args->reserved[0] || args->reserved[1])
+      return -EINVAL;
+   if (args->flags & ~(DRM_XE_VM_CREATE_FLAG_SCRATCH_PAGE | DRM_XE_VM_CREATE_FLAG_LR_MODE))
+      return -EINVAL;
+
+   struct xe_vm *priv = calloc(1, sizeof(*priv));
+   struct sim_vm *vm = priv ? sim_vm_create(0, "xe", 0, 1ull << file->device.va_bits) : NULL;
+   if (!vm) {
+      free(priv);
+      return -ENOMEM;
+   }
+   priv->flags = args->flags;
+   pthread_mutex_init(&priv->bind_lock, NULL);
+   list_inithead(&priv->pending);
+   vm->priv = priv;
+
+   pthread_mutex_lock(&file->lock);
+   vm->id = args->vm_id = sim_handles_add(&to_xe(file)->vms, vm);
+   pthread_mutex_unlock(&file->lock);
+   if (!args->vm_id) {
+      sim_vm_put(vm);
+      return -ENOMEM;
+   }
+   return 0;
+}
+
+static void
+forget_pending(struct sim_vm *vm, bool all)
+{
+   list_for_each_entry_safe (struct pending, pending, &to_xe_vm(vm)->pending, link) {
+      if (!all && !sim_fence_is_signaled(pending->fence))
+         continue;
+      list_del(&pending->link);
+      sim_fence_put(pending->fence);
+      free(pending);
+   }
+}
+
+static void
+vm_destroy(struct sim_vm *vm)
+{
+   p_atomic_set(&vm->destroyed, true);
+   pthread_mutex_lock(&to_xe_vm(vm)->bind_lock);
+   forget_pending(vm, true);
+   pthread_mutex_unlock(&to_xe_vm(vm)->bind_lock);
+   sim_vm_clear(vm);
+   sim_vm_put(vm);
+}
+
+static int
+vm_destroy_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_vm_destroy *args = data;
+
+   if (args->pad || args->reserved[0] || args->reserved[1])
+      return -EINVAL;
+   pthread_mutex_lock(&file->lock);
+   struct sim_vm *vm = sim_handles_remove(&to_xe(file)->vms, args->vm_id);
+   pthread_mutex_unlock(&file->lock);
+   if (!vm)
+      return -ENOENT;
+   vm_destroy(vm);
+   return 0;
+}
+
+static int
+vm_get_property_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_vm_get_property *args = data;
+
+   if (args->reserved[0] || args->reserved[1] || args->reserved[2])
+      return -EINVAL;
+   struct sim_vm *vm = find_vm(file, args->vm_id);
+   if (!vm)
+      return -ENOENT;
+   sim_vm_put(vm);
+   /* No page faults on this GPU: there are none to tell. */
+   return -EINVAL;
+}
+
+/* BOs */
+
+static int
+gem_create_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_gem_create *args = data;
+   uint64_t vm_uid = 0;
+   struct sim_bo *bo;
+
+   if (args->pad[0] || args->pad[1] || args->pad[2] || args->reserved[0] || args->reserved[1])
+      return -EINVAL;
+   if (!args->placement || (args->placement & ~MEM_REGIONS))
+      return -EINVAL;
+   if (args->flags &
+       ~(DRM_XE_GEM_CREATE_FLAG_DEFER_BACKING | DRM_XE_GEM_CREATE_FLAG_SCANOUT |
+         DRM_XE_GEM_CREATE_FLAG_NEEDS_VISIBLE_VRAM | DRM_XE_GEM_CREATE_FLAG_NO_COMPRESSION))
+      return -EINVAL;
+   if (args->handle || !args->size || args->size % PAGE_SIZE_B)
+      return -EINVAL;
+   if (args->flags & DRM_XE_GEM_CREATE_FLAG_NO_COMPRESSION)
+      return -EOPNOTSUPP;
+   if (args->flags & DRM_XE_GEM_CREATE_FLAG_NEEDS_VISIBLE_VRAM)
+      return -EINVAL;
+   if (!args->cpu_caching || args->cpu_caching > DRM_XE_GEM_CPU_CACHING_WC)
+      return -EINVAL;
+   if ((args->flags & DRM_XE_GEM_CREATE_FLAG_SCANOUT) &&
+       args->cpu_caching == DRM_XE_GEM_CPU_CACHING_WB)
+      return -EINVAL;
+   /* Protected content, the only extension, needs a newer GPU. */
+   if (args->extensions)
+      return -ENODEV;
+   if (args->vm_id) {
+      struct sim_vm *vm = find_vm(file, args->vm_id);
+      if (!vm)
+         return -ENOENT;
+      vm_uid = vm->uid;
+      sim_vm_put(vm);
+   }
+
+   int ret =
+      sim_bo_create(args->size, args->flags | args->cpu_caching << BO_CACHING_SHIFT, vm_uid, &bo);
+   if (ret)
+      return ret;
+   ret = sim_bo_add_handle(file, bo, &args->handle);
+   sim_bo_put(bo);
+   return ret;
+}
+
+static int
+gem_mmap_offset_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_gem_mmap_offset *args = data;
+
+   /* The barrier page is of discrete GPUs. */
+   if (args->extensions || args->reserved[0] || args->reserved[1] || args->flags)
+      return -EINVAL;
+   struct sim_bo *bo = sim_bo_lookup(file, args->handle);
+   if (!bo)
+      return -ENOENT;
+   args->offset = bo->mmap_offset;
+   sim_bo_put(bo);
+   return 0;
+}
+
+static int
+check_export(const struct sim_bo *bo)
+{
+   return bo->exclusive_vm_uid ? -EPERM : 0;
+}
+
+/* Queues */
+
+static void
+queue_put(struct queue *queue)
+{
+   if (!queue || !p_atomic_dec_zero(&queue->refcount))
+      return;
+   sim_entity_finish(&queue->entity);
+   sim_vm_put(queue->vm);
+   free(queue);
+}
+
+static struct queue *
+find_queue(struct sim_file *file, uint32_t id)
+{
+   pthread_mutex_lock(&file->lock);
+   struct queue *queue = sim_handles_get(&to_xe(file)->queues, id);
+   if (queue)
+      p_atomic_inc(&queue->refcount);
+   pthread_mutex_unlock(&file->lock);
+   return queue;
+}
+
+static int
+check_instance(const struct drm_xe_exec_queue_create *args,
+               const struct drm_xe_engine_class_instance *instance)
+{
+   if (instance->gt_id || instance->engine_instance)
+      return -EINVAL;
+
+   switch (instance->engine_class) {
+   case DRM_XE_ENGINE_CLASS_VM_BIND:
+      return args->width == 1 && args->num_placements == 1 ? 0 : -EINVAL;
+   case DRM_XE_ENGINE_CLASS_RENDER:
+   case DRM_XE_ENGINE_CLASS_COPY:
+      /* One engine of each: there is no other to place a queue on, nor to run it in parallel. */
+      return args->width * args->num_placements == 1 ? 0 : -EINVAL;
+   default:
+      return -EINVAL;
+   }
+}
+
+static int
+exec_queue_create_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_exec_queue_create *args = data;
+   struct drm_xe_engine_class_instance instance;
+
+   if ((args->flags & ~DRM_XE_EXEC_QUEUE_LOW_LATENCY_HINT) || args->reserved[0] ||
+       args->reserved[1] || args->extensions)
+      return -EINVAL;
+   if (!args->width || !args->num_placements)
+      return -EINVAL;
+   int ret = sim_copy_in(&instance, args->instances, sizeof(instance));
+   if (!ret)
+      ret = check_instance(args, &instance);
+   if (ret)
+      return ret;
+
+   struct sim_vm *vm = find_vm(file, args->vm_id);
+   if (!vm)
+      return -ENOENT;
+   struct queue *queue = p_atomic_read(&vm->unusable) ? NULL : calloc(1, sizeof(*queue));
+   if (!queue) {
+      ret = p_atomic_read(&vm->unusable) ? -ENOENT : -ENOMEM;
+      sim_vm_put(vm);
+      return ret;
+   }
+   queue->refcount = 1;
+   queue->vm = vm;
+   queue->is_bind = instance.engine_class == DRM_XE_ENGINE_CLASS_VM_BIND;
+   sim_entity_init(&queue->entity, queue->is_bind ? vm->sched : vm->engine);
+
+   pthread_mutex_lock(&file->lock);
+   args->exec_queue_id = sim_handles_add(&to_xe(file)->queues, queue);
+   pthread_mutex_unlock(&file->lock);
+   if (!args->exec_queue_id) {
+      queue_put(queue);
+      return -ENOMEM;
+   }
+   return 0;
+}
+
+static int
+exec_queue_destroy_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_exec_queue_destroy *args = data;
+
+   if (args->pad || args->reserved[0] || args->reserved[1])
+      return -EINVAL;
+   pthread_mutex_lock(&file->lock);
+   struct queue *queue = sim_handles_remove(&to_xe(file)->queues, args->exec_queue_id);
+   pthread_mutex_unlock(&file->lock);
+   if (!queue)
+      return -ENOENT;
+   queue_put(queue);
+   return 0;
+}
+
+static int
+exec_queue_get_property_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_exec_queue_get_property *args = data;
+
+   if (args->reserved[0] || args->reserved[1])
+      return -EINVAL;
+   struct queue *queue = find_queue(file, args->exec_queue_id);
+   if (!queue)
+      return -ENOENT;
+   int ret = args->property == DRM_XE_EXEC_QUEUE_GET_PROPERTY_BAN ? 0 : -EINVAL;
+   if (!ret)
+      args->value = p_atomic_read(&queue->banned);
+   queue_put(queue);
+   return ret;
+}
+
+/* Synchronisation of a bind or an exec */
+
+struct sync {
+   struct drm_xe_sync in;
+   struct sim_syncobj *syncobj;
+   /* To wait for */
+   struct sim_fence *fence;
+};
+
+struct syncs {
+   struct sync *entries;
+   uint32_t count;
+   /* At most one */
+   const struct drm_xe_sync *user_fence;
+};
+
+static bool
+is_signal(const struct sync *sync)
+{
+   return sync->in.flags & DRM_XE_SYNC_FLAG_SIGNAL;
+}
+
+static void
+syncs_finish(struct syncs *syncs)
+{
+   for (uint32_t i = 0; i < syncs->count; i++) {
+      sim_fence_put(syncs->entries[i].fence);
+      sim_syncobj_put(syncs->entries[i].syncobj);
+   }
+   free(syncs->entries);
+}
+
+static int
+parse_syncobj(struct sim_file *file, struct sync *sync, uint64_t point)
+{
+   if (sync->in.addr >> 32)
+      return -EINVAL;
+   sync->syncobj = sim_syncobj_find(file, sync->in.handle);
+   if (!sync->syncobj)
+      return -ENOENT;
+   return is_signal(sync) ? 0 : sim_syncobj_find_fence(file, sync->in.handle, point, &sync->fence);
+}
+
+static int
+parse_sync(struct sim_file *file, struct sync *sync, bool lr_mode, bool allow_user_fence)
+{
+   if ((sync->in.flags & ~DRM_XE_SYNC_FLAG_SIGNAL) || sync->in.reserved[0] || sync->in.reserved[1])
+      return -EINVAL;
+
+   switch (sync->in.type) {
+   case DRM_XE_SYNC_TYPE_SYNCOBJ:
+      return lr_mode && is_signal(sync) ? -EOPNOTSUPP : parse_syncobj(file, sync, 0);
+   case DRM_XE_SYNC_TYPE_TIMELINE_SYNCOBJ:
+      if (lr_mode && is_signal(sync))
+         return -EOPNOTSUPP;
+      return sync->in.timeline_value ? parse_syncobj(file, sync, sync->in.timeline_value) : -EINVAL;
+   case DRM_XE_SYNC_TYPE_USER_FENCE:
+      if (!allow_user_fence || !is_signal(sync))
+         return -EOPNOTSUPP;
+      return sync->in.addr & 7 ? -EINVAL : 0;
+   default:
+      return -EINVAL;
+   }
+}
+
+static int
+syncs_parse(struct sim_file *file, uint64_t user, uint32_t count, bool lr_mode,
+            bool allow_user_fence, struct syncs *syncs)
+{
+   int ret;
+   struct drm_xe_sync *in = sim_copy_in_array(user, count, sizeof(*in), sizeof(*in), &ret);
+
+   syncs->entries = ret ? NULL : calloc(MAX2(count, 1), sizeof(*syncs->entries));
+   if (!syncs->entries) {
+      free(in);
+      return ret ? ret : -ENOMEM;
+   }
+
+   for (uint32_t i = 0; i < count && !ret; i++) {
+      struct sync *sync = &syncs->entries[syncs->count++];
+
+      sync->in = in[i];
+      ret = parse_sync(file, sync, lr_mode, allow_user_fence);
+      if (!ret && sync->in.type == DRM_XE_SYNC_TYPE_USER_FENCE) {
+         if (syncs->user_fence)
+            ret = -EINVAL;
+         syncs->user_fence = &sync->in;
+      }
+   }
+   free(in);
+   return ret;
+}
+
+static int
+syncs_add_waits(const struct syncs *syncs, struct sim_job *job)
+{
+   int ret = 0;
+
+   for (uint32_t i = 0; i < syncs->count && !ret; i++) {
+      if (syncs->entries[i].fence)
+         ret = sim_job_add_dependency(job, sim_fence_get(syncs->entries[i].fence));
+   }
+   return ret;
+}
+
+static void
+syncs_signal(const struct syncs *syncs, struct sim_fence *fence)
+{
+   for (uint32_t i = 0; i < syncs->count; i++) {
+      const struct sync *sync = &syncs->entries[i];
+
+      if (!is_signal(sync) || !sync->syncobj)
+         continue;
+      if (sync->in.type == DRM_XE_SYNC_TYPE_TIMELINE_SYNCOBJ)
+         sim_syncobj_add_point(sync->syncobj, fence, sync->in.timeline_value);
+      else
+         sim_syncobj_replace_fence(sync->syncobj, fence);
+   }
+}
+
+/* Nothing to do but signalling, behind what the queue did last. Waits are refused by the kernel. */
+static int
+syncs_signal_only(const struct syncs *syncs, struct sim_entity *entity)
+{
+   for (uint32_t i = 0; i < syncs->count; i++) {
+      if (syncs->entries[i].fence)
+         return -EOPNOTSUPP;
+   }
+
+   sim_sync_lock();
+   struct sim_fence *fence = sim_fence_get(entity->last_fence);
+   sim_sync_unlock();
+   if (!fence)
+      fence = sim_fence_create_signaled();
+   syncs_signal(syncs, fence);
+   sim_fence_put(fence);
+   return 0;
+}
+
+/* A user fence is a value written to the program's memory. */
+static void
+write_user_fence(uint64_t addr, uint64_t value)
+{
+   if (!addr)
+      return;
+   sim_copy_out(addr, &value, sizeof(value));
+   sim_sync_lock();
+   sim_sync_changed_locked();
+   sim_sync_unlock();
+}
+
+/* VM_BIND */
+
+struct bind_job {
+   struct sim_job base;
+   struct sim_vm *vm;
+   struct sim_staged staged;
+   uint64_t user_fence_addr;
+   uint64_t user_fence_value;
+};
+
+static int
+bind_job_run(struct sim_job *base)
+{
+   struct bind_job *job = container_of(base, struct bind_job, base);
+   struct sim_vm *vm = job->vm;
+   int error = sim_fault_job();
+
+   pthread_mutex_lock(&vm->lock);
+   if (vm->unusable)
+      error = -ENOENT;
+   error = sim_staged_apply_locked(&job->staged, error);
+   if (error)
+      p_atomic_set(&vm->unusable, true);
+   pthread_mutex_unlock(&vm->lock);
+
+   write_user_fence(job->user_fence_addr, job->user_fence_value);
+   return error;
+}
+
+static void
+bind_job_free(struct sim_job *base)
+{
+   struct bind_job *job = container_of(base, struct bind_job, base);
+
+   sim_staged_finish(&job->staged);
+   sim_vm_put(job->vm);
+   free(job);
+}
+
+static int
+check_bind_op(const struct drm_xe_vm_bind_op *op)
+{
+   const uint32_t supported = DRM_XE_VM_BIND_FLAG_READONLY | DRM_XE_VM_BIND_FLAG_IMMEDIATE |
+                              DRM_XE_VM_BIND_FLAG_NULL | DRM_XE_VM_BIND_FLAG_DUMPABLE |
+                              DRM_XE_VM_BIND_FLAG_CHECK_PXP | DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR |
+                              DRM_XE_VM_BIND_FLAG_MADVISE_AUTORESET |
+                              DRM_XE_VM_BIND_FLAG_DECOMPRESS;
+   bool is_map = op->op == DRM_XE_VM_BIND_OP_MAP;
+   bool is_null = op->flags & DRM_XE_VM_BIND_FLAG_NULL;
+   bool is_unmap_all = op->op == DRM_XE_VM_BIND_OP_UNMAP_ALL;
+
+   /* What this GPU does not have */
+   if (op->flags & (DRM_XE_VM_BIND_FLAG_CPU_ADDR_MIRROR | DRM_XE_VM_BIND_FLAG_MADVISE_AUTORESET))
+      return -EINVAL;
+   /* The program's pages are in the CPU's caches. */
+   if (op->op == DRM_XE_VM_BIND_OP_MAP_USERPTR && op->pat_index != 0)
+      return -EINVAL;
+
+   if (op->pat_index >= PAT_ENTRIES || op->op > DRM_XE_VM_BIND_OP_PREFETCH ||
+       (op->flags & ~supported))
+      return -EINVAL;
+   if (is_null && (op->obj || op->obj_offset || !is_map))
+      return -EINVAL;
+   if ((op->flags & DRM_XE_VM_BIND_FLAG_DECOMPRESS) && !is_map)
+      return -EINVAL;
+   if (is_map && !op->obj && !is_null)
+      return -EINVAL;
+   if (is_unmap_all && (!op->obj || op->addr || op->range))
+      return -EINVAL;
+   if (op->obj && !is_map && !is_unmap_all)
+      return -EINVAL;
+   if (op->prefetch_mem_region_instance &&
+       (op->op != DRM_XE_VM_BIND_OP_PREFETCH || op->prefetch_mem_region_instance != UINT32_MAX))
+      return -EINVAL;
+   if ((op->obj_offset | op->addr | op->range) % PAGE_SIZE_B || (!op->range && !is_unmap_all))
+      return -EINVAL;
+   return op->flags & DRM_XE_VM_BIND_FLAG_DECOMPRESS ? -EOPNOTSUPP : 0;
+}
+
+static int
+check_bo(const struct drm_xe_vm_bind_op *op, const struct sim_bo *bo, const struct sim_vm *vm)
+{
+   uint32_t caching = bo->flags >> BO_CACHING_SHIFT;
+
+   if (op->range > bo->size_B || op->obj_offset > bo->size_B - op->range)
+      return -EINVAL;
+   /* The GPU would not see what is in the CPU's caches. */
+   if (op->pat_index != 0 && (caching == DRM_XE_GEM_CPU_CACHING_WB || !caching))
+      return -EINVAL;
+   if (bo->exclusive_vm_uid && bo->exclusive_vm_uid != vm->uid)
+      return -EINVAL;
+   return 0;
+}
+
+/* The checked arguments of one ioctl */
+struct bind {
+   struct sim_file *file;
+   struct sim_vm *vm;
+   struct sim_entity *entity;
+   struct drm_xe_vm_bind_op *ops;
+   struct sim_bo **bos;
+   uint32_t count;
+   struct syncs syncs;
+};
+
+static int
+copy_ops(struct bind *bind, const struct drm_xe_vm_bind *args)
+{
+   int ret = 0;
+
+   if (args->num_binds > 1) {
+      bind->ops = sim_copy_in_array(args->vector_of_binds, args->num_binds, sizeof(*bind->ops),
+                                    sizeof(*bind->ops), &ret);
+      if (ret)
+         return ret == -ENOMEM ? -ENOBUFS : ret;
+   } else {
+      bind->ops = malloc(sizeof(*bind->ops));
+      if (!bind->ops)
+         return -ENOMEM;
+      bind->ops[0] = args->bind;
+   }
+   bind->count = args->num_binds;
+
+   for (uint32_t i = 0; i < bind->count && !ret; i++)
+      ret = check_bind_op(&bind->ops[i]);
+   return ret;
+}
+
+static int
+lookup_bos(struct bind *bind)
+{
+   int ret = 0;
+
+   for (uint32_t i = 0; i < bind->count; i++) {
+      const struct drm_xe_vm_bind_op *op = &bind->ops[i];
+      if (!sim_gpuvm_range_is_valid(&bind->vm->gpuvm, op->addr, op->range))
+         return -EINVAL;
+   }
+
+   bind->bos = calloc(MAX2(bind->count, 1), sizeof(*bind->bos));
+   if (!bind->bos)
+      return -ENOMEM;
+   for (uint32_t i = 0; i < bind->count && !ret; i++) {
+      const struct drm_xe_vm_bind_op *op = &bind->ops[i];
+
+      if (op->op == DRM_XE_VM_BIND_OP_MAP_USERPTR) {
+         ret = sim_bo_create_from_user(op->userptr, op->range, &bind->bos[i]);
+      } else if (op->obj) {
+         bind->bos[i] = sim_bo_lookup(bind->file, op->obj);
+         ret = bind->bos[i] ? check_bo(op, bind->bos[i], bind->vm) : -ENOENT;
+      }
+   }
+   return ret;
+}
+
+static int
+translate_unmap_all_locked(struct sim_staged *staged, const struct sim_bo *bo)
+{
+   struct sim_gpuva *va = sim_gpuvm_first(&staged->vm->gpuvm, 0);
+   int ret = 0;
+
+   while (va && !ret) {
+      struct sim_gpuva *next = sim_gpuvm_next(va);
+      if (va->bo == bo) {
+         const struct sim_staged_op op = {SIM_OP_UNMAP, va->addr, va->range, NULL, 0, 0, 0, false};
+         ret = sim_staged_translate_locked(staged, &op);
+      }
+      va = next;
+   }
+   return ret;
+}
+
+static int
+translate_op_locked(struct sim_staged *staged, const struct drm_xe_vm_bind_op *op,
+                    struct sim_bo *bo)
+{
+   struct sim_staged_op staged_op = {.kind = SIM_OP_UNMAP, .va = op->addr, .range = op->range};
+
+   switch (op->op) {
+   case DRM_XE_VM_BIND_OP_MAP:
+   case DRM_XE_VM_BIND_OP_MAP_USERPTR:
+      staged_op.kind = bo ? SIM_OP_MAP : SIM_OP_NULL;
+      staged_op.bo = bo;
+      staged_op.offset = op->op == DRM_XE_VM_BIND_OP_MAP ? op->obj_offset : 0;
+      staged_op.pte_flags = (bo ? 0 : SIM_PTE_NULL) |
+                            (op->flags & DRM_XE_VM_BIND_FLAG_READONLY ? SIM_PTE_READONLY : 0);
+      return sim_staged_translate_locked(staged, &staged_op);
+   case DRM_XE_VM_BIND_OP_UNMAP:
+      return sim_staged_translate_locked(staged, &staged_op);
+   case DRM_XE_VM_BIND_OP_UNMAP_ALL:
+      return translate_unmap_all_locked(staged, bo);
+   default:
+      /* Prefetching system memory into system memory */
+      return 0;
+   }
+}
+
+/* Whether there is anything for the page tables, as the kernel's list of operations has it */
+static bool
+changes_anything_locked(const struct bind *bind)
+{
+   for (uint32_t i = 0; i < bind->count; i++) {
+      const struct drm_xe_vm_bind_op *op = &bind->ops[i];
+      struct sim_gpuva *va;
+
+      switch (op->op) {
+      case DRM_XE_VM_BIND_OP_MAP:
+      case DRM_XE_VM_BIND_OP_MAP_USERPTR:
+         return true;
+      case DRM_XE_VM_BIND_OP_UNMAP_ALL:
+         for (va = sim_gpuvm_first(&bind->vm->gpuvm, 0); va; va = sim_gpuvm_next(va)) {
+            if (va->bo == bind->bos[i])
+               return true;
+         }
+         break;
+      default:
+         va = sim_gpuvm_first(&bind->vm->gpuvm, op->addr);
+         if (va && va->addr < op->addr + op->range)
+            return true;
+         break;
+      }
+   }
+   return false;
+}
+
+/* Behind pending binds of the same addresses, also of other queues */
+static int
+add_range_dependencies(const struct bind *bind, struct sim_job *job)
+{
+   forget_pending(bind->vm, false);
+   list_for_each_entry (struct pending, pending, &to_xe_vm(bind->vm)->pending, link) {
+      if (pending->entity == bind->entity)
+         continue;
+      for (uint32_t i = 0; i < bind->count; i++) {
+         const struct drm_xe_vm_bind_op *op = &bind->ops[i];
+         bool everywhere = op->op == DRM_XE_VM_BIND_OP_UNMAP_ALL;
+
+         if (everywhere || (op->addr < pending->end && pending->start < op->addr + op->range)) {
+            int ret = sim_job_add_dependency(job, sim_fence_get(pending->fence));
+            if (ret)
+               return ret;
+            break;
+         }
+      }
+   }
+   return 0;
+}
+
+static int
+remember_pending(const struct bind *bind, struct sim_fence *fence)
+{
+   for (uint32_t i = 0; i < bind->count; i++) {
+      const struct drm_xe_vm_bind_op *op = &bind->ops[i];
+      bool everywhere = op->op == DRM_XE_VM_BIND_OP_UNMAP_ALL;
+      struct pending *pending = calloc(1, sizeof(*pending));
+
+      if (!pending)
+         return -ENOMEM;
+      pending->start = everywhere ? 0 : op->addr;
+      pending->end = everywhere ? UINT64_MAX : op->addr + op->range;
+      pending->entity = bind->entity;
+      pending->fence = sim_fence_get(fence);
+      list_addtail(&pending->link, &to_xe_vm(bind->vm)->pending);
+   }
+   return 0;
+}
+
+/* All that can fail on demand fails before the tree is touched: the kernel unwinds, to the same
+ * end. */
+static int
+translate(const struct bind *bind, struct bind_job *job)
+{
+   int ret = 0;
+
+   for (uint32_t i = 0; i < bind->count && !ret; i++)
+      ret = sim_fault_op();
+   if (ret)
+      return ret;
+
+   pthread_mutex_lock(&bind->vm->lock);
+   for (uint32_t i = 0; i < bind->count && !ret; i++)
+      ret = translate_op_locked(&job->staged, &bind->ops[i], bind->bos[i]);
+   pthread_mutex_unlock(&bind->vm->lock);
+   return ret;
+}
+
+static int
+bind_submit(struct bind *bind)
+{
+   struct bind_job *job = calloc(1, sizeof(*job));
+
+   if (!job)
+      return -ENOMEM;
+   job->base.run = bind_job_run;
+   job->base.free = bind_job_free;
+   job->vm = sim_vm_get(bind->vm);
+   job->staged.vm = bind->vm;
+   if (bind->syncs.user_fence) {
+      job->user_fence_addr = bind->syncs.user_fence->addr;
+      job->user_fence_value = bind->syncs.user_fence->timeline_value;
+   }
+   sim_job_init(&job->base, bind->entity);
+
+   int ret = syncs_add_waits(&bind->syncs, &job->base);
+   if (!ret)
+      ret = add_range_dependencies(bind, &job->base);
+   if (!ret)
+      ret = translate(bind, job);
+   if (!ret)
+      ret = remember_pending(bind, job->base.finished);
+   if (ret) {
+      sim_job_finish(&job->base);
+      bind_job_free(&job->base);
+      return ret;
+   }
+
+   struct sim_fence *fence = sim_fence_get(job->base.finished);
+   sim_entity_push_job(bind->entity, &job->base);
+   syncs_signal(&bind->syncs, fence);
+   sim_fence_put(fence);
+   return 0;
+}
+
+static int
+bind_locked(struct bind *bind, const struct drm_xe_vm_bind *args)
+{
+   bool lr_mode = to_xe_vm(bind->vm)->flags & DRM_XE_VM_CREATE_FLAG_LR_MODE;
+
+   if (p_atomic_read(&bind->vm->unusable) || p_atomic_read(&bind->vm->destroyed))
+      return -ENOENT;
+
+   int ret = lookup_bos(bind);
+   if (!ret)
+      ret = syncs_parse(bind->file, args->syncs, args->num_syncs, lr_mode, bind->count > 0,
+                        &bind->syncs);
+   if (ret)
+      return ret;
+
+   pthread_mutex_lock(&bind->vm->lock);
+   bool changes = changes_anything_locked(bind);
+   pthread_mutex_unlock(&bind->vm->lock);
+   return changes ? bind_submit(bind) : syncs_signal_only(&bind->syncs, bind->entity);
+}
+
+static int
+vm_bind_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_vm_bind *args = data;
+   struct bind bind = {.file = file, .vm = find_vm(file, args->vm_id)};
+   struct queue *queue = NULL;
+   int ret = 0;
+
+   if (!bind.vm)
+      return -EINVAL;
+   if (args->pad || args->pad2 || args->reserved[0] || args->reserved[1] || args->extensions ||
+       args->num_syncs > DRM_XE_MAX_SYNCS)
+      ret = -EINVAL;
+   if (!ret)
+      ret = copy_ops(&bind, args);
+   if (!ret && args->exec_queue_id) {
+      queue = find_queue(file, args->exec_queue_id);
+      ret = !queue ? -ENOENT : !queue->is_bind || queue->vm != bind.vm ? -EINVAL : 0;
+   }
+
+   if (!ret) {
+      bind.entity = queue ? &queue->entity : &bind.vm->entity;
+      pthread_mutex_lock(&to_xe_vm(bind.vm)->bind_lock);
+      ret = bind_locked(&bind, args);
+      pthread_mutex_unlock(&to_xe_vm(bind.vm)->bind_lock);
+   }
+
+   for (uint32_t i = 0; bind.bos && i < bind.count; i++)
+      sim_bo_put(bind.bos[i]);
+   free(bind.bos);
+   free(bind.ops);
+   syncs_finish(&bind.syncs);
+   queue_put(queue);
+   sim_vm_put(bind.vm);
+   return ret;
+}
+
+/* EXEC: a batch buffer through the GPU page tables */
+
+struct exec_job {
+   struct sim_job base;
+   struct queue *queue;
+   uint64_t batch;
+   uint64_t user_fence_addr;
+   uint64_t user_fence_value;
+};
+
+static int
+run_store(struct sim_vm *vm, uint64_t va, uint32_t header, unsigned *length)
+{
+   uint32_t dwords[4];
+   bool qword = header & MI_STORE_QWORD;
+   size_t size = qword ? 8 : 4;
+
+   int ret = sim_vm_read(vm, va + 4, dwords, qword ? 16 : 12);
+   if (ret)
+      return ret;
+   *length = qword ? 5 : 4;
+   return sim_vm_write(vm, dwords[0] | (uint64_t)dwords[1] << 32, &dwords[2], size);
+}
+
+static int
+run_batch(struct sim_vm *vm, uint64_t va)
+{
+   for (unsigned done = 0; done < MAX_BATCH_DWORDS;) {
+      unsigned length = 1;
+      uint32_t header;
+      int ret = sim_vm_read(vm, va, &header, sizeof(header));
+
+      if (ret)
+         return ret;
+      /* Commands of the memory interface have zeros in front. */
+      if (header >> 29)
+         return -EINVAL;
+
+      switch (MI_OPCODE(header)) {
+      case MI_NOOP:
+         break;
+      case MI_BATCH_BUFFER_END:
+         return 0;
+      case MI_STORE_DATA_IMM:
+         ret = run_store(vm, va, header, &length);
+         break;
+      default:
+         ret = -EINVAL;
+         break;
+      }
+      if (ret)
+         return ret;
+      va += length * 4;
+      done += length;
+   }
+   return -ETIME;
+}
+
+static int
+exec_job_run(struct sim_job *base)
+{
+   struct exec_job *job = container_of(base, struct exec_job, base);
+   int ret = p_atomic_read(&job->queue->banned) ? -ECANCELED : 0;
+
+   if (!ret && run_batch(job->queue->vm, job->batch)) {
+      /* A fault or nonsense in the batch: the queue is banned. */
+      p_atomic_set(&job->queue->banned, true);
+      ret = -ECANCELED;
+   }
+   write_user_fence(job->user_fence_addr, job->user_fence_value);
+   return ret;
+}
+
+static void
+exec_job_free(struct sim_job *base)
+{
+   struct exec_job *job = container_of(base, struct exec_job, base);
+
+   queue_put(job->queue);
+   free(job);
+}
+
+static int
+exec_submit(struct queue *queue, const struct drm_xe_exec *args, const struct syncs *syncs)
+{
+   struct exec_job *job;
+
+   if (!args->num_batch_buffer)
+      return syncs_signal_only(syncs, &queue->entity);
+   if (p_atomic_read(&queue->vm->unusable) || p_atomic_read(&queue->vm->destroyed))
+      return -ECANCELED;
+
+   job = calloc(1, sizeof(*job));
+   if (!job)
+      return -ENOMEM;
+   job->base.run = exec_job_run;
+   job->base.free = exec_job_free;
+   job->queue = queue;
+   p_atomic_inc(&queue->refcount);
+   job->batch = args->address;
+   if (syncs->user_fence) {
+      job->user_fence_addr = syncs->user_fence->addr;
+      job->user_fence_value = syncs->user_fence->timeline_value;
+   }
+   sim_job_init(&job->base, &queue->entity);
+
+   int ret = syncs_add_waits(syncs, &job->base);
+   if (ret) {
+      sim_job_finish(&job->base);
+      exec_job_free(&job->base);
+      return ret;
+   }
+
+   struct sim_fence *fence = sim_fence_get(job->base.finished);
+   sim_entity_push_job(&queue->entity, &job->base);
+   syncs_signal(syncs, fence);
+   sim_fence_put(fence);
+   return 0;
+}
+
+static int
+exec_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_exec *args = data;
+   struct syncs syncs = {0};
+   int ret = 0;
+
+   if (args->extensions || args->pad[0] || args->pad[1] || args->pad[2] || args->reserved[0] ||
+       args->reserved[1] || args->num_syncs > DRM_XE_MAX_SYNCS)
+      return -EINVAL;
+   struct queue *queue = find_queue(file, args->exec_queue_id);
+   if (!queue)
+      return -ENOENT;
+
+   if (queue->is_bind || args->num_batch_buffer > 1)
+      ret = -EINVAL;
+   else if (p_atomic_read(&queue->banned))
+      ret = -ECANCELED;
+   if (!ret) {
+      bool lr_mode = to_xe_vm(queue->vm)->flags & DRM_XE_VM_CREATE_FLAG_LR_MODE;
+      ret = syncs_parse(file, args->syncs, args->num_syncs, lr_mode, true, &syncs);
+   }
+   if (!ret)
+      ret = exec_submit(queue, args, &syncs);
+   syncs_finish(&syncs);
+   queue_put(queue);
+   return ret;
+}
+
+/* WAIT_USER_FENCE */
+
+static bool
+user_fence_passes(const struct drm_xe_wait_user_fence *args, uint64_t value)
+{
+   uint64_t got = value & args->mask, wanted = args->value & args->mask;
+
+   switch (args->op) {
+   case DRM_XE_UFENCE_WAIT_OP_EQ:
+      return got == wanted;
+   case DRM_XE_UFENCE_WAIT_OP_NEQ:
+      return got != wanted;
+   case DRM_XE_UFENCE_WAIT_OP_GT:
+      return got > wanted;
+   case DRM_XE_UFENCE_WAIT_OP_GTE:
+      return got >= wanted;
+   case DRM_XE_UFENCE_WAIT_OP_LT:
+      return got < wanted;
+   default:
+      return got <= wanted;
+   }
+}
+
+static int
+wait_user_fence_ioctl(UNUSED struct sim_file *file, void *data)
+{
+   struct drm_xe_wait_user_fence *args = data;
+   uint64_t value;
+
+   if (args->extensions || args->pad || args->pad2 || args->reserved[0] || args->reserved[1])
+      return -EINVAL;
+   if ((args->flags & ~DRM_XE_UFENCE_WAIT_FLAG_ABSTIME) || args->op > DRM_XE_UFENCE_WAIT_OP_LTE ||
+       (args->addr & 7))
+      return -EINVAL;
+
+   /* A negative relative timeout is for ever. */
+   uint64_t deadline_ns = args->flags & DRM_XE_UFENCE_WAIT_FLAG_ABSTIME ? MAX2(args->timeout, 0)
+                          : args->timeout < 0                           ? INT64_MAX
+                                              : sim_now_ns() + args->timeout;
+   while (true) {
+      if (sim_copy_in(&value, args->addr, sizeof(value)))
+         return -EFAULT;
+      if (user_fence_passes(args, value))
+         return 0;
+      uint64_t now_ns = sim_now_ns();
+      if (now_ns >= deadline_ns)
+         return -ETIME;
+      /* The CPU may write it as well, and nobody would tell. */
+      sim_sync_lock();
+      sim_sync_wait_locked(MIN2(deadline_ns, now_ns + 1000000));
+      sim_sync_unlock();
+   }
+}
+
+/* The file */
+
+static int
+xe_open(struct sim_file *file)
+{
+   file->priv = calloc(1, sizeof(struct xe_file));
+   return file->priv ? 0 : -ENOMEM;
+}
+
+static void
+xe_close(struct sim_file *file)
+{
+   struct xe_file *xef = to_xe(file);
+
+   for (uint32_t i = 0; i < xef->queues.capacity; i++)
+      queue_put(xef->queues.objects[i]);
+   for (uint32_t i = 0; i < xef->vms.capacity; i++) {
+      if (xef->vms.objects[i])
+         vm_destroy(xef->vms.objects[i]);
+   }
+   sim_handles_finish(&xef->queues);
+   sim_handles_finish(&xef->vms);
+   free(xef);
+}
+
+#define XE(NAME, func_, name_)                                                                     \
+   [DRM_XE_##NAME] = {.cmd = DRM_IOCTL_XE_##NAME, .func = func_, .name = name_}
+
+static const struct sim_ioctl ioctls[] = {
+   XE(DEVICE_QUERY, device_query_ioctl, "device_query"),
+   XE(GEM_CREATE, gem_create_ioctl, "gem_create"),
+   XE(GEM_MMAP_OFFSET, gem_mmap_offset_ioctl, "gem_mmap_offset"),
+   XE(VM_CREATE, vm_create_ioctl, "vm_create"),
+   XE(VM_DESTROY, vm_destroy_ioctl, "vm_destroy"),
+   XE(VM_BIND, vm_bind_ioctl, "vm_bind"),
+   XE(EXEC_QUEUE_CREATE, exec_queue_create_ioctl, "exec_queue_create"),
+   XE(EXEC_QUEUE_DESTROY, exec_queue_destroy_ioctl, "exec_queue_destroy"),
+   XE(EXEC_QUEUE_GET_PROPERTY, exec_queue_get_property_ioctl, "exec_queue_get_property"),
+   XE(EXEC, exec_ioctl, "exec"),
+   XE(WAIT_USER_FENCE, wait_user_fence_ioctl, "wait_user_fence"),
+   XE(VM_GET_PROPERTY, vm_get_property_ioctl, "vm_get_property"),
+};
+
+const struct sim_driver sim_xe_driver = {
+   .name = "xe",
+   .desc = "Intel Xe Graphics",
+   .date = "0",
+   .major = 1,
+   .min_minor = 1,
+   .max_minor = 1,
+   .va_bits = 48,
+   .pci_vendor = 0x8086,
+   .pci_device = 0x46a6,
+   .ioctls = ioctls,
+   .ioctl_count = ARRAY_SIZE(ioctls),
+   .open = xe_open,
+   .close = xe_close,
+   .check_export = check_export,
+   .find_vm = find_vm,
+};

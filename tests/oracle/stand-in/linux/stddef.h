@@ -1,0 +1,7 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Stand-in for the kernel's header.
+ */
+
+#include <linux/types.h>

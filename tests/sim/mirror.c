@@ -1,0 +1,532 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The host's MMU showing the page tables where the program has reserved addresses: maps, holes,
+ * zeros, the message at a hole, the program's own handlers, and operations that are not applied
+ * when asked so. Each test runs for every driver. Must know nothing of how the mirror is made.
+ */
+
+#include "sim_test.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#define WINDOW_B (64 * MIB)
+#define BO_B     (1 * MIB)
+
+struct device {
+   const char *kmd;
+   int fd;
+   uint32_t vm;
+   uint32_t bo;
+   uint32_t *cpu;
+   char *window;
+};
+
+static bool
+is_msm(const struct device *device)
+{
+   return !strncmp(device->kmd, "msm", 3);
+}
+
+static bool
+is_xe(const struct device *device)
+{
+   return !strcmp(device->kmd, "xe");
+}
+
+/* The BO's word i has the value i. */
+static struct device
+device_open(const char *kmd)
+{
+   struct device device = {.kmd = kmd};
+
+   device.window =
+      mmap(NULL, WINDOW_B, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+   assert_ptr_not_equal(device.window, MAP_FAILED);
+   assert_int_equal(madvise(device.window, WINDOW_B, MADV_DONTDUMP), 0);
+   /* The same page of every 2 MiB can be told from its neighbours. */
+   if (is_msm(&device)) {
+      device.fd = open_msm(kmd);
+      device.bo = msm_bo_create(device.fd, BO_B, 0);
+      device.cpu = msm_map_cpu(device.fd, device.bo, BO_B);
+   } else if (is_xe(&device)) {
+      device.fd = open_node(kmd);
+      device.vm = xe_vm_create(device.fd, 0);
+      device.bo = xe_bo_create(device.fd, BO_B, 0);
+      device.cpu = xe_map_cpu(device.fd, device.bo, BO_B);
+   } else {
+      device.fd = open_node(kmd);
+      device.vm = panthor_vm_create(device.fd);
+      device.bo = panthor_bo_create(device.fd, BO_B, 0);
+      device.cpu = panthor_map_cpu(device.fd, device.bo, BO_B);
+   }
+   for (uint32_t i = 0; i < BO_B / 4; i++)
+      device.cpu[i] = i;
+   return device;
+}
+
+static void
+device_close(struct device *device)
+{
+   munmap(device->cpu, BO_B);
+   close(device->fd);
+   munmap(device->window, WINDOW_B);
+   assert_ok(drm_sim_set_misapply(NULL));
+}
+
+static uint64_t
+va_of(const struct device *device, uint64_t offset)
+{
+   return (uintptr_t)device->window + offset;
+}
+
+static void
+bind_msm(const struct device *device, struct drm_msm_vm_bind_op op)
+{
+   assert_ok(msm_bind(device->fd, 1, &op, 1));
+   assert_ok(drm_sim_wait_idle(device->fd, 0));
+}
+
+static void
+bind_xe(const struct device *device, struct drm_xe_vm_bind_op op)
+{
+   assert_ok(xe_bind(device->fd, device->vm, 0, &op, 1, NULL, 0));
+   assert_ok(drm_sim_wait_idle(device->fd, device->vm));
+}
+
+static void
+map(const struct device *device, uint64_t at, uint64_t bo_offset, uint64_t size)
+{
+   if (is_msm(device)) {
+      bind_msm(device, msm_map(device->bo, bo_offset, va_of(device, at), size));
+   } else if (is_xe(device)) {
+      bind_xe(device, xe_map(device->bo, bo_offset, va_of(device, at), size));
+   } else {
+      struct drm_panthor_vm_bind_op op =
+         panthor_map(device->bo, bo_offset, va_of(device, at), size);
+      assert_ok(panthor_bind(device->fd, device->vm, 0, &op, 1));
+   }
+}
+
+static void
+unmap(const struct device *device, uint64_t at, uint64_t size)
+{
+   if (is_msm(device)) {
+      bind_msm(device, msm_unmap(va_of(device, at), size));
+   } else if (is_xe(device)) {
+      bind_xe(device, xe_unmap(va_of(device, at), size));
+   } else {
+      struct drm_panthor_vm_bind_op op = panthor_unmap(va_of(device, at), size);
+      assert_ok(panthor_bind(device->fd, device->vm, 0, &op, 1));
+   }
+}
+
+static void
+map_null(const struct device *device, uint64_t at, uint64_t size)
+{
+   if (is_msm(device)) {
+      bind_msm(device, msm_null(va_of(device, at), size));
+   } else if (is_xe(device)) {
+      bind_xe(device, xe_null(va_of(device, at), size));
+   } else {
+      struct drm_panthor_vm_bind_op op = {
+         .flags = DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC,
+         .va = va_of(device, at),
+         .size = size,
+      };
+      assert_ok(panthor_bind(device->fd, device->vm, 0, &op, 1));
+   }
+}
+
+/* Reads a word through the window; false at a hole. */
+
+static sigjmp_buf jump;
+static volatile sig_atomic_t faults;
+
+static void
+jump_out(int signum)
+{
+   (void)signum;
+   faults++;
+   siglongjmp(jump, 1);
+}
+
+static bool
+peek(const struct device *device, uint64_t at, uint32_t *value)
+{
+   if (sigsetjmp(jump, 1))
+      return false;
+   *value = *(volatile uint32_t *)(device->window + at);
+   return true;
+}
+
+static bool
+poke(const struct device *device, uint64_t at, uint32_t value)
+{
+   if (sigsetjmp(jump, 1))
+      return false;
+   *(volatile uint32_t *)(device->window + at) = value;
+   return true;
+}
+
+/* The messages at holes are wanted in one test only. */
+static int stderr_copy = -1;
+
+static void
+catch_faults(void)
+{
+   struct sigaction action = {.sa_handler = jump_out};
+
+   sigaction(SIGSEGV, &action, NULL);
+   fflush(stderr);
+   if (stderr_copy < 0)
+      stderr_copy = dup(STDERR_FILENO);
+   int null = open("/dev/null", O_WRONLY);
+   dup2(null, STDERR_FILENO);
+   close(null);
+}
+
+static void
+uncatch_faults(void)
+{
+   signal(SIGSEGV, SIG_DFL);
+   dup2(stderr_copy, STDERR_FILENO);
+}
+
+static void
+test_pages_appear_and_go(void **state)
+{
+   struct device device = device_open(*state);
+   uint32_t value;
+
+   catch_faults();
+   assert_false(peek(&device, 0, &value));
+   map(&device, 1 * MIB, 64 * KIB, 128 * KIB);
+   assert_true(peek(&device, 1 * MIB, &value));
+   assert_int_equal(value, 64 * KIB / 4);
+   assert_true(peek(&device, 1 * MIB + 128 * KIB - 4, &value));
+   assert_int_equal(value, 192 * KIB / 4 - 1);
+   assert_false(peek(&device, 1 * MIB - 4, &value));
+   assert_false(peek(&device, 1 * MIB + 128 * KIB, &value));
+
+   /* It is the BO, not a copy. */
+   device.cpu[64 * KIB / 4] = 4711;
+   assert_true(peek(&device, 1 * MIB, &value));
+   assert_int_equal(value, 4711);
+   assert_true(poke(&device, 1 * MIB + 4, 4712));
+   assert_int_equal(device.cpu[64 * KIB / 4 + 1], 4712);
+
+   unmap(&device, 1 * MIB, PAGE);
+   assert_false(peek(&device, 1 * MIB, &value));
+   assert_true(peek(&device, 1 * MIB + PAGE, &value));
+   assert_int_equal(value, (64 * KIB + PAGE) / 4);
+
+   /* A map over a map */
+   map(&device, 1 * MIB + PAGE, 0, PAGE);
+   assert_true(peek(&device, 1 * MIB + PAGE, &value));
+   assert_int_equal(value, 0);
+   uncatch_faults();
+   device_close(&device);
+}
+
+static void
+test_null_mapping(void **state)
+{
+   struct device device = device_open(*state);
+   uint32_t value = 1;
+
+   catch_faults();
+   map_null(&device, 4 * MIB, 8 * MIB);
+   assert_true(peek(&device, 4 * MIB, &value));
+   assert_int_equal(value, 0);
+   assert_true(peek(&device, 12 * MIB - 4, &value));
+   assert_int_equal(value, 0);
+   map(&device, 6 * MIB, 0, 64 * KIB);
+   assert_true(peek(&device, 6 * MIB + 400, &value));
+   assert_int_equal(value, 100);
+   assert_true(peek(&device, 6 * MIB + 64 * KIB, &value));
+   assert_int_equal(value, 0);
+
+   if (is_msm(&device) || is_xe(&device)) {
+      /* The host cannot drop a write: it is a fault. */
+      assert_false(poke(&device, 4 * MIB, 9));
+   } else {
+      assert_true(poke(&device, 4 * MIB, 9));
+      assert_true(peek(&device, 10 * MIB, &value));
+      assert_int_equal(value, 9);
+   }
+   uncatch_faults();
+   device_close(&device);
+}
+
+static void
+test_end_of_file_takes_all_away(void **state)
+{
+   struct device device = device_open(*state);
+   uint32_t value;
+
+   catch_faults();
+   map(&device, 0, 0, BO_B);
+   assert_true(peek(&device, PAGE, &value));
+   close(device.fd);
+   assert_false(peek(&device, PAGE, &value));
+
+   /* And the addresses are still reserved. */
+   void *other = mmap(device.window, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   assert_ptr_not_equal(other, device.window);
+   munmap(other, PAGE);
+   uncatch_faults();
+   munmap(device.cpu, BO_B);
+   munmap(device.window, WINDOW_B);
+}
+
+static void
+test_address_that_nobody_reserved(void **state)
+{
+   struct device device = device_open(*state);
+   char *ours = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   uint64_t at = ours - device.window;
+
+   ours[0] = 'o';
+   map(&device, at, 0, PAGE);
+   assert_int_equal(ours[0], 'o');
+   unmap(&device, at, PAGE);
+   assert_int_equal(ours[0], 'o');
+   munmap(ours, PAGE);
+   device_close(&device);
+}
+
+/* A run is one map area however it was bound. */
+static unsigned
+count_map_areas(const struct device *device)
+{
+   FILE *maps = fopen("/proc/self/maps", "r");
+   char line[512];
+   unsigned count = 0;
+
+   while (fgets(line, sizeof(line), maps)) {
+      uint64_t start = strtoull(line, NULL, 16);
+      if (start >= va_of(device, 0) && start < va_of(device, WINDOW_B))
+         count++;
+   }
+   fclose(maps);
+   return count;
+}
+
+static void
+test_map_areas_do_not_pile_up(void **state)
+{
+   struct device device = device_open(*state);
+
+   /* The host may join the window with what lies beside it. */
+   for (unsigned i = 0; i < 64; i++)
+      map(&device, 8 * MIB + i * PAGE, i * PAGE, PAGE);
+   unsigned bound = count_map_areas(&device);
+   assert_true(bound >= 2 && bound <= 3);
+   for (unsigned i = 0; i < 64; i++)
+      unmap(&device, 8 * MIB + i * PAGE, PAGE);
+   assert_true(count_map_areas(&device) <= 1);
+   device_close(&device);
+}
+
+static unsigned
+max_map_count(void)
+{
+   FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+   unsigned count = 0;
+
+   assert_int_equal(fscanf(file, "%u", &count), 1);
+   fclose(file);
+   return count;
+}
+
+static void
+test_out_of_map_areas(void **state)
+{
+   const uint64_t size = 1 * GIB;
+   struct device device = device_open(*state);
+   unsigned limit = max_map_count();
+   int ret = 0;
+
+   /* ThreadSanitizer needs map areas of its own, and ends when there are none. */
+#ifdef __SANITIZE_THREAD__
+   limit = UINT32_MAX;
+#endif
+   if (limit > 100000) {
+      device_close(&device);
+      skip();
+   }
+
+   /* Every other page: two map areas for each */
+   munmap(device.window, WINDOW_B);
+   device.window = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+   catch_faults();
+   for (uint64_t at = 0; at < size && !ret; at += 2 * PAGE) {
+      struct drm_panthor_vm_bind_op op = panthor_map(device.bo, 0, va_of(&device, at), PAGE);
+      ret = panthor_bind(device.fd, device.vm, 0, &op, 1);
+   }
+   assert_int_equal(ret, -ENOMEM);
+
+   /* It is an ENOMEM like any other: with less bound, it goes on. */
+   unmap(&device, 0, size);
+   assert_true(count_map_areas(&device) <= 1);
+   map(&device, 0, 0, BO_B);
+   uint32_t value = 0;
+   assert_true(peek(&device, 4 * PAGE, &value));
+   assert_int_equal(value, PAGE);
+   uncatch_faults();
+   munmap(device.cpu, BO_B);
+   close(device.fd);
+   munmap(device.window, size);
+}
+
+/* What a program that touches a hole writes to stderr, and how it ends */
+static int
+run_to_its_death(const struct device *device, uint64_t at, bool write_to_it, char *message,
+                 size_t size)
+{
+   int ends[2], status;
+   ssize_t length = 0, got;
+
+   assert_int_equal(pipe(ends), 0);
+   pid_t child = fork();
+   if (child == 0) {
+      dup2(ends[1], STDERR_FILENO);
+      signal(SIGSEGV, SIG_DFL);
+      if (write_to_it)
+         *(volatile uint32_t *)(device->window + at) = 1;
+      else
+         (void)*(volatile uint32_t *)(device->window + at);
+      _exit(0);
+   }
+   close(ends[1]);
+   while ((got = read(ends[0], message + length, size - 1 - length)) > 0)
+      length += got;
+   message[length] = '\0';
+   close(ends[0]);
+   assert_int_equal(waitpid(child, &status, 0), child);
+   return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void
+test_message_at_a_hole(void **state)
+{
+   struct device device = device_open(*state);
+   char message[2048], expected[128];
+
+   map(&device, 2 * MIB, 0, 64 * KIB);
+   unmap(&device, 2 * MIB, 64 * KIB);
+   assert_int_equal(run_to_its_death(&device, 2 * MIB + PAGE, false, message, sizeof(message)),
+                    SIGSEGV);
+
+   snprintf(expected, sizeof(expected), "0x%llx",
+            (unsigned long long)va_of(&device, 2 * MIB + PAGE));
+   assert_non_null(strstr(message, expected));
+   assert_non_null(strstr(message, is_msm(&device)  ? "msm VM"
+                                   : is_xe(&device) ? "xe VM"
+                                                    : "panthor VM"));
+   snprintf(expected, sizeof(expected), "last operation there: UNMAP of [0x%llx",
+            (unsigned long long)va_of(&device, 2 * MIB));
+   assert_non_null(strstr(message, expected));
+   assert_non_null(strstr(message, "last mapping there: MAP of"));
+
+   assert_int_equal(run_to_its_death(&device, 40 * MIB, true, message, sizeof(message)), SIGSEGV);
+   assert_non_null(strstr(message, "none in memory"));
+   device_close(&device);
+}
+
+static void
+test_handlers_are_chained(void **state)
+{
+   struct device device = device_open(*state);
+   struct sigaction action, old;
+   uint32_t value;
+
+   faults = 0;
+   catch_faults();
+   /* The program sees its own handler, though ours is in front. */
+   assert_int_equal(sigaction(SIGSEGV, NULL, &action), 0);
+   assert_ptr_equal(action.sa_handler, jump_out);
+   assert_false(peek(&device, 0, &value));
+   assert_int_equal(faults, 1);
+
+   /* A fault elsewhere is the program's as ever. */
+   char *elsewhere = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   struct device fake = {.window = elsewhere};
+   assert_false(peek(&fake, 0, &value));
+   assert_int_equal(faults, 2);
+   munmap(elsewhere, PAGE);
+
+   action.sa_handler = SIG_IGN;
+   assert_int_equal(sigaction(SIGSEGV, &action, &old), 0);
+   assert_ptr_equal(old.sa_handler, jump_out);
+   uncatch_faults();
+   device_close(&device);
+}
+
+static void
+test_misapply(void **state)
+{
+   struct device device = device_open(*state);
+   struct drm_sim_mapping page;
+   uint32_t value;
+
+   catch_faults();
+   assert_ok(drm_sim_set_misapply("map:2,unmap:1,null:1,offset:3"));
+   map(&device, 0, 0, 64 * KIB);
+   assert_true(peek(&device, 0, &value));
+
+   /* The tree has it, the page tables and the CPU do not. */
+   map(&device, 1 * MIB, 0, 64 * KIB);
+   assert_false(peek(&device, 1 * MIB, &value));
+   assert_true(is_hole(device.fd, device.vm, va_of(&device, 1 * MIB)));
+   struct mappings *tree = calloc(1, sizeof(*tree));
+   get_tree(device.fd, device.vm, tree);
+   assert_int_equal(tree->count, 2);
+   free(tree);
+
+   /* The third map (the second that was not dropped counts as well) is off by 64 KiB. */
+   map(&device, 2 * MIB, 128 * KIB, 64 * KIB);
+   assert_true(peek(&device, 2 * MIB, &value));
+   assert_int_equal(value, 192 * KIB / 4);
+   assert_ok(drm_sim_lookup(device.fd, device.vm, va_of(&device, 2 * MIB), &page));
+   assert_int_equal(page.bo_offset_B, 192 * KIB);
+
+   unmap(&device, 0, 64 * KIB);
+   assert_true(peek(&device, 0, &value));
+   unmap(&device, 0, 64 * KIB);
+
+   map_null(&device, 4 * MIB, 2 * MIB);
+   assert_false(peek(&device, 4 * MIB, &value));
+   map_null(&device, 4 * MIB, 2 * MIB);
+   assert_true(peek(&device, 4 * MIB, &value));
+
+   assert_error(drm_sim_set_misapply("bogus:1"), EINVAL);
+   uncatch_faults();
+   device_close(&device);
+}
+
+#define ALL(test)                                                                                  \
+   {#test " panthor", test, NULL, NULL, "panthor"}, {#test " msm", test, NULL, NULL, "msm"},       \
+   {                                                                                               \
+#test " xe", test, NULL, NULL, "xe"                                                          \
+   }
+
+int
+main(void)
+{
+   const struct CMUnitTest tests[] = {
+      ALL(test_pages_appear_and_go),
+      ALL(test_null_mapping),
+      ALL(test_end_of_file_takes_all_away),
+      ALL(test_address_that_nobody_reserved),
+      ALL(test_map_areas_do_not_pile_up),
+      {"test_out_of_map_areas panthor", test_out_of_map_areas, NULL, NULL, "panthor"},
+      ALL(test_message_at_a_hole),
+      ALL(test_handlers_are_chained),
+      ALL(test_misapply),
+   };
+   return cmocka_run_group_tests_name("sim mirror", tests, NULL, NULL);
+}

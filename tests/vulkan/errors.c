@@ -1,0 +1,180 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Out of memory and out of addresses: the right result, and everything released, so that the same
+ * succeeds once there is room again.  Binds that the specification forbids: an assertion that says
+ * the values, or, without assertions, nothing at all.
+ *
+ * The simulator is told to have 96 MiB (DRM_SIM_FAULT=mem:96M).
+ */
+
+#include "vkt.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BLOCK_B (64 * 1024u)
+#define MIB     (1024 * 1024ull)
+
+static VkResult
+try_alloc(struct vkt *t, VkDeviceSize size_B, VkDeviceMemory *memory)
+{
+   return vkAllocateMemory(t->device,
+                           &(VkMemoryAllocateInfo){
+                              .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                              .allocationSize = size_B,
+                           },
+                           NULL, memory);
+}
+
+static void
+test_out_of_memory(struct vkt *t)
+{
+   VkDeviceMemory first, second;
+
+   for (unsigned i = 0; i < 20; i++) {
+      vkt_check(try_alloc(t, 64 * MIB, &first));
+      VkResult result = try_alloc(t, 64 * MIB, &second);
+      vkt_expect(result == VK_ERROR_OUT_OF_DEVICE_MEMORY, "round %u: result %d", i, result);
+      vkFreeMemory(t->device, first, NULL);
+   }
+}
+
+static VkResult
+try_sparse(struct vkt *t, VkDeviceSize size_B, VkBuffer *buffer)
+{
+   return vkCreateBuffer(t->device,
+                         &(VkBufferCreateInfo){
+                            .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                            .flags = VK_BUFFER_CREATE_SPARSE_BINDING_BIT,
+                            .size = size_B,
+                            .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT,
+                         },
+                         NULL, buffer);
+}
+
+#define MAX_BUFFERS 2048
+
+/* Buffers of 3 GiB until there is no room for another; after they are gone, as many again. */
+static void
+test_out_of_addresses(struct vkt *t)
+{
+   static VkBuffer buffers[MAX_BUFFERS];
+   unsigned counts[2];
+
+   for (unsigned round = 0; round < 2; round++) {
+      VkResult result = VK_SUCCESS;
+      unsigned count = 0;
+
+      while (count < MAX_BUFFERS &&
+             (result = try_sparse(t, 3 * 1024 * MIB, &buffers[count])) == VK_SUCCESS)
+         count++;
+      vkt_expect(result == VK_ERROR_OUT_OF_DEVICE_MEMORY, "buffer %u: result %d", count, result);
+      vkt_expect(count >= t->props.limits.sparseAddressSpaceSize / (4096 * MIB) / 2,
+                 "%u buffers in an address space of %llu bytes", count,
+                 (unsigned long long)t->props.limits.sparseAddressSpaceSize);
+      counts[round] = count;
+      while (count > 0)
+         vkDestroyBuffer(t->device, buffers[--count], NULL);
+   }
+   vkt_expect(counts[0] == counts[1], "%u, then %u", counts[0], counts[1]);
+}
+
+/* ------------------------------------------------------------- invalid binds */
+
+static const struct {
+   const char *name;
+   VkSparseMemoryBind bind;
+} invalid_binds[] = {
+   {"past-the-end", {.resourceOffset = 16 * BLOCK_B, .size = BLOCK_B}},
+   {"too-long", {.resourceOffset = 8 * BLOCK_B, .size = 9 * BLOCK_B}},
+   {"unaligned", {.resourceOffset = 8, .size = BLOCK_B}},
+   {"past-the-memory", {.resourceOffset = 0, .size = BLOCK_B, .memoryOffset = 4 * BLOCK_B}},
+};
+
+/* In a process of its own: binds block 0, then does what it must not. */
+static int
+do_invalid_bind(unsigned which)
+{
+   struct vkt t;
+   uint32_t *map;
+
+   vkt_init(&t);
+   VkDeviceMemory memory = vkt_alloc(&t, 4 * BLOCK_B, (void **)&map);
+   VkBuffer buffer = vkt_sparse_buffer_create(&t, 16 * BLOCK_B, 0);
+   VkSparseMemoryBind bind = {.size = BLOCK_B, .memory = memory};
+   VkSparseBufferMemoryBindInfo buffer_info = {.buffer = buffer, .bindCount = 1, .pBinds = &bind};
+   const VkBindSparseInfo info = {
+      .sType = VK_STRUCTURE_TYPE_BIND_SPARSE_INFO,
+      .bufferBindCount = 1,
+      .pBufferBinds = &buffer_info,
+   };
+
+   vkt_bind_and_wait(&t, &info);
+   bind = invalid_binds[which].bind;
+   bind.memory = memory;
+   vkt_bind_and_wait(&t, &info);
+
+   /* Still here: then the next one works. */
+   bind = (VkSparseMemoryBind){.resourceOffset = BLOCK_B, .size = BLOCK_B, .memory = memory};
+   vkt_bind_and_wait(&t, &info);
+   vkDestroyBuffer(t.device, buffer, NULL);
+   vkFreeMemory(t.device, memory, NULL);
+   vkt_finish(&t);
+   return 0;
+}
+
+static void
+test_invalid_bind(const char *self, unsigned which)
+{
+   char number[16], said[4096] = "";
+   size_t length = 0;
+   ssize_t got;
+   int fds[2], status;
+
+   snprintf(number, sizeof(number), "%u", which);
+   if (pipe(fds))
+      exit(1);
+   const pid_t pid = fork();
+   if (pid == 0) {
+      dup2(fds[1], STDERR_FILENO);
+      close(fds[0]);
+      close(fds[1]);
+      execl(self, self, number, NULL);
+      _exit(127);
+   }
+   close(fds[1]);
+   while (length + 1 < sizeof(said) &&
+          (got = read(fds[0], said + length, sizeof(said) - 1 - length)) > 0)
+      length += got;
+   said[length] = '\0';
+   close(fds[0]);
+   waitpid(pid, &status, 0);
+
+   const bool aborted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+   vkt_expect(aborted || (WIFEXITED(status) && WEXITSTATUS(status) == 0), "%s: status %x: %s",
+              invalid_binds[which].name, status, said);
+   vkt_expect(strstr(said, "vmbind: bind of 0x"), "%s: it said: %s", invalid_binds[which].name,
+              said);
+   vkt_expect(!aborted || strstr(said, "invalid sparse bind"), "%s: it said: %s",
+              invalid_binds[which].name, said);
+}
+
+int
+main(int argc, char **argv)
+{
+   struct vkt t;
+
+   if (argc > 1)
+      return do_invalid_bind(atoi(argv[1]));
+
+   vkt_init(&t);
+   test_out_of_memory(&t);
+   test_out_of_addresses(&t);
+   vkt_finish(&t);
+
+   for (unsigned i = 0; i < VKT_ARRAY_SIZE(invalid_binds); i++)
+      test_invalid_bind(argv[0], i);
+   return 0;
+}
