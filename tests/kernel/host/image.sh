@@ -62,10 +62,10 @@ make_initramfs() {
    rm -rf "$tree"
    mkdir -p "$tree"/{bin,proc,sys,dev,tmp,tests} "$fw_dir"
    cp "$kernel_dir/guest/init" "$tree/init"
-   cp "$(find "$sysroot" -name busybox -type f)" "$tree/bin/"
-   cp "$firmware" "$fw_dir/mali_csffw.bin"
+   cp "$(find "$sysroot" -path '*/bin/busybox')" "$tree/bin/" || return 1
+   cp "$firmware" "$fw_dir/mali_csffw.bin" || return 1
    add_modules "$root" "$tree/modules" || return 1
-   aarch64-linux-gnu-strip -g -o "$tree/modules/fakemali.ko" "$module"
+   aarch64-linux-gnu-strip -g -o "$tree/modules/fakemali.ko" "$module" || return 1
    find "$programs" -maxdepth 1 -type f -executable -exec cp -t "$tree/tests" {} +
    aarch64-linux-gnu-strip -g "$tree"/tests/*
    add_libraries "$tree" "$sysroot/usr/lib/aarch64-linux-gnu" "$sysroot/lib/aarch64-linux-gnu" \

@@ -50,14 +50,19 @@ have_kernel_set() {
    fetch_set "linux-$version" $packages
 }
 
-# A shell for the guest, and the libraries that the tests link: of the stable suite, for any kernel.
+# A shell for the guest, and the libraries that the programs link: of the stable suite, for any kernel.
+sysroot_packages='busybox-static libdrm2 libdrm-dev libcmocka0 libcmocka-dev zlib1g zlib1g-dev
+   libpng16-16 libpng-dev'
+# Another choice is another set.
+sysroot_set=sysroot-$(echo $sysroot_packages | sha256sum | cut -c 1-8)
+
 have_sysroot_set() {
    local index=$cache/apt/index name packages=()
-   ! set_is_cached sysroot || return 0
+   ! set_is_cached "$sysroot_set" || return 0
    refresh_index bookworm || return 1
    index >"$index"
-   for name in busybox-static libdrm2 libdrm-dev libcmocka0 libcmocka-dev zlib1g zlib1g-dev; do
+   for name in $sysroot_packages; do
       packages+=("$(newest "$index" arm64 $name)")
    done
-   fetch_set sysroot "${packages[@]}"
+   fetch_set "$sysroot_set" "${packages[@]}"
 }

@@ -28,7 +28,7 @@ driver_is_panthor_1_x(void **state)
 {
    const int fd = pan_open();
    char name[16] = "";
-   struct drm_version version = { .name = (uintptr_t)name, .name_len = sizeof(name) - 1 };
+   struct drm_version version = { .name = name, .name_len = sizeof(name) - 1 };
 
    (void)state;
    assert_int_equal(pan_ioctl(fd, DRM_IOCTL_VERSION, &version), 0);
