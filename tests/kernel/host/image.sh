@@ -26,15 +26,17 @@ add_modules() {
    [ -f "$dir/modules.dep.bin" ] || depmod -b "$base" "$release"
    mkdir -p "$out"
    # Debian builds the fixed regulator, which powers our GPU, as a module.
-   for module in fixed panthor; do
+   # The driver under test comes first of the DRM drivers, and so gets the first node. vgem has fences
+   # that a test can hold.
+   for module in fixed panthor vgem; do
       modprobe -d "$base" -S "$release" --show-depends $module
    done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' |
       while read -r file; do
          name=$(basename "$file" .ko.xz)
          xz --decompress --stdout "$file" >"$out/$name.ko"
-         [ "$name" = panthor ] || echo "$name"
+         [ "$name" != panthor ] || echo fakemali
+         echo "$name"
       done >"$out/order"
-   printf 'fakemali\npanthor\n' >>"$out/order"
 }
 
 # add_libraries OUT DIRECTORY...: what the programs in OUT/tests need, from these directories
