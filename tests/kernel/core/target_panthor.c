@@ -19,6 +19,7 @@
 #include <xf86drm.h>
 #include <xf86drmMode.h>
 
+#include "drm-uapi/panthor_drm.h"
 #include "tests/kernel/uapi/inspect.h"
 #include "util/macros.h"
 
@@ -32,13 +33,24 @@ target_open(void)
    return open(NODE, O_RDWR | O_CLOEXEC);
 }
 
-/* The kernel lists VMs in order of creation, without their numbers.  Tests that look at a tree have one
- * VM, the last one created. */
-static unsigned
-vm_index(uint32_t kernel_vm)
+static bool
+vm_exists(int drm_fd, uint32_t kernel_vm)
 {
-   (void)kernel_vm;
-   return inspect_vm_count() - 1;
+   struct drm_panthor_vm_get_state state = { .vm_id = kernel_vm };
+
+   return drmIoctl(drm_fd, DRM_IOCTL_PANTHOR_VM_GET_STATE, &state) == 0;
+}
+
+/* The kernel lists the VMs of all files in order of creation, without their numbers.  A file numbers its
+ * own from 1 in the same order; those of the file that a test looks at are the latest. */
+static unsigned
+vm_index(int drm_fd, uint32_t kernel_vm)
+{
+   unsigned later = 0;
+
+   while (vm_exists(drm_fd, kernel_vm + later + 1))
+      later++;
+   return inspect_vm_count() - 1 - later;
 }
 
 /* -------------------------------------------------------------------- fences
@@ -176,7 +188,7 @@ target_get_tree(int drm_fd, uint32_t kernel_vm, struct target_mapping **maps_out
 {
    struct inspect_mapping *found;
    struct names names = { 0 };
-   const int count = inspect_tree(vm_index(kernel_vm), &found);
+   const int count = inspect_tree(vm_index(drm_fd, kernel_vm), &found);
 
    if (count < 0) {
       fprintf(stderr, "the kernel does not show the VM\n");
