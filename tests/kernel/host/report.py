@@ -13,7 +13,7 @@ and a guest that did not come to its "@@ done" are failures of their own.
 import re
 import sys
 
-CHECK = re.compile(r'^(ok|not ok)\s+\d+\s*-?\s*([^#]*?)\s*(#\s*skip\b.*)?$', re.IGNORECASE)
+CHECK = re.compile(r'^(ok|not ok)\s+\d+\s*-?\s*([^#]*?)\s*(#\s*skip\b\s*(.*))?$', re.IGNORECASE)
 PLAN = re.compile(r'^1\.\.(\d+)')
 
 
@@ -47,7 +47,7 @@ class Program:
         if plan:
             self.planned += int(plan.group(1))
         elif check:
-            self.check(check.group(1).lower() == 'ok', check.group(2), check.group(3))
+            self.check(check.group(1).lower() == 'ok', check.group(2) or check.group(4), check.group(3))
         elif line.strip() and not line.startswith('# ok'):
             print(f'        {line}')
 
