@@ -99,20 +99,35 @@ sim_segv_unlock_vm(struct sim_vm *vm)
    pthread_mutex_unlock(&vm->lock);
 }
 
+/* A store that faulted and would not now: memory was bound between the fault and its handler. Not for
+ * ever, though: the host's MMU may have been told not to show it.
+ */
+static bool
+try_again(uint64_t va, const struct sim_pte *pte)
+{
+   static __thread uint64_t last_va;
+   static __thread unsigned tries;
+
+   tries = va == last_va ? tries + 1 : 0;
+   last_va = va;
+   return !(pte->flags & SIM_PTE_READONLY) && tries < 1000;
+}
+
 /* A GPU lets a store to a null mapping go nowhere. */
 static bool
 drop_store(uint64_t va, void *context)
 {
    struct sim_pte pte;
    struct sim_vm *vm = sim_segv_lock_vm(va);
+   bool done = false;
 
    if (!vm)
       return false;
 
-   const bool dropped = sim_pt_lookup(&vm->pt, va, &pte) && !pte.bo &&
-                        sim_drop_store(va, context);
+   if (sim_pt_lookup(&vm->pt, va, &pte))
+      done = pte.bo ? try_again(va, &pte) : sim_drop_store(va, context);
    sim_segv_unlock_vm(vm);
-   return dropped;
+   return done;
 }
 
 static const struct sim_vm_event *
