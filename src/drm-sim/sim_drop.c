@@ -37,6 +37,8 @@
 static __thread struct {
    uint64_t pages[MAX_PAGES];
    unsigned count;
+   /* SIGTRAP was blocked: many drivers' threads block what they can. */
+   bool blocked;
 } open_pages;
 
 static struct sigaction program_action;
@@ -113,6 +115,13 @@ sim_drop_store(uint64_t va, void *context)
    if (sim_mmu_map_scratch(page, PAGE_B))
       return false;
 
+   /* A trap that is blocked ends the program. */
+   sigset_t *mask = &((ucontext_t *)context)->uc_sigmask;
+   if (sigismember(mask, SIGTRAP)) {
+      open_pages.blocked = true;
+      sigdelset(mask, SIGTRAP);
+   }
+
    regs[REG_EFL] |= TRAP_FLAG;
    return true;
 }
@@ -158,8 +167,13 @@ handler(int signum, siginfo_t *info, void *context)
       return;
    }
 
+   ucontext_t *uc = context;
+
    close_pages();
-   ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+   uc->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+   if (open_pages.blocked)
+      sigaddset(&uc->uc_sigmask, SIGTRAP);
+   open_pages.blocked = false;
 }
 
 static void
