@@ -41,7 +41,7 @@ tool_usage_error(const char *command, const char *format, ...)
    return TOOL_USAGE;
 }
 
-static const char *const kmds[] = { "panthor", "msm" };
+static const char *const kmds[] = { "panthor", "msm", "xe" };
 
 bool
 tool_kmd_known(const char *kmd)
@@ -57,7 +57,7 @@ tool_kmd_known(const char *kmd)
 const char *
 tool_kmd_names(void)
 {
-   return "panthor, msm";
+   return "panthor, msm, xe";
 }
 
 /* Looks for a file in the build tree, then where it is installed. */

@@ -214,12 +214,19 @@ close(int fd)
 
 /* Asking about files */
 
+/* A path of NULL is for new kernels what an empty one always was. */
+static bool
+is_about_node(int dirfd, const char *path, int flags)
+{
+   return (flags & AT_EMPTY_PATH) && (!path || !*path) && sim_fd_is(dirfd, SIM_FD_NODE);
+}
+
 static int
 stat_at(int dirfd, const char *path, struct stat *st, int flags)
 {
    struct sim_vfs_entry entry = sim_vfs_find(path);
 
-   if (path && !*path && (flags & AT_EMPTY_PATH) && sim_fd_is(dirfd, SIM_FD_NODE)) {
+   if (is_about_node(dirfd, path, flags)) {
       sim_vfs_stat_node(st);
       return 0;
    }
@@ -289,10 +296,9 @@ statx_from_stat(const struct stat *st, struct statx *stx)
 EXPORT int
 statx(int dirfd, const char *path, int flags, unsigned int mask, struct statx *stx)
 {
-   bool is_node = path && !*path && (flags & AT_EMPTY_PATH) && sim_fd_is(dirfd, SIM_FD_NODE);
    struct stat st;
 
-   if (!is_node && sim_vfs_find(path).kind == SIM_VFS_FOREIGN)
+   if (!is_about_node(dirfd, path, flags) && sim_vfs_find(path).kind == SIM_VFS_FOREIGN)
       return sim_libc()->statx(dirfd, path, flags, mask, stx);
 
    int ret = stat_at(dirfd, path, &st, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));

@@ -37,6 +37,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct window windows[MAX_WINDOWS];
 static unsigned window_count;
 
+static void take_reserve_locked(void);
+
 static void
 add_window_locked(struct window window)
 {
@@ -79,6 +81,7 @@ sim_mmu_reserved(void *addr, uint64_t size_B)
    pthread_mutex_lock(&lock);
    forget_locked(start, start + size_B);
    add_window_locked((struct window){start, start + size_B, false});
+   take_reserve_locked();
    pthread_mutex_unlock(&lock);
 }
 
@@ -201,18 +204,54 @@ sim_mmu_map_scratch(uint64_t va, uint64_t size_B)
    return for_each_reserved_part(va, size_B, map_part, &req);
 }
 
+/* Map areas kept back, because a GPU unmap never fails for want of memory, and even a mapping that
+ * joins many areas needs one while it is made.
+ */
+#define RESERVE_AREAS 32
+
+static char *reserve;
+
+static void
+take_reserve_locked(void)
+{
+   const size_t size = RESERVE_AREAS * 4096;
+
+   if (reserve)
+      return;
+   void *map = sim_libc()->mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   if (map == MAP_FAILED)
+      return;
+   reserve = map;
+   /* Neighbours of different protection do not merge. If it is not possible now, less is reserved. */
+   for (unsigned i = 0; i < RESERVE_AREAS; i += 2)
+      mprotect(reserve + i * 4096, 4096, PROT_READ);
+}
+
+static bool
+give_reserve_locked(void)
+{
+   if (!reserve)
+      return false;
+   sim_libc()->munmap(reserve, RESERVE_AREAS * 4096);
+   reserve = NULL;
+   return true;
+}
+
 static int
 unmap_part(const struct window *window, uint64_t va, uint64_t size_B, UNUSED void *priv)
 {
    void *addr = (void *)(uintptr_t)va;
-   void *map = sim_libc()->mmap(addr, size_B, PROT_NONE,
-                                MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+   const int flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+   void *map = sim_libc()->mmap(addr, size_B, PROT_NONE, flags, -1, 0);
 
+   if (map == MAP_FAILED && give_reserve_locked())
+      map = sim_libc()->mmap(addr, size_B, PROT_NONE, flags, -1, 0);
    if (map == MAP_FAILED)
       return map_failed();
    /* Like its neighbours, or the host could not merge the two into one map area. */
    if (window->dontdump)
       sim_libc()->madvise(addr, size_B, MADV_DONTDUMP);
+   take_reserve_locked();
    return 0;
 }
 

@@ -35,10 +35,14 @@
 #define BO_LABEL_MAX_B  4096
 #define TYPE_MASK       ((uint32_t)DRM_PANTHOR_VM_BIND_OP_TYPE_MASK)
 
-/* Before this, a bind outside user space's range is only refused when it runs. */
+/* Before this, a bind outside user space's range is only refused when it runs. Known are 1.0, which
+ * does not check, and 1.8, which does.
+ */
 #define MINOR_CHECKS_USER_VA 4
-#define MINOR_WB_MMAP        7
-#define MINOR_MAP_SPARSE     9
+/* Known are 1.0, without, and 1.9, with. */
+#define MINOR_GPU_FEATURES 7
+#define MINOR_WB_MMAP      7
+#define MINOR_MAP_SPARSE   9
 
 /* A VM's own, in sim_vm.priv */
 struct panthor_vm {
@@ -146,6 +150,10 @@ dev_query_ioctl(struct sim_file *file, void *data)
    struct drm_panthor_dev_query *args = data;
    const struct sim_device *device = &file->device;
    const struct drm_panthor_gpu_info gpu = gpu_info(device);
+   /* Features came to the end of the structure later. */
+   const size_t gpu_size = device->minor >= MINOR_GPU_FEATURES
+                              ? sizeof(gpu)
+                              : offsetof(struct drm_panthor_gpu_info, gpu_features);
    const struct drm_panthor_csif_info csif = {
       .csg_slot_count = 8,
       .cs_slot_count = PANTHOR_CS_SLOTS,
@@ -163,7 +171,7 @@ dev_query_ioctl(struct sim_file *file, void *data)
       size_t min_size;
       unsigned since_minor;
    } queries[] = {
-      [DRM_PANTHOR_DEV_QUERY_GPU_INFO] = {&gpu, sizeof(gpu), MIN_SIZE(gpu_info, tiler_present), 0},
+      [DRM_PANTHOR_DEV_QUERY_GPU_INFO] = {&gpu, gpu_size, MIN_SIZE(gpu_info, tiler_present), 0},
       [DRM_PANTHOR_DEV_QUERY_CSIF_INFO] = {&csif, sizeof(csif), MIN_SIZE(csif_info, pad), 0},
       [DRM_PANTHOR_DEV_QUERY_TIMESTAMP_INFO] = {NULL,
                                                 device->minor >= 8

@@ -23,6 +23,7 @@ thread_local uint32_t vmb_locks_held;
 static const struct vmb_kmd_ops *const kmds[] = {
    &vmb_kmd_panthor,
    &vmb_kmd_msm,
+   &vmb_kmd_xe,
 };
 
 const char *

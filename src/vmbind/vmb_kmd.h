@@ -98,5 +98,6 @@ struct vmb_kmd_ops {
 
 extern const struct vmb_kmd_ops vmb_kmd_panthor;
 extern const struct vmb_kmd_ops vmb_kmd_msm;
+extern const struct vmb_kmd_ops vmb_kmd_xe;
 
 #endif /* VMB_KMD_H */

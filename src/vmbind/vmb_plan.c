@@ -15,6 +15,8 @@
 #include <string.h>
 
 #include "util/u_math.h"
+
+#include "vmb_util.h"
 #include <string.h>
 
 /* A request in the making of an order: by address, then by age. */
@@ -39,26 +41,9 @@ vmb_plan_finish(struct vmb_plan *plan)
 }
 
 static int
-grow(void **array, size_t *capacity, size_t want, size_t elem_size)
-{
-   if (want <= *capacity)
-      return 0;
-
-   const size_t count = MAX2(want, *capacity * 2);
-   if (count > SIZE_MAX / elem_size)
-      return -ENOMEM;
-   void *grown = realloc(*array, count * elem_size);
-   if (!grown)
-      return -ENOMEM;
-   *array = grown;
-   *capacity = count;
-   return 0;
-}
-
-static int
 grow_reqs(struct vmb_gpuvm_req **reqs, size_t *capacity, size_t want)
 {
-   return grow((void **)reqs, capacity, want, sizeof(**reqs));
+   return vmb_grow((void **)reqs, capacity, want, sizeof(**reqs));
 }
 
 static inline uint64_t
@@ -244,7 +229,7 @@ build_net(struct vmb_plan *plan, const struct vmb_gpuvm_req *reqs, size_t count)
 
    /* Two arrays of keys and one heap. */
    const size_t key_space = 2 * sizeof(struct sort_key) + sizeof(uint32_t);
-   ret = grow(&plan->sort, &plan->sort_capacity, count, key_space);
+   ret = vmb_grow(&plan->sort, &plan->sort_capacity, count, key_space);
    if (ret)
       return ret;
    struct sort_key *keys = plan->sort;

@@ -19,20 +19,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <xf86drm.h>
 
 #include "vmb_private.h"
-
-static uint64_t
-now_ns(void)
-{
-   struct timespec ts;
-
-   clock_gettime(CLOCK_MONOTONIC, &ts);
-   return ts.tv_sec * UINT64_C(1000000000) + ts.tv_nsec;
-}
+#include "vmb_util.h"
 
 /* ------------------------------------------------------------------- queue */
 
@@ -125,21 +116,6 @@ vmb_queue_wait(struct vmb_queue *queue, uint64_t point, int64_t abs_timeout_ns)
 
 /* ------------------------------------------------------------------- check */
 
-static int
-grow(void **array, size_t *capacity, size_t want, size_t elem_size)
-{
-   if (want <= *capacity)
-      return 0;
-
-   const size_t count = MAX2(want, *capacity * 2);
-   void *grown = count <= SIZE_MAX / elem_size ? realloc(*array, count * elem_size) : NULL;
-   if (!grown)
-      return -ENOMEM;
-   *array = grown;
-   *capacity = count;
-   return 0;
-}
-
 /* Says what is wrong with a bind, or NULL. */
 static const char *
 bind_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
@@ -196,11 +172,11 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, size
 
    if (count > vm->req_capacity) {
       size_t capacity = vm->req_capacity;
-      int ret = grow((void **)&vm->reqs, &capacity, count, sizeof(*vm->reqs));
+      int ret = vmb_grow((void **)&vm->reqs, &capacity, count, sizeof(*vm->reqs));
       if (ret)
          return ret;
       capacity = vm->req_capacity;
-      ret = grow((void **)&vm->vm_bos, &capacity, count, sizeof(*vm->vm_bos));
+      ret = vmb_grow((void **)&vm->vm_bos, &capacity, count, sizeof(*vm->vm_bos));
       if (ret)
          return ret;
       vm->req_capacity = capacity;
@@ -345,7 +321,7 @@ add_dependencies(struct vmb_queue *queue, uint32_t *wait_count)
          same->point = MAX2(same->point, batch->point);
          continue;
       }
-      ret = grow((void **)&vm->syncs, &vm->sync_capacity, *wait_count + 1, sizeof(*vm->syncs));
+      ret = vmb_grow((void **)&vm->syncs, &vm->sync_capacity, *wait_count + 1, sizeof(*vm->syncs));
       if (ret)
          break;
       vm->syncs[(*wait_count)++] = (struct vmb_kmd_sync){ batch->queue->syncobj, batch->point };
@@ -427,7 +403,7 @@ send_ops(struct send *send)
    struct vmb_vm *vm = send->queue->vm;
    struct vmb_stats *stats = &vm->dev->stats;
 
-   int ret = grow((void **)&vm->kmd_ops, &vm->kmd_op_capacity, MAX2(send->op_count, 1),
+   int ret = vmb_grow((void **)&vm->kmd_ops, &vm->kmd_op_capacity, MAX2(send->op_count, 1),
                   sizeof(*vm->kmd_ops));
    if (ret)
       return ret;
@@ -634,7 +610,7 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
 {
    struct vmb_vm *vm = queue->vm;
 
-   int ret = grow((void **)&vm->syncs, &vm->sync_capacity,
+   int ret = vmb_grow((void **)&vm->syncs, &vm->sync_capacity,
                   (size_t)raw->wait_count + raw->signal_count + 1, sizeof(*vm->syncs));
    if (ret)
       return ret;
@@ -647,7 +623,7 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
    ret = add_dependencies(queue, wait_count);
    if (ret)
       return ret;
-   ret = grow((void **)&vm->syncs, &vm->sync_capacity,
+   ret = vmb_grow((void **)&vm->syncs, &vm->sync_capacity,
               (size_t)*wait_count + raw->signal_count + 1, sizeof(*vm->syncs));
    if (ret)
       return ret;
@@ -669,7 +645,7 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
    struct vmb_vm *vm = queue->vm;
    struct vmb_device *dev = vm->dev;
    struct vmb_plan *plan = &vm->plan;
-   const uint64_t start_ns = now_ns();
+   const int64_t start_ns = vmb_now_ns();
 
    int ret = raw->defragment
                 ? vmb_plan_defragment(plan, vm->gpuvm, raw->addr_B, raw->end_B)
@@ -731,7 +707,7 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
       .wait_count = wait_count,
       .signal_count = signal_count,
       .result = ret,
-      .duration_ns = now_ns() - start_ns,
+      .duration_ns = vmb_now_ns() - start_ns,
    };
    vmb_trace_submit(dev->trace, &trace, plan->ops, send.applied);
    p_atomic_add(&dev->stats.ioctls, send.ioctls);

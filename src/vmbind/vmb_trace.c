@@ -12,10 +12,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vmb_private.h"
+#include "vmb_util.h"
 
 #define RING_SIZE 4096
 
@@ -34,15 +34,6 @@ struct vmb_trace {
    uint64_t ring_count;
    struct ring_entry ring[RING_SIZE];
 };
-
-static int64_t
-now_ns(void)
-{
-   struct timespec ts;
-
-   clock_gettime(CLOCK_MONOTONIC, &ts);
-   return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
-}
 
 /* The recording is the process's: its devices share it, and tell their VMs and BOs apart by numbers
  * that are never used twice.  A device that comes after the others are gone goes on in it. */
@@ -122,7 +113,7 @@ vmb_trace_create(struct vmb_device *dev, struct vmb_trace **trace_out)
       return -ENOMEM;
 
    mtx_init(&trace->lock, mtx_plain);
-   trace->start_ns = now_ns();
+   trace->start_ns = vmb_now_ns();
    call_once(&recording.once, init_recording);
    start_recording(dev);
    *trace_out = trace;
@@ -148,7 +139,7 @@ append(struct vmb_trace *trace, struct vmb_trace_record *record, size_t size_B, 
    };
 
    record->size_B = size_B + tail_size_B;
-   record->time_ns = now_ns() - trace->start_ns;
+   record->time_ns = vmb_now_ns() - trace->start_ns;
 
    vmb_lock(&recording.lock, VMB_LOCK_LEAF);
    if (recording.fd >= 0 &&
@@ -239,7 +230,7 @@ vmb_trace_submit(struct vmb_trace *trace, struct vmb_trace_submit *submit,
    if (is_recording())
       tail = malloc(op_count * sizeof(*tail));
    vmb_lock(&trace->lock, VMB_LOCK_LEAF);
-   const uint64_t time_ns = now_ns() - trace->start_ns;
+   const uint64_t time_ns = vmb_now_ns() - trace->start_ns;
    for (uint32_t i = 0; i < op_count; i++) {
       struct ring_entry *entry = &trace->ring[trace->ring_count++ % RING_SIZE];
 

@@ -9,13 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <xf86drm.h>
 
 #include "util/u_math.h"
 
 #include "vmb_private.h"
+#include "vmb_util.h"
 
 #define RECLAIM_WAIT_NS INT64_C(200000000)
 
@@ -253,11 +253,9 @@ void
 vmb_vm_reclaim(struct vmb_vm *vm)
 {
    const struct vmb_sync own = vmb_vm_get_sync(vm);
-   struct timespec ts;
 
    /* Not for ever: they may be queued behind binds that wait for the GPU. */
-   clock_gettime(CLOCK_MONOTONIC, &ts);
-   vmb_sync_wait(vm->dev, &own, ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec + RECLAIM_WAIT_NS);
+   vmb_sync_wait(vm->dev, &own, vmb_now_ns() + RECLAIM_WAIT_NS);
    vmb_vm_retire(vm);
 }
 

@@ -170,6 +170,10 @@ expect_mirror_is_kernel(struct fixture *f)
 
    if (!target_get_tree(vmb_device_fd(f->dev), vmb_vm_kernel_id(f->vm), &kernel, &kernel_count))
       return;
+   /* Behind the VA range a back-end may keep something for itself. */
+   while (kernel_count &&
+          kernel[kernel_count - 1].addr_B >= f->caps->va_start_B + f->caps->va_range_B)
+      kernel_count--;
    assert_int_equal(vmb_vm_get_mappings(f->vm,
                                         f->caps->staged ? VMB_STATE_SUBMITTED
                                                         : VMB_STATE_COMPLETED,

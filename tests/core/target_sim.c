@@ -34,6 +34,8 @@ static struct held {
    struct vmb_device *dev;
    struct vmb_vm *vm;
    struct vmb_queue *queue;
+   struct vmb_range *range;
+   struct vmb_bo *bo;
 } helds[8];
 
 int
@@ -51,10 +53,20 @@ target_fence_create(void)
    if (vmb_device_create(&(struct vmb_device_params){ .drm_fd = held->drm_fd }, &held->dev) ||
        vmb_vm_create(held->dev, &(struct vmb_vm_params){ 0 }, &held->vm) ||
        vmb_queue_create(held->vm, &held->queue) ||
+       vmb_range_create(held->vm, &(struct vmb_range_params){ .size_B = 1 }, &held->range) ||
+       vmb_bo_create(held->dev, &(struct vmb_bo_params){ .size_B = 1, .vm = held->vm },
+                     &held->bo) ||
        drmSyncobjCreate(held->drm_fd, 0, &syncobj) ||
        drm_sim_hold(held->drm_fd, vmb_vm_kernel_id(held->vm)) ||
        vmb_queue_submit(held->queue,
                         &(struct vmb_submit){
+                           .binds =
+                              &(struct vmb_bind){
+                                 .range = held->range,
+                                 .size_B = vmb_range_size_B(held->range),
+                                 .bo = held->bo,
+                              },
+                           .bind_count = 1,
                            .signals = &(struct vmb_sync){ syncobj, 0 },
                            .signal_count = 1,
                         },
@@ -76,6 +88,8 @@ target_fence_signal(int fence_fd)
       if (!held->dev || held->fence_fd != fence_fd)
          continue;
       drm_sim_release(held->drm_fd, vmb_vm_kernel_id(held->vm));
+      vmb_range_destroy(held->range);
+      vmb_bo_unref(held->bo);
       vmb_queue_destroy(held->queue);
       vmb_vm_destroy(held->vm);
       vmb_device_destroy(held->dev);

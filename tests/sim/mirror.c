@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: MIT
  *
  * The host's MMU showing the page tables where the program has reserved addresses: maps, holes,
- * zeros, the message at a hole, the program's own handlers, and operations that are not applied when
- * asked so. Each test runs for panthor and for msm. Must know nothing of how the mirror is made.
+ * zeros, the message at a hole, the program's own handlers, and operations that are not applied
+ * when asked so. Each test runs for every driver. Must know nothing of how the mirror is made.
  */
 
 #include "sim_test.h"
@@ -31,6 +31,12 @@ is_msm(const struct device *device)
    return !strncmp(device->kmd, "msm", 3);
 }
 
+static bool
+is_xe(const struct device *device)
+{
+   return !strcmp(device->kmd, "xe");
+}
+
 /* The BO's word i has the value i. */
 static struct device
 device_open(const char *kmd)
@@ -46,6 +52,11 @@ device_open(const char *kmd)
       device.fd = open_msm(kmd);
       device.bo = msm_bo_create(device.fd, BO_B, 0);
       device.cpu = msm_map_cpu(device.fd, device.bo, BO_B);
+   } else if (is_xe(&device)) {
+      device.fd = open_node(kmd);
+      device.vm = xe_vm_create(device.fd, 0);
+      device.bo = xe_bo_create(device.fd, BO_B, 0);
+      device.cpu = xe_map_cpu(device.fd, device.bo, BO_B);
    } else {
       device.fd = open_node(kmd);
       device.vm = panthor_vm_create(device.fd);
@@ -80,10 +91,19 @@ bind_msm(const struct device *device, struct drm_msm_vm_bind_op op)
 }
 
 static void
+bind_xe(const struct device *device, struct drm_xe_vm_bind_op op)
+{
+   assert_ok(xe_bind(device->fd, device->vm, 0, &op, 1, NULL, 0));
+   assert_ok(drm_sim_wait_idle(device->fd, device->vm));
+}
+
+static void
 map(const struct device *device, uint64_t at, uint64_t bo_offset, uint64_t size)
 {
    if (is_msm(device)) {
       bind_msm(device, msm_map(device->bo, bo_offset, va_of(device, at), size));
+   } else if (is_xe(device)) {
+      bind_xe(device, xe_map(device->bo, bo_offset, va_of(device, at), size));
    } else {
       struct drm_panthor_vm_bind_op op =
          panthor_map(device->bo, bo_offset, va_of(device, at), size);
@@ -96,6 +116,8 @@ unmap(const struct device *device, uint64_t at, uint64_t size)
 {
    if (is_msm(device)) {
       bind_msm(device, msm_unmap(va_of(device, at), size));
+   } else if (is_xe(device)) {
+      bind_xe(device, xe_unmap(va_of(device, at), size));
    } else {
       struct drm_panthor_vm_bind_op op = panthor_unmap(va_of(device, at), size);
       assert_ok(panthor_bind(device->fd, device->vm, 0, &op, 1));
@@ -107,6 +129,8 @@ map_null(const struct device *device, uint64_t at, uint64_t size)
 {
    if (is_msm(device)) {
       bind_msm(device, msm_null(va_of(device, at), size));
+   } else if (is_xe(device)) {
+      bind_xe(device, xe_null(va_of(device, at), size));
    } else {
       struct drm_panthor_vm_bind_op op = {
          .flags = DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC,
@@ -226,7 +250,7 @@ test_null_mapping(void **state)
    assert_true(peek(&device, 6 * MIB + 64 * KIB, &value));
    assert_int_equal(value, 0);
 
-   if (is_msm(&device)) {
+   if (is_msm(&device) || is_xe(&device)) {
       /* A write goes nowhere. */
       assert_true(poke(&device, 4 * MIB, 9));
       assert_true(peek(&device, 4 * MIB, &value));
@@ -240,7 +264,7 @@ test_null_mapping(void **state)
    device_close(&device);
 }
 
-/* ------------------------------------------------- stores that go nowhere (msm) */
+/* ------------------------------------------------- stores that go nowhere (msm, xe) */
 
 #ifdef __x86_64__
 
@@ -422,6 +446,57 @@ test_map_areas_do_not_pile_up(void **state)
    device_close(&device);
 }
 
+static unsigned
+max_map_count(void)
+{
+   FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+   unsigned count = 0;
+
+   assert_int_equal(fscanf(file, "%u", &count), 1);
+   fclose(file);
+   return count;
+}
+
+static void
+test_out_of_map_areas(void **state)
+{
+   const uint64_t size = 1 * GIB;
+   struct device device = device_open(*state);
+   unsigned limit = max_map_count();
+   int ret = 0;
+
+   /* ThreadSanitizer needs map areas of its own, and ends when there are none. */
+#ifdef __SANITIZE_THREAD__
+   limit = UINT32_MAX;
+#endif
+   if (limit > 100000) {
+      device_close(&device);
+      skip();
+   }
+
+   /* Every other page: two map areas for each */
+   munmap(device.window, WINDOW_B);
+   device.window = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+   catch_faults();
+   for (uint64_t at = 0; at < size && !ret; at += 2 * PAGE) {
+      struct drm_panthor_vm_bind_op op = panthor_map(device.bo, 0, va_of(&device, at), PAGE);
+      ret = panthor_bind(device.fd, device.vm, 0, &op, 1);
+   }
+   assert_int_equal(ret, -ENOMEM);
+
+   /* It is an ENOMEM like any other: with less bound, it goes on. */
+   unmap(&device, 0, size);
+   assert_true(count_map_areas(&device) <= 1);
+   map(&device, 0, 0, BO_B);
+   uint32_t value = 0;
+   assert_true(peek(&device, 4 * PAGE, &value));
+   assert_int_equal(value, PAGE);
+   uncatch_faults();
+   munmap(device.cpu, BO_B);
+   close(device.fd);
+   munmap(device.window, size);
+}
+
 /* What a program that touches a hole writes to stderr, and how it ends */
 static int
 run_to_its_death(const struct device *device, uint64_t at, bool write_to_it, char *message,
@@ -464,7 +539,9 @@ test_message_at_a_hole(void **state)
    snprintf(expected, sizeof(expected), "0x%llx",
             (unsigned long long)va_of(&device, 2 * MIB + PAGE));
    assert_non_null(strstr(message, expected));
-   assert_non_null(strstr(message, is_msm(&device) ? "msm VM" : "panthor VM"));
+   assert_non_null(strstr(message, is_msm(&device)  ? "msm VM"
+                                   : is_xe(&device) ? "xe VM"
+                                                    : "panthor VM"));
    snprintf(expected, sizeof(expected), "last operation there: UNMAP of [0x%llx",
             (unsigned long long)va_of(&device, 2 * MIB));
    assert_non_null(strstr(message, expected));
@@ -546,23 +623,30 @@ test_misapply(void **state)
    device_close(&device);
 }
 
-#define BOTH(test)                                                                                 \
-   {#test " panthor", test, NULL, NULL, "panthor"},                                                \
+#define ALL(test)                                                                                  \
+   {#test " panthor", test, NULL, NULL, "panthor"}, {#test " msm", test, NULL, NULL, "msm"},       \
    {                                                                                               \
-#test " msm", test, NULL, NULL, "msm"                                                        \
+#test " xe", test, NULL, NULL, "xe"                                                          \
    }
 
 int
 main(void)
 {
    const struct CMUnitTest tests[] = {
-      BOTH(test_pages_appear_and_go),        BOTH(test_null_mapping),
-      BOTH(test_end_of_file_takes_all_away), BOTH(test_address_that_nobody_reserved),
-      BOTH(test_map_areas_do_not_pile_up),   BOTH(test_message_at_a_hole),
-      BOTH(test_handlers_are_chained),       BOTH(test_misapply),
+      ALL(test_pages_appear_and_go),
+      ALL(test_null_mapping),
+      ALL(test_end_of_file_takes_all_away),
+      ALL(test_address_that_nobody_reserved),
+      ALL(test_map_areas_do_not_pile_up),
+      {"test_out_of_map_areas panthor", test_out_of_map_areas, NULL, NULL, "panthor"},
+      ALL(test_message_at_a_hole),
+      ALL(test_handlers_are_chained),
+      ALL(test_misapply),
 #ifdef __x86_64__
       {"test_stores_to_null_are_dropped msm", test_stores_to_null_are_dropped, NULL, NULL, "msm"},
+      {"test_stores_to_null_are_dropped xe", test_stores_to_null_are_dropped, NULL, NULL, "xe"},
       {"test_stores_to_null_from_threads msm", test_stores_to_null_from_threads, NULL, NULL, "msm"},
+      {"test_stores_to_null_from_threads xe", test_stores_to_null_from_threads, NULL, NULL, "xe"},
 #endif
    };
    return cmocka_run_group_tests_name("sim mirror", tests, NULL, NULL);

@@ -73,6 +73,9 @@ test_dev_query(void **state)
    fd = open_node("panthor-1.0");
    mmu.type = DRM_PANTHOR_DEV_QUERY_MMU_INFO;
    assert_error(call(fd, DRM_IOCTL_PANTHOR_DEV_QUERY, &mmu), EINVAL);
+   query = (struct drm_panthor_dev_query){.type = DRM_PANTHOR_DEV_QUERY_GPU_INFO};
+   assert_ok(call(fd, DRM_IOCTL_PANTHOR_DEV_QUERY, &query));
+   assert_int_equal(query.size, offsetof(struct drm_panthor_gpu_info, gpu_features));
    close(fd);
 }
 

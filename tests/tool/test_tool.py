@@ -84,7 +84,8 @@ class Tool(unittest.TestCase):
         for kmd, words in (("panthor", ["panthor 1.9", "immediate", "native"]),
                            ("panthor-1.0", ["panthor 1.0", "a BO of its own"]),
                            ("msm", ["staged", "strict", "of a queue"]),
-                           ("msm:noprr", ["no residency"])):
+                           ("msm:noprr", ["no residency"]),
+                           ("xe", ["staged", "native", "strict"])):
             text = self.works("info", "--kmd", kmd)
             for word in words:
                 self.assertIn(word, text)

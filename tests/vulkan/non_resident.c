@@ -177,6 +177,8 @@ create_image(struct vkt *t, VkDeviceMemory memory)
    const VkSparseImageMemoryBindInfo info = {image, 1, &bind};
    vkt_bind_and_wait(t, &(VkBindSparseInfo){.imageBindCount = 1, .pImageBinds = &info});
 
+   vkt_make_general(t, image);
+
    return image;
 }
 

@@ -21,6 +21,7 @@
 
 #include "vmbind/vmb_gpuvm.h"
 #include "vmbind/vmb_kmd.h"
+#include "vmbind/vmb_util.h"
 
 /* The kernel keeps the operations of an ioctl in one contiguous allocation, of
  * which up to 32 KiB are easily had. */
@@ -36,8 +37,8 @@ struct vmb_kmd_vm {
    /* Scratch of a bind. */
    struct drm_msm_vm_bind_op *ops;
    struct drm_msm_syncobj *syncs;
-   uint32_t op_capacity;
-   uint32_t sync_capacity;
+   size_t op_capacity;
+   size_t sync_capacity;
 };
 
 static int
@@ -214,23 +215,12 @@ to_msm_op(const struct vmb_kmd_op *op)
 }
 
 static int
-make_room(struct vmb_kmd_vm *kvm, uint32_t ops, uint32_t syncs)
+make_room(struct vmb_kmd_vm *kvm, size_t ops, size_t syncs)
 {
-   if (ops > kvm->op_capacity) {
-      void *grown = realloc(kvm->ops, ops * sizeof(*kvm->ops));
-      if (!grown)
-         return -ENOMEM;
-      kvm->ops = grown;
-      kvm->op_capacity = ops;
-   }
-   if (syncs > kvm->sync_capacity) {
-      void *grown = realloc(kvm->syncs, syncs * sizeof(*kvm->syncs));
-      if (!grown)
-         return -ENOMEM;
-      kvm->syncs = grown;
-      kvm->sync_capacity = syncs;
-   }
-   return 0;
+   const int ret = vmb_grow((void **)&kvm->ops, &kvm->op_capacity, ops, sizeof(*kvm->ops));
+   if (ret)
+      return ret;
+   return vmb_grow((void **)&kvm->syncs, &kvm->sync_capacity, syncs, sizeof(*kvm->syncs));
 }
 
 static int

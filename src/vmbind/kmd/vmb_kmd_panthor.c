@@ -22,6 +22,7 @@
 
 #include "vmbind/vmb_gpuvm.h"
 #include "vmbind/vmb_kmd.h"
+#include "vmbind/vmb_util.h"
 
 #define BLOCK_B (2u << 20)
 
@@ -43,8 +44,8 @@ struct vmb_kmd_vm {
    /* Scratch of a bind. */
    struct drm_panthor_vm_bind_op *ops;
    struct drm_panthor_sync_op *syncs;
-   uint32_t op_capacity;
-   uint32_t sync_capacity;
+   size_t op_capacity;
+   size_t sync_capacity;
 };
 
 static int
@@ -279,23 +280,12 @@ to_panthor_sync(const struct vmb_kmd_sync *sync, uint32_t direction)
 }
 
 static int
-make_room(struct vmb_kmd_vm *kvm, uint32_t ops, uint32_t syncs)
+make_room(struct vmb_kmd_vm *kvm, size_t ops, size_t syncs)
 {
-   if (ops > kvm->op_capacity) {
-      void *grown = realloc(kvm->ops, ops * sizeof(*kvm->ops));
-      if (!grown)
-         return -ENOMEM;
-      kvm->ops = grown;
-      kvm->op_capacity = ops;
-   }
-   if (syncs > kvm->sync_capacity) {
-      void *grown = realloc(kvm->syncs, syncs * sizeof(*kvm->syncs));
-      if (!grown)
-         return -ENOMEM;
-      kvm->syncs = grown;
-      kvm->sync_capacity = syncs;
-   }
-   return 0;
+   const int ret = vmb_grow((void **)&kvm->ops, &kvm->op_capacity, ops, sizeof(*kvm->ops));
+   if (ret)
+      return ret;
+   return vmb_grow((void **)&kvm->syncs, &kvm->sync_capacity, syncs, sizeof(*kvm->syncs));
 }
 
 /* An unusable VM refuses maps as if they were invalid. */
