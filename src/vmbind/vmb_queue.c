@@ -414,6 +414,7 @@ send_ops(struct send *send)
    if (send->op_count == 0)
       return send_chunk(send, 0, 0);
 
+   bool retried = false;
    while (send->applied < send->op_count) {
       const uint32_t left = send->op_count - send->applied;
       const uint32_t count = MIN2(left, vm->chunk_ops);
@@ -425,11 +426,12 @@ send_ops(struct send *send)
       if ((ret != -ENOMEM && ret != -ENOBUFS) || count == 1 || send->applied != before)
          return ret;
       vm->chunk_ops = count / 2;
+      retried = true;
       p_atomic_inc(&stats->retried);
    }
    if (send->ioctls > 1)
       p_atomic_inc(&stats->chunked);
-   if (vm->chunk_ops < vm->dev->caps.max_ops && send->ioctls == 1)
+   if (vm->chunk_ops < vm->dev->caps.max_ops && !retried)
       vm->chunk_ops = MIN2(vm->chunk_ops * 2, vm->dev->caps.max_ops);
    return 0;
 }

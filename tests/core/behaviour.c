@@ -1091,6 +1091,34 @@ test_the_sync_of_an_unused_queue(void **state)
    drop_range(f, range);
 }
 
+/* A shortage of memory that is over costs ioctls for a while only, also if all batches are large. */
+static void
+test_chunks_grow_again(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 64 };
+   struct vmb_range *range = new_range(f, 2 * COUNT * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind binds[COUNT];
+   struct vmb_stats before, after;
+
+   for (unsigned i = 0; i < COUNT; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i);
+   if (!target_fail_binds(1, 100, ENOMEM))
+      skip();
+   assert_int_equal(submit_binds(f->queue, binds, COUNT), -ENOMEM);
+   target_fail_nothing();
+   for (unsigned round = 0; round < 10; round++) {
+      vmb_device_get_stats(f->dev, &before);
+      for (unsigned i = 0; i < COUNT; i++)
+         binds[i].bo = f->bo[round & 1];
+      assert_int_equal(submit_binds(f->queue, binds, COUNT), 0);
+      vmb_device_get_stats(f->dev, &after);
+   }
+   assert_int_equal(after.ioctls - before.ioctls, 1);
+   wait_idle(f);
+   drop_range(f, range);
+}
+
 /* -------------------------------------------------------------------- random */
 
 #define RANDOM_PAGES 512
@@ -1276,6 +1304,7 @@ main(void)
       TEST(test_a_lost_device_signals),
       TEST(test_a_wait_tells_of_a_failed_bind),
       TEST(test_the_sync_of_an_unused_queue),
+      TEST(test_chunks_grow_again),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
       TEST(test_who_is),
