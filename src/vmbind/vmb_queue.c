@@ -312,6 +312,11 @@ add_dependencies(struct vmb_queue *queue, uint32_t *wait_count)
       if (batch->queue == queue || batch->point <= batch->queue->completed ||
           !any_overlaps(vm->plan.net, vm->plan.net_count, batch))
          continue;
+      /* Its syncobj must live until the ioctl has looked it up. */
+      if (!batch->queue->awaited) {
+         batch->queue->awaited = true;
+         batch->queue->refcount++;
+      }
       /* Later points of a queue cover earlier ones. */
       struct vmb_kmd_sync *same = NULL;
       for (uint32_t i = 0; i < *wait_count; i++) {
@@ -329,6 +334,22 @@ add_dependencies(struct vmb_queue *queue, uint32_t *wait_count)
    }
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    return ret;
+}
+
+static void
+release_dependencies(struct vmb_vm *vm)
+{
+   if (vm->dev->caps.fifo_per_vm)
+      return;
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   list_for_each_entry_safe(struct vmb_queue, queue, &vm->queues, link) {
+      if (queue->awaited) {
+         queue->awaited = false;
+         vmb_queue_unref(queue);
+      }
+   }
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
 }
 
 /* -------------------------------------------------------------------- send */
@@ -641,9 +662,8 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
    return 0;
 }
 
-int
-vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
-                     uint64_t *point_out)
+static int
+plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t *point_out)
 {
    struct vmb_vm *vm = queue->vm;
    struct vmb_device *dev = vm->dev;
@@ -737,6 +757,16 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
    if (point_out)
       *point_out = immediate ? 0 : point;
    return 0;
+}
+
+int
+vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
+                     uint64_t *point_out)
+{
+   const int ret = plan_and_send(queue, raw, point_out);
+
+   release_dependencies(queue->vm);
+   return ret;
 }
 
 /* The number of pending batches from which on a submit looks whether some of

@@ -1119,6 +1119,62 @@ test_chunks_grow_again(void **state)
    drop_range(f, range);
 }
 
+struct delayed {
+   struct vmb_queue *queue;
+   const struct vmb_submit *submit;
+   int ret;
+};
+
+static int
+submit_in_thread(void *data)
+{
+   struct delayed *d = data;
+
+   d->ret = vmb_queue_submit(d->queue, d->submit, NULL);
+   return 0;
+}
+
+/* A batch depends on one of another queue, which completes, and is gone, while the batch is on its
+ * way to the kernel. */
+static void
+test_a_dependency_goes_away(void **state)
+{
+   struct fixture *f = *state;
+   int fence;
+   const uint32_t held = held_syncobj(f, &fence);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind first = bind(range, 0, 2, f->bo[0], 0);
+   const struct vmb_bind second = bind(range, 1, 2, f->bo[1], 0);
+   struct vmb_queue *other;
+   thrd_t thread;
+
+   assert_int_equal(vmb_queue_create(f->vm, &other), 0);
+   const struct vmb_submit waits = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .binds = &first,
+      .bind_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(other, &waits, NULL), 0);
+   vmb_queue_destroy(other);
+
+   const struct vmb_submit depends = { .binds = &second, .bind_count = 1 };
+   struct delayed d = { .queue = f->queue, .submit = &depends };
+   const bool delayed = target_delay_ioctls(400000);
+   assert_int_equal(thrd_create(&thread, submit_in_thread, &d), thrd_success);
+   thrd_sleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+   if (delayed)
+      target_fail_nothing();
+   release(f, held, fence);
+   vmb_vm_retire(f->vm);
+   thrd_join(thread, NULL);
+   assert_int_equal(d.ret, 0);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   expect_page(f, range, 1, f->bo[1], 0);
+   drop_range(f, range);
+}
+
 /* -------------------------------------------------------------------- random */
 
 #define RANDOM_PAGES 512
@@ -1305,6 +1361,7 @@ main(void)
       TEST(test_a_wait_tells_of_a_failed_bind),
       TEST(test_the_sync_of_an_unused_queue),
       TEST(test_chunks_grow_again),
+      TEST(test_a_dependency_goes_away),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
       TEST(test_who_is),

@@ -53,6 +53,8 @@ bool target_has_pages(void);
 bool target_fail_binds(unsigned n, unsigned times, int err);
 /** As target_fail_binds(), but the ioctl succeeds and the bind fails when it runs. */
 bool target_fail_jobs(unsigned n, int err);
+/** Each ioctl from now on takes that much longer, before it has looked at anything. */
+bool target_delay_ioctls(unsigned us);
 void target_fail_nothing(void);
 
 /** Page faults, leaks and the like that the target found by itself; 0 if all is well. */

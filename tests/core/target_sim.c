@@ -178,6 +178,15 @@ target_fail_jobs(unsigned n, int err)
    return drm_sim_set_fault(spec) == 0;
 }
 
+bool
+target_delay_ioctls(unsigned us)
+{
+   char spec[64];
+
+   snprintf(spec, sizeof(spec), "delay:%u", us);
+   return drm_sim_set_fault(spec) == 0;
+}
+
 void
 target_fail_nothing(void)
 {
