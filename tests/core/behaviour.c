@@ -1175,6 +1175,43 @@ test_a_dependency_goes_away(void **state)
    drop_range(f, range);
 }
 
+/* Where null takes many operations: those that were accepted, and taken back, are pending still. */
+static void
+test_half_a_null_range_is_pending(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!f->caps->null_granule_B)
+      skip();
+   int fence;
+   const uint32_t held = held_syncobj(f, &fence);
+   const uint64_t size_B = (f->caps->max_ops + 10ull) * f->caps->null_granule_B;
+   struct vmb_range *range = new_range(f, size_B, VMB_UNBOUND_HOLE), *again;
+   const struct vmb_range_params fixed = {
+      .size_B = size_B,
+      .unbound = VMB_UNBOUND_NULL,
+      .fixed_addr_B = vmb_range_addr_B(range),
+   };
+
+   drop_range(f, range);
+   wait_idle(f);
+   const struct vmb_submit submit = { .waits = &(struct vmb_sync){ held, 0 }, .wait_count = 1 };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   if (!target_fail_binds(2, 1, EIO))
+      skip();
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &again), -EIO);
+   target_fail_nothing();
+   const int ret = vmb_range_create(f->vm, &fixed, &again);
+   release(f, held, fence);
+   wait_idle(f);
+   if (!ret)
+      vmb_range_destroy(again);
+   assert_int_equal(ret, -EADDRINUSE);
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &again), 0);
+   vmb_range_destroy(again);
+   wait_idle(f);
+}
+
 /* -------------------------------------------------------------------- random */
 
 #define RANDOM_PAGES 512
@@ -1362,6 +1399,7 @@ main(void)
       TEST(test_the_sync_of_an_unused_queue),
       TEST(test_chunks_grow_again),
       TEST(test_a_dependency_goes_away),
+      TEST(test_half_a_null_range_is_pending),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
       TEST(test_who_is),
