@@ -557,6 +557,7 @@ roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t app
           bool immediate, uint64_t point)
 {
    struct vmb_vm *vm = queue->vm;
+   const int64_t start_ns = vmb_now_ns();
    size_t count = 0;
 
    for (uint32_t i = 0; i < applied; i++)
@@ -589,6 +590,16 @@ roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t app
       .immediate = immediate,
    };
    ret = send_ops(&send);
+   struct vmb_trace_submit trace = {
+      .vm = vm->id,
+      .queue = queue->id,
+      .point = immediate ? 0 : point,
+      .ioctl_count = send.ioctls,
+      .signal_count = immediate ? 0 : 1,
+      .result = ret,
+      .duration_ns = vmb_now_ns() - start_ns,
+   };
+   vmb_trace_submit(vm->dev->trace, &trace, send.ops, send.applied);
    p_atomic_add(&vm->dev->stats.ioctls, send.ioctls);
    count_ops(vm->dev, send.ops, send.applied);
    if (!ret)

@@ -20,6 +20,7 @@
 
 #include "c11/threads.h"
 #include "tests/util/prop.h"
+#include "vmbind/vmb_trace.h"
 #include "vmbind/vmb_vm.h"
 
 #include "target.h"
@@ -978,6 +979,40 @@ test_half_a_batch_is_rolled_back(void **state)
    wait_idle(f);
 }
 
+static unsigned
+logged_ops(struct fixture *f)
+{
+   char *text;
+   size_t size;
+   unsigned lines = 0;
+
+   FILE *file = open_memstream(&text, &size);
+   vmb_device_dump_ops(f->dev, file, UINT64_MAX);
+   fclose(file);
+   for (size_t i = 0; i < size; i++)
+      lines += text[i] == '\n';
+   free(text);
+   return lines;
+}
+
+static void
+test_taking_back_is_logged(void **state)
+{
+   struct fixture *f = *state;
+   const unsigned count = f->caps->max_ops + 10;
+   struct vmb_range *range = new_range(f, 2 * count * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind *binds = malloc(count * sizeof(*binds));
+
+   for (unsigned i = 0; i < count; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i % 64);
+   if (!target_fail_binds(2, 1, EIO))
+      skip();
+   assert_int_equal(submit_binds(f->queue, binds, count), -EIO);
+   assert_int_equal(logged_ops(f), 2 * f->caps->max_ops);
+   free(binds);
+   drop_range(f, range);
+}
+
 /* The way back is barred as well: the device is lost, and nobody waits for ever. */
 static void
 test_no_way_back_is_device_lost(void **state)
@@ -1393,6 +1428,7 @@ main(void)
       TEST(test_no_memory_is_retried_in_halves),
       TEST(test_no_memory_at_all_changes_nothing),
       TEST(test_half_a_batch_is_rolled_back),
+      TEST(test_taking_back_is_logged),
       TEST(test_no_way_back_is_device_lost),
       TEST(test_a_lost_device_signals),
       TEST(test_a_wait_tells_of_a_failed_bind),
