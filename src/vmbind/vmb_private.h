@@ -129,6 +129,8 @@ struct vmb_queue {
    /* The user's reference, and one of each pending batch. */
    uint32_t refcount;
    uint32_t id;
+   /* A batch that is being submitted waits for one of this queue, and holds a reference. */
+   bool awaited;
    /* The back-end's. */
    uint32_t kqueue;
    uint32_t syncobj;

@@ -412,7 +412,9 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
 fail_va:
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    list_del(&range->link);
-   vmb_va_heap_free(vm->heap, range->addr_B, range->size_B);
+   /* Pieces may have been bound, and taken back, behind what is pending. */
+   vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->size_B, vm->serial);
+   vmb_vm_retire_locked(vm);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_trace_range(vm->dev->trace, range, false);
 fail_free:
