@@ -201,6 +201,9 @@ void vmb_vm_reclaim(struct vmb_vm *vm);
 /* With no lock held: drops what the deferred vm_bos keep. */
 void vmb_vm_free_deferred(struct vmb_vm *vm);
 
+/* 0, or -ENODEV if a bind failed when it ran, as far as the kernel tells. */
+int vmb_vm_check_status(struct vmb_vm *vm);
+
 /* The state lock is held: retires what has completed. */
 void vmb_vm_retire_locked(struct vmb_vm *vm);
 

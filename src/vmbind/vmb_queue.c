@@ -36,7 +36,8 @@ vmb_queue_create(struct vmb_vm *vm, struct vmb_queue **queue_out)
 
    queue->vm = vm;
    queue->refcount = 1;
-   if (drmSyncobjCreate(vm->dev->fd, 0, &queue->syncobj)) {
+   /* As long as it has no point, it is a binary syncobj that can be waited for. */
+   if (drmSyncobjCreate(vm->dev->fd, DRM_SYNCOBJ_CREATE_SIGNALED, &queue->syncobj)) {
       const int ret = -errno;
       free(queue);
       return ret;
@@ -111,7 +112,7 @@ vmb_queue_wait(struct vmb_queue *queue, uint64_t point, int64_t abs_timeout_ns)
    if (ret)
       return ret;
    vmb_vm_retire(vm);
-   return vmb_device_is_lost(vm->dev) ? -ENODEV : 0;
+   return vmb_vm_check_status(vm);
 }
 
 /* ------------------------------------------------------------------- check */
@@ -721,6 +722,8 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
          lose(queue, send.signals, signal_count, "the kernel refuses binds on the VM");
       else if (send.applied && roll_back(queue, plan->ops, send.applied, immediate, point))
          lose(queue, send.signals, signal_count, "a half applied bind could not be taken back");
+      else if (vmb_device_is_lost(dev))
+         signal_all(queue, send.signals, signal_count);
       return vmb_device_is_lost(dev) ? -ENODEV : ret;
    }
 
@@ -755,7 +758,14 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
    size_t obtained = 0;
 
    vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
-   int ret = vmb_device_is_lost(dev) ? -ENODEV : 0;
+   int ret = 0;
+   if (vmb_device_is_lost(dev)) {
+      ret = -ENODEV;
+      for (uint32_t i = 0; i < submit->signal_count; i++) {
+         const struct vmb_sync *sync = &submit->signals[i];
+         signal_all(queue, &(struct vmb_kmd_sync){ sync->syncobj, sync->point }, 1);
+      }
+   }
    if (!ret)
       ret = build_reqs(vm, submit->binds, submit->bind_count, &obtained);
    raw.reqs = vm->reqs;

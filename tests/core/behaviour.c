@@ -866,6 +866,39 @@ test_defragmenting(void **state)
    drop_range(f, range);
 }
 
+/* What is pending is taken back in a copy of the mirror, newest first, whatever its shape. */
+static void
+test_completed_state_of_many_unbinds(void **state)
+{
+   struct fixture *f = *state;
+   enum { KEPT = 63, GONE = 200 };
+   struct vmb_range *range = new_range(f, 2 * (KEPT + GONE) * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind binds[KEPT + GONE];
+   int fence;
+
+   for (unsigned i = 0; i < KEPT + GONE; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i % 64);
+   assert_int_equal(submit_binds(f->queue, binds, KEPT + GONE), 0);
+   wait_idle(f);
+
+   const uint32_t held = held_syncobj(f, &fence);
+   for (unsigned i = KEPT; i < KEPT + GONE; i++)
+      binds[i].bo = NULL;
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .binds = binds + KEPT,
+      .bind_count = GONE,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   expect_page(f, range, 2 * (KEPT + GONE - 1), f->bo[0], (KEPT + GONE - 1) % 64);
+   expect_mirror_is_kernel(f);
+   release(f, held, fence);
+   wait_idle(f);
+   expect_hole(f, range, 2 * KEPT);
+   drop_range(f, range);
+}
+
 /* -------------------------------------------------------------------- errors */
 
 static void
@@ -975,6 +1008,86 @@ test_no_way_back_is_device_lost(void **state)
    target_fail_nothing();
    drmSyncobjDestroy(vmb_device_fd(f->dev), done);
    free(binds);
+   drop_range(f, range);
+}
+
+/* Who comes after the device was lost must not wait for ever either. */
+static void
+test_a_lost_device_signals(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   uint32_t done, timeline;
+   uint64_t point = 0;
+
+   f->quiet = true;
+   if (!target_fail_jobs(1, EIO))
+      skip();
+   assert_int_equal(submit_binds(f->queue, &b, 1), 0);
+   /* The driver may tell only on the next bind. */
+   for (unsigned i = 0; i < 100 && vmb_vm_wait_idle(f->vm, INT64_MAX) == 0; i++)
+      SUBMIT(f->queue, bind(range, i % 16, 1, f->bo[1], i % 64));
+   assert_true(vmb_device_is_lost(f->dev));
+
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &done), 0);
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &timeline), 0);
+   const struct vmb_sync signals[] = { { done, 0 }, { timeline, 7 } };
+   const struct vmb_submit submit = {
+      .binds = &b,
+      .bind_count = 1,
+      .signals = signals,
+      .signal_count = 2,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), -ENODEV);
+   assert_true(signals_soon(f, done, SOON));
+   assert_int_equal(drmSyncobjQuery(vmb_device_fd(f->dev), &timeline, &point, 1), 0);
+   assert_int_equal(point, 7);
+   target_fail_nothing();
+   drmSyncobjDestroy(vmb_device_fd(f->dev), done);
+   drmSyncobjDestroy(vmb_device_fd(f->dev), timeline);
+   drop_range(f, range);
+}
+
+/* Waiting for a bind that failed when it ran says so, if the driver can tell. */
+static void
+test_a_wait_tells_of_a_failed_bind(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+
+   f->quiet = true;
+   if (!target_fail_jobs(1, EIO))
+      skip();
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 1, f->bo[0], 0)), 0);
+   const int ret = vmb_queue_wait(f->queue, 0, INT64_MAX);
+   assert_int_equal(ret, vmb_vm_wait_idle(f->vm, INT64_MAX));
+   assert_int_equal(ret == -ENODEV, vmb_device_is_lost(f->dev));
+   target_fail_nothing();
+   drop_range(f, range);
+}
+
+/* A queue's sync can be waited for by others also if it was never used. */
+static void
+test_the_sync_of_an_unused_queue(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   struct vmb_queue *other;
+
+   assert_int_equal(vmb_queue_create(f->vm, &other), 0);
+   const struct vmb_sync waits[] = { vmb_queue_get_sync(other), vmb_vm_get_sync(f->vm) };
+   const struct vmb_submit submit = {
+      .waits = waits,
+      .wait_count = 2,
+      .binds = &b,
+      .bind_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   vmb_queue_destroy(other);
    drop_range(f, range);
 }
 
@@ -1155,10 +1268,14 @@ main(void)
       TEST(test_shared_bos),
       TEST(test_synchronous_bind_does_not_overtake),
       TEST(test_defragmenting),
+      TEST(test_completed_state_of_many_unbinds),
       TEST(test_no_memory_is_retried_in_halves),
       TEST(test_no_memory_at_all_changes_nothing),
       TEST(test_half_a_batch_is_rolled_back),
       TEST(test_no_way_back_is_device_lost),
+      TEST(test_a_lost_device_signals),
+      TEST(test_a_wait_tells_of_a_failed_bind),
+      TEST(test_the_sync_of_an_unused_queue),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
       TEST(test_who_is),

@@ -51,6 +51,8 @@ bool target_has_pages(void);
 /** The n-th VM_BIND ioctl from now on fails with err, and `times - 1` more after it.  False if the
  * target cannot do that. */
 bool target_fail_binds(unsigned n, unsigned times, int err);
+/** As target_fail_binds(), but the ioctl succeeds and the bind fails when it runs. */
+bool target_fail_jobs(unsigned n, int err);
 void target_fail_nothing(void);
 
 /** Page faults, leaks and the like that the target found by itself; 0 if all is well. */
