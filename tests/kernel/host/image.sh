@@ -57,15 +57,16 @@ add_libraries() {
    done
 }
 
-# make_initramfs KERNEL_ROOT SYSROOT MODULE FIRMWARE PROGRAMS OUT
+# make_initramfs KERNEL_ROOT SYSROOT MODULE FIRMWARE PROGRAMS VECTORS OUT
 make_initramfs() {
-   local root=$1 sysroot=$2 module=$3 firmware=$4 programs=$5 out=$6 tree=$6.d
+   local root=$1 sysroot=$2 module=$3 firmware=$4 programs=$5 vectors=$6 out=$7 tree=$7.d
    local fw_dir=$tree/lib/firmware/arm/mali/arch10.8
    rm -rf "$tree"
    mkdir -p "$tree"/{bin,proc,sys,dev,tmp,tests} "$fw_dir"
    cp "$kernel_dir/guest/init" "$tree/init"
    cp "$(find "$sysroot" -path '*/bin/busybox')" "$tree/bin/" || return 1
    cp "$firmware" "$fw_dir/mali_csffw.bin" || return 1
+   [ ! -f "$vectors" ] || cp "$vectors" "$tree/vectors"
    add_modules "$root" "$tree/modules" || return 1
    aarch64-linux-gnu-strip -g -o "$tree/modules/fakemali.ko" "$module" || return 1
    find "$programs" -maxdepth 1 -type f -executable -exec cp -t "$tree/tests" {} +

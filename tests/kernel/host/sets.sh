@@ -15,7 +15,11 @@ kernel_suites() {
 # The kernel, what a module is built against, and the build tools for this machine.
 resolve_kernel() {
    local version=${1//./\\.} index=$2 image release common package
-   image=$(newest "$index" arm64 "linux-(image|binary-unsigned)-$version[.0-9]*(-rc[0-9]+)?([+]deb[0-9]+)?-arm64")
+   # Where there is an unsigned one, the other only pulls it in.
+   for package in linux-binary-unsigned linux-image; do
+      image=$(newest "$index" arm64 "$package-$version[.0-9]*(-rc[0-9]+)?([+]deb[0-9]+)?-arm64")
+      [ -z "$image" ] || break
+   done
    [ -n "$image" ] || return 1
    release=${image%%:*}
    release=${release#linux-image-}
