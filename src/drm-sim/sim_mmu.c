@@ -196,6 +196,14 @@ sim_mmu_map(uint64_t va, uint64_t size_B, const struct sim_bo *bo, uint64_t offs
    return for_each_reserved_part(va, size_B, map_part, &req);
 }
 
+int
+sim_mmu_map_scratch(uint64_t va, uint64_t size_B)
+{
+   struct map_request req = {.va = va, .prot = PROT_READ | PROT_WRITE};
+
+   return for_each_reserved_part(va, size_B, map_part, &req);
+}
+
 /* Map areas kept back, because a GPU unmap never fails for want of memory, and even a mapping that
  * joins many areas needs one while it is made.
  */

@@ -29,6 +29,8 @@ bool sim_mmu_is_reserved(uint64_t va);
 /* 0 or -ENOMEM. A BO of NULL shows zeros that cannot be written. */
 int sim_mmu_map(uint64_t va, uint64_t size_B, const struct sim_bo *bo, uint64_t offset,
                 bool read_only);
+/* Zeros that can be written, and that nobody else sees. */
+int sim_mmu_map_scratch(uint64_t va, uint64_t size_B);
 int sim_mmu_unmap(uint64_t va, uint64_t size_B);
 
 #endif /* SIM_MMU_H */

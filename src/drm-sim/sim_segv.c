@@ -12,9 +12,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "util/macros.h"
 
+#include "sim_drop.h"
 #include "sim_libc.h"
 #include "sim_mmu.h"
 #include "sim_vm.h"
@@ -53,6 +55,79 @@ try_for_a_while(pthread_mutex_t *mutex)
       sched_yield();
    }
    return false;
+}
+
+/* For a store that others compete with: as long as a bind of many pages may take. */
+static bool
+try_for_long(pthread_mutex_t *mutex)
+{
+   for (unsigned i = 0; i < 100000; i++) {
+      if (try_for_a_while(mutex))
+         return true;
+      nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+   }
+   return false;
+}
+
+struct sim_vm *
+sim_segv_lock_vm(uint64_t va)
+{
+   struct sim_vm *found = NULL;
+
+   if (!try_for_long(&vms_lock))
+      return NULL;
+
+   list_for_each_entry(struct sim_vm, vm, &vms, link) {
+      struct sim_pte pte;
+
+      if (!try_for_long(&vm->lock))
+         continue;
+      if (sim_pt_lookup(&vm->pt, va, &pte)) {
+         found = vm;
+         break;
+      }
+      pthread_mutex_unlock(&vm->lock);
+   }
+   pthread_mutex_unlock(&vms_lock);
+
+   return found;
+}
+
+void
+sim_segv_unlock_vm(struct sim_vm *vm)
+{
+   pthread_mutex_unlock(&vm->lock);
+}
+
+/* A store that faulted and would not now: memory was bound between the fault and its handler. Not for
+ * ever, though: the host's MMU may have been told not to show it.
+ */
+static bool
+try_again(uint64_t va, const struct sim_pte *pte)
+{
+   static __thread uint64_t last_va;
+   static __thread unsigned tries;
+
+   tries = va == last_va ? tries + 1 : 0;
+   last_va = va;
+   return !(pte->flags & SIM_PTE_READONLY) && tries < 1000;
+}
+
+/* A GPU lets a store to a null mapping go nowhere. */
+static bool
+drop_store(uint64_t va, void *context)
+{
+   struct sim_pte pte;
+   struct sim_vm *vm = sim_segv_lock_vm(va);
+   bool done = false;
+
+   if (!vm)
+      return false;
+
+   if (sim_pt_lookup(&vm->pt, va, &pte))
+      done = pte.bo ? try_again(va, &pte) : sim_drop_store(va, context);
+   sim_segv_unlock_vm(vm);
+   return done;
 }
 
 static const struct sim_vm_event *
@@ -141,13 +216,27 @@ report(uint64_t va, const char *access)
    pthread_mutex_unlock(&vms_lock);
 }
 
+#if defined(__x86_64__)
+/* Bit 1 of the page fault's error code */
+static bool
+is_write(void *context)
+{
+   const ucontext_t *uc = context;
+   return uc->uc_mcontext.gregs[REG_ERR] & 2;
+}
+#else
+static bool
+is_write(UNUSED void *context)
+{
+   return false;
+}
+#endif
+
 static const char *
-access_of(UNUSED void *context)
+access_of(void *context)
 {
 #if defined(__x86_64__)
-   const ucontext_t *uc = context;
-   /* Bit 1 of the page fault's error code: it was a write. */
-   return uc->uc_mcontext.gregs[REG_ERR] & 2 ? "write" : "read";
+   return is_write(context) ? "write" : "read";
 #else
    return "access";
 #endif
@@ -181,8 +270,13 @@ handler(int signum, siginfo_t *info, void *context)
    int saved_errno = errno;
    uint64_t va = (uintptr_t)info->si_addr;
 
-   if (info->si_code > 0 && sim_mmu_is_reserved(va))
+   if (info->si_code > 0 && sim_mmu_is_reserved(va)) {
+      if (is_write(context) && drop_store(va, context)) {
+         errno = saved_errno;
+         return;
+      }
       report(va, access_of(context));
+   }
    errno = saved_errno;
    chain(signum, info, context);
 }
@@ -199,6 +293,7 @@ sim_segv_install(void)
       };
       sigemptyset(&action.sa_mask);
       installed = sim_libc()->sigaction(SIGSEGV, &action, &program_action) == 0;
+      sim_drop_install();
    }
    pthread_mutex_unlock(&action_lock);
 }

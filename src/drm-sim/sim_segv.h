@@ -10,6 +10,7 @@
 #define SIM_SEGV_H
 
 #include <signal.h>
+#include <stdint.h>
 
 struct sim_vm;
 
@@ -18,6 +19,12 @@ void sim_segv_install(void);
 
 void sim_segv_add_vm(struct sim_vm *vm);
 void sim_segv_remove_vm(struct sim_vm *vm);
+
+/* For handlers: the VM that maps the address, locked; NULL if none does, or it stays locked by
+ * somebody else.
+ */
+struct sim_vm *sim_segv_lock_vm(uint64_t va);
+void sim_segv_unlock_vm(struct sim_vm *vm);
 
 /* The program's own sigaction(SIGSEGV) */
 int sim_segv_sigaction(const struct sigaction *act, struct sigaction *old);

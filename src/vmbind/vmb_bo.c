@@ -19,6 +19,9 @@
 
 #include "vmb_private.h"
 
+/* The last one after 15 ms. */
+#define RECLAIM_TRIES 5
+
 static void
 obj_ref(struct vmb_gpuvm_obj *obj)
 {
@@ -67,9 +70,12 @@ vmb_bo_create(struct vmb_device *dev, const struct vmb_bo_params *params, struct
    uint64_t size_B = align64(params->size_B, dev->caps.page_size_B);
    uint32_t handle;
    int ret = dev->kmd->bo_create(dev->kdev, kvm, &size_B, params->cached, &handle);
-   if (ret == -ENOMEM && params->vm) {
-      /* What was freed a moment ago may still be waiting to be unbound. */
+   for (unsigned i = 0; ret == -ENOMEM && params->vm && i < RECLAIM_TRIES; i++) {
+      /* What was freed a moment ago may still be waiting to be unbound; and a kernel lets go of what
+       * a job held only some time after the job's fence has signalled. */
       vmb_vm_reclaim(params->vm);
+      if (i)
+         usleep(1000 << (i - 1));
       ret = dev->kmd->bo_create(dev->kdev, kvm, &size_B, params->cached, &handle);
    }
    if (ret)

@@ -732,6 +732,10 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
       if (vmb_mapping_end_B(&old) > end_B) {
          const struct vmb_mapping next =
             vmb_mapping_clip(&old, end_B, vmb_mapping_end_B(&old));
+         /* What comes between goes to the same leaf: one split for both. */
+         struct node *home = locate(gpuvm, addr_B);
+         if (end_B < home->hi)
+            make_room(gpuvm, home, addr_B);
          insert_mapping(gpuvm, &next);
          return;
       }
@@ -914,10 +918,15 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
       sorted &= addr_B >= max_end_B;
       max_end_B = MAX2(max_end_B, end_B);
 
+      struct node *const home = locate(gpuvm, addr_B);
       struct node *leaf;
       unsigned i;
-      leaf = locate(gpuvm, addr_B);
-      first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
+      first_overlap(home, leaf_index(gpuvm, home, addr_B), addr_B, &leaf, &i);
+      /* A mapping behind the last one of a leaf is the leaf's, whatever comes next. */
+      if (leaf == home->next) {
+         leaf = home;
+         i = home->count;
+      }
       adds += 2;
 
       for (;;) {
@@ -931,7 +940,7 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
             replaced++;
             i++;
          }
-         if (i < leaf->count || !leaf->next || leaf->hi >= end_B)
+         if (i < leaf->count || !leaf->next || leaf->hi > end_B)
             break;
          leaf = leaf->next;
          i = 0;
@@ -942,12 +951,14 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
       /* Later requests meet what earlier ones leave: the new mapping and two
        * pieces each, every one of which is replaced at most once; and no leaf
        * is known. */
-      splits += count;
+      splits += adds;
       replaced += 3 * count;
    }
-   splits += adds / 31;
+   splits = MIN2(splits + adds / 31, adds);
 
-   const size_t inner = splits / 31 + MIN2(splits, gpuvm->inner_count) + gpuvm->height + 2;
+   /* Every inner node there is, on the ways down to the leaves that split, may split once. */
+   const size_t inner =
+      splits / 31 + MIN2(splits * gpuvm->height, gpuvm->inner_count) + gpuvm->height + 2;
    const size_t want = splits + inner;
    const int ret = pool_fill(gpuvm, want);
    if (ret)

@@ -313,7 +313,7 @@ void vmb_gpuvm_release_replaced(const struct vmb_mapping *mappings, size_t count
 void vmb_gpuvm_undo(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B,
                     const struct vmb_mapping *replaced, size_t count);
 
-/** Makes sure that undoing changes which replaced so many mappings needs no more
+/** Makes sure that undoing one change, which replaced so many mappings, needs no more
  * memory.  -ENOMEM. */
 int vmb_gpuvm_reserve_undo(struct vmb_gpuvm *gpuvm, size_t replaced);
 

@@ -129,6 +129,8 @@ struct vmb_queue {
    /* The user's reference, and one of each pending batch. */
    uint32_t refcount;
    uint32_t id;
+   /* A batch that is being submitted waits for one of this queue, and holds a reference. */
+   bool awaited;
    /* The back-end's. */
    uint32_t kqueue;
    uint32_t syncobj;
@@ -200,6 +202,9 @@ void vmb_vm_reclaim(struct vmb_vm *vm);
 
 /* With no lock held: drops what the deferred vm_bos keep. */
 void vmb_vm_free_deferred(struct vmb_vm *vm);
+
+/* 0, or -ENODEV if a bind failed when it ran, as far as the kernel tells. */
+int vmb_vm_check_status(struct vmb_vm *vm);
 
 /* The state lock is held: retires what has completed. */
 void vmb_vm_retire_locked(struct vmb_vm *vm);

@@ -36,7 +36,8 @@ vmb_queue_create(struct vmb_vm *vm, struct vmb_queue **queue_out)
 
    queue->vm = vm;
    queue->refcount = 1;
-   if (drmSyncobjCreate(vm->dev->fd, 0, &queue->syncobj)) {
+   /* As long as it has no point, it is a binary syncobj that can be waited for. */
+   if (drmSyncobjCreate(vm->dev->fd, DRM_SYNCOBJ_CREATE_SIGNALED, &queue->syncobj)) {
       const int ret = -errno;
       free(queue);
       return ret;
@@ -111,7 +112,7 @@ vmb_queue_wait(struct vmb_queue *queue, uint64_t point, int64_t abs_timeout_ns)
    if (ret)
       return ret;
    vmb_vm_retire(vm);
-   return vmb_device_is_lost(vm->dev) ? -ENODEV : 0;
+   return vmb_vm_check_status(vm);
 }
 
 /* ------------------------------------------------------------------- check */
@@ -311,6 +312,11 @@ add_dependencies(struct vmb_queue *queue, uint32_t *wait_count)
       if (batch->queue == queue || batch->point <= batch->queue->completed ||
           !any_overlaps(vm->plan.net, vm->plan.net_count, batch))
          continue;
+      /* Its syncobj must live until the ioctl has looked it up. */
+      if (!batch->queue->awaited) {
+         batch->queue->awaited = true;
+         batch->queue->refcount++;
+      }
       /* Later points of a queue cover earlier ones. */
       struct vmb_kmd_sync *same = NULL;
       for (uint32_t i = 0; i < *wait_count; i++) {
@@ -328,6 +334,22 @@ add_dependencies(struct vmb_queue *queue, uint32_t *wait_count)
    }
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    return ret;
+}
+
+static void
+release_dependencies(struct vmb_vm *vm)
+{
+   if (vm->dev->caps.fifo_per_vm)
+      return;
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   list_for_each_entry_safe(struct vmb_queue, queue, &vm->queues, link) {
+      if (queue->awaited) {
+         queue->awaited = false;
+         vmb_queue_unref(queue);
+      }
+   }
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
 }
 
 /* -------------------------------------------------------------------- send */
@@ -413,6 +435,7 @@ send_ops(struct send *send)
    if (send->op_count == 0)
       return send_chunk(send, 0, 0);
 
+   bool retried = false;
    while (send->applied < send->op_count) {
       const uint32_t left = send->op_count - send->applied;
       const uint32_t count = MIN2(left, vm->chunk_ops);
@@ -424,11 +447,12 @@ send_ops(struct send *send)
       if ((ret != -ENOMEM && ret != -ENOBUFS) || count == 1 || send->applied != before)
          return ret;
       vm->chunk_ops = count / 2;
+      retried = true;
       p_atomic_inc(&stats->retried);
    }
    if (send->ioctls > 1)
       p_atomic_inc(&stats->chunked);
-   if (vm->chunk_ops < vm->dev->caps.max_ops && send->ioctls == 1)
+   if (vm->chunk_ops < vm->dev->caps.max_ops && !retried)
       vm->chunk_ops = MIN2(vm->chunk_ops * 2, vm->dev->caps.max_ops);
    return 0;
 }
@@ -533,6 +557,7 @@ roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t app
           bool immediate, uint64_t point)
 {
    struct vmb_vm *vm = queue->vm;
+   const int64_t start_ns = vmb_now_ns();
    size_t count = 0;
 
    for (uint32_t i = 0; i < applied; i++)
@@ -565,6 +590,16 @@ roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t app
       .immediate = immediate,
    };
    ret = send_ops(&send);
+   struct vmb_trace_submit trace = {
+      .vm = vm->id,
+      .queue = queue->id,
+      .point = immediate ? 0 : point,
+      .ioctl_count = send.ioctls,
+      .signal_count = immediate ? 0 : 1,
+      .result = ret,
+      .duration_ns = vmb_now_ns() - start_ns,
+   };
+   vmb_trace_submit(vm->dev->trace, &trace, send.ops, send.applied);
    p_atomic_add(&vm->dev->stats.ioctls, send.ioctls);
    count_ops(vm->dev, send.ops, send.applied);
    if (!ret)
@@ -638,9 +673,8 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
    return 0;
 }
 
-int
-vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
-                     uint64_t *point_out)
+static int
+plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t *point_out)
 {
    struct vmb_vm *vm = queue->vm;
    struct vmb_device *dev = vm->dev;
@@ -721,6 +755,8 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
          lose(queue, send.signals, signal_count, "the kernel refuses binds on the VM");
       else if (send.applied && roll_back(queue, plan->ops, send.applied, immediate, point))
          lose(queue, send.signals, signal_count, "a half applied bind could not be taken back");
+      else if (vmb_device_is_lost(dev))
+         signal_all(queue, send.signals, signal_count);
       return vmb_device_is_lost(dev) ? -ENODEV : ret;
    }
 
@@ -732,6 +768,16 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
    if (point_out)
       *point_out = immediate ? 0 : point;
    return 0;
+}
+
+int
+vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
+                     uint64_t *point_out)
+{
+   const int ret = plan_and_send(queue, raw, point_out);
+
+   release_dependencies(queue->vm);
+   return ret;
 }
 
 /* The number of pending batches from which on a submit looks whether some of
@@ -755,7 +801,14 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
    size_t obtained = 0;
 
    vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
-   int ret = vmb_device_is_lost(dev) ? -ENODEV : 0;
+   int ret = 0;
+   if (vmb_device_is_lost(dev)) {
+      ret = -ENODEV;
+      for (uint32_t i = 0; i < submit->signal_count; i++) {
+         const struct vmb_sync *sync = &submit->signals[i];
+         signal_all(queue, &(struct vmb_kmd_sync){ sync->syncobj, sync->point }, 1);
+      }
+   }
    if (!ret)
       ret = build_reqs(vm, submit->binds, submit->bind_count, &obtained);
    raw.reqs = vm->reqs;

@@ -260,6 +260,14 @@ vmb_vm_reclaim(struct vmb_vm *vm)
 }
 
 int
+vmb_vm_check_status(struct vmb_vm *vm)
+{
+   if (vm->dev->kmd->vm_status(vm->kvm))
+      vmb_device_set_lost(vm->dev, "the kernel gave the VM up");
+   return vmb_device_is_lost(vm->dev) ? -ENODEV : 0;
+}
+
+int
 vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns)
 {
    for (;;) {
@@ -287,9 +295,7 @@ vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns)
       }
       if (ret || !queue) {
          vmb_vm_free_deferred(vm);
-         if (!ret && vm->dev->kmd->vm_status(vm->kvm))
-            vmb_device_set_lost(vm->dev, "the kernel gave the VM up");
-         return ret ? ret : vmb_device_is_lost(vm->dev) ? -ENODEV : 0;
+         return ret ? ret : vmb_vm_check_status(vm);
       }
    }
 }
@@ -406,7 +412,9 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
 fail_va:
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    list_del(&range->link);
-   vmb_va_heap_free(vm->heap, range->addr_B, range->size_B);
+   /* Pieces may have been bound, and taken back, behind what is pending. */
+   vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->size_B, vm->serial);
+   vmb_vm_retire_locked(vm);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_trace_range(vm->dev->trace, range, false);
 fail_free:
@@ -531,14 +539,14 @@ snapshot_completed(struct vmb_vm *vm, struct vmb_gpuvm **snapshot_out)
       return ret;
 
    list_for_each_entry_rev(struct vmb_batch, batch, &vm->batches, link) {
-      ret = vmb_gpuvm_reserve_undo(copy, batch->replaced.count);
-      if (ret)
-         goto fail;
       for (uint32_t i = batch->op_count; i-- > 0;) {
-         const size_t start = batch->starts[i];
+         const size_t start = batch->starts[i], count = batch->starts[i + 1] - start;
 
+         ret = vmb_gpuvm_reserve_undo(copy, count);
+         if (ret)
+            goto fail;
          vmb_gpuvm_undo(copy, batch->ops[i].map.addr_B, batch->ops[i].map.range_B,
-                        batch->replaced.mappings + start, batch->starts[i + 1] - start);
+                        batch->replaced.mappings + start, count);
       }
    }
    list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {

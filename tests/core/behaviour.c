@@ -20,6 +20,7 @@
 
 #include "c11/threads.h"
 #include "tests/util/prop.h"
+#include "vmbind/vmb_trace.h"
 #include "vmbind/vmb_vm.h"
 
 #include "target.h"
@@ -866,6 +867,39 @@ test_defragmenting(void **state)
    drop_range(f, range);
 }
 
+/* What is pending is taken back in a copy of the mirror, newest first, whatever its shape. */
+static void
+test_completed_state_of_many_unbinds(void **state)
+{
+   struct fixture *f = *state;
+   enum { KEPT = 63, GONE = 200 };
+   struct vmb_range *range = new_range(f, 2 * (KEPT + GONE) * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind binds[KEPT + GONE];
+   int fence;
+
+   for (unsigned i = 0; i < KEPT + GONE; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i % 64);
+   assert_int_equal(submit_binds(f->queue, binds, KEPT + GONE), 0);
+   wait_idle(f);
+
+   const uint32_t held = held_syncobj(f, &fence);
+   for (unsigned i = KEPT; i < KEPT + GONE; i++)
+      binds[i].bo = NULL;
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .binds = binds + KEPT,
+      .bind_count = GONE,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   expect_page(f, range, 2 * (KEPT + GONE - 1), f->bo[0], (KEPT + GONE - 1) % 64);
+   expect_mirror_is_kernel(f);
+   release(f, held, fence);
+   wait_idle(f);
+   expect_hole(f, range, 2 * KEPT);
+   drop_range(f, range);
+}
+
 /* -------------------------------------------------------------------- errors */
 
 static void
@@ -945,6 +979,40 @@ test_half_a_batch_is_rolled_back(void **state)
    wait_idle(f);
 }
 
+static unsigned
+logged_ops(struct fixture *f)
+{
+   char *text;
+   size_t size;
+   unsigned lines = 0;
+
+   FILE *file = open_memstream(&text, &size);
+   vmb_device_dump_ops(f->dev, file, UINT64_MAX);
+   fclose(file);
+   for (size_t i = 0; i < size; i++)
+      lines += text[i] == '\n';
+   free(text);
+   return lines;
+}
+
+static void
+test_taking_back_is_logged(void **state)
+{
+   struct fixture *f = *state;
+   const unsigned count = f->caps->max_ops + 10;
+   struct vmb_range *range = new_range(f, 2 * count * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind *binds = malloc(count * sizeof(*binds));
+
+   for (unsigned i = 0; i < count; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i % 64);
+   if (!target_fail_binds(2, 1, EIO))
+      skip();
+   assert_int_equal(submit_binds(f->queue, binds, count), -EIO);
+   assert_int_equal(logged_ops(f), 2 * f->caps->max_ops);
+   free(binds);
+   drop_range(f, range);
+}
+
 /* The way back is barred as well: the device is lost, and nobody waits for ever. */
 static void
 test_no_way_back_is_device_lost(void **state)
@@ -976,6 +1044,207 @@ test_no_way_back_is_device_lost(void **state)
    drmSyncobjDestroy(vmb_device_fd(f->dev), done);
    free(binds);
    drop_range(f, range);
+}
+
+/* Who comes after the device was lost must not wait for ever either. */
+static void
+test_a_lost_device_signals(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   uint32_t done, timeline;
+   uint64_t point = 0;
+
+   f->quiet = true;
+   if (!target_fail_jobs(1, EIO))
+      skip();
+   assert_int_equal(submit_binds(f->queue, &b, 1), 0);
+   /* The driver may tell only on the next bind. */
+   for (unsigned i = 0; i < 100 && vmb_vm_wait_idle(f->vm, INT64_MAX) == 0; i++)
+      SUBMIT(f->queue, bind(range, i % 16, 1, f->bo[1], i % 64));
+   assert_true(vmb_device_is_lost(f->dev));
+
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &done), 0);
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(f->dev), 0, &timeline), 0);
+   const struct vmb_sync signals[] = { { done, 0 }, { timeline, 7 } };
+   const struct vmb_submit submit = {
+      .binds = &b,
+      .bind_count = 1,
+      .signals = signals,
+      .signal_count = 2,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), -ENODEV);
+   assert_true(signals_soon(f, done, SOON));
+   assert_int_equal(drmSyncobjQuery(vmb_device_fd(f->dev), &timeline, &point, 1), 0);
+   assert_int_equal(point, 7);
+   target_fail_nothing();
+   drmSyncobjDestroy(vmb_device_fd(f->dev), done);
+   drmSyncobjDestroy(vmb_device_fd(f->dev), timeline);
+   drop_range(f, range);
+}
+
+/* Waiting for a bind that failed when it ran says so, if the driver can tell. */
+static void
+test_a_wait_tells_of_a_failed_bind(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+
+   f->quiet = true;
+   if (!target_fail_jobs(1, EIO))
+      skip();
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 1, f->bo[0], 0)), 0);
+   const int ret = vmb_queue_wait(f->queue, 0, INT64_MAX);
+   assert_int_equal(ret, vmb_vm_wait_idle(f->vm, INT64_MAX));
+   assert_int_equal(ret == -ENODEV, vmb_device_is_lost(f->dev));
+   target_fail_nothing();
+   drop_range(f, range);
+}
+
+/* A queue's sync can be waited for by others also if it was never used. */
+static void
+test_the_sync_of_an_unused_queue(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   struct vmb_queue *other;
+
+   assert_int_equal(vmb_queue_create(f->vm, &other), 0);
+   const struct vmb_sync waits[] = { vmb_queue_get_sync(other), vmb_vm_get_sync(f->vm) };
+   const struct vmb_submit submit = {
+      .waits = waits,
+      .wait_count = 2,
+      .binds = &b,
+      .bind_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   vmb_queue_destroy(other);
+   drop_range(f, range);
+}
+
+/* A shortage of memory that is over costs ioctls for a while only, also if all batches are large. */
+static void
+test_chunks_grow_again(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 64 };
+   struct vmb_range *range = new_range(f, 2 * COUNT * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_bind binds[COUNT];
+   struct vmb_stats before, after;
+
+   for (unsigned i = 0; i < COUNT; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i);
+   if (!target_fail_binds(1, 100, ENOMEM))
+      skip();
+   assert_int_equal(submit_binds(f->queue, binds, COUNT), -ENOMEM);
+   target_fail_nothing();
+   for (unsigned round = 0; round < 10; round++) {
+      vmb_device_get_stats(f->dev, &before);
+      for (unsigned i = 0; i < COUNT; i++)
+         binds[i].bo = f->bo[round & 1];
+      assert_int_equal(submit_binds(f->queue, binds, COUNT), 0);
+      vmb_device_get_stats(f->dev, &after);
+   }
+   assert_int_equal(after.ioctls - before.ioctls, 1);
+   wait_idle(f);
+   drop_range(f, range);
+}
+
+struct delayed {
+   struct vmb_queue *queue;
+   const struct vmb_submit *submit;
+   int ret;
+};
+
+static int
+submit_in_thread(void *data)
+{
+   struct delayed *d = data;
+
+   d->ret = vmb_queue_submit(d->queue, d->submit, NULL);
+   return 0;
+}
+
+/* A batch depends on one of another queue, which completes, and is gone, while the batch is on its
+ * way to the kernel. */
+static void
+test_a_dependency_goes_away(void **state)
+{
+   struct fixture *f = *state;
+   int fence;
+   const uint32_t held = held_syncobj(f, &fence);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind first = bind(range, 0, 2, f->bo[0], 0);
+   const struct vmb_bind second = bind(range, 1, 2, f->bo[1], 0);
+   struct vmb_queue *other;
+   thrd_t thread;
+
+   assert_int_equal(vmb_queue_create(f->vm, &other), 0);
+   const struct vmb_submit waits = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .binds = &first,
+      .bind_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(other, &waits, NULL), 0);
+   vmb_queue_destroy(other);
+
+   const struct vmb_submit depends = { .binds = &second, .bind_count = 1 };
+   struct delayed d = { .queue = f->queue, .submit = &depends };
+   const bool delayed = target_delay_ioctls(400000);
+   assert_int_equal(thrd_create(&thread, submit_in_thread, &d), thrd_success);
+   thrd_sleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+   if (delayed)
+      target_fail_nothing();
+   release(f, held, fence);
+   vmb_vm_retire(f->vm);
+   thrd_join(thread, NULL);
+   assert_int_equal(d.ret, 0);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   expect_page(f, range, 1, f->bo[1], 0);
+   drop_range(f, range);
+}
+
+/* Where null takes many operations: those that were accepted, and taken back, are pending still. */
+static void
+test_half_a_null_range_is_pending(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!f->caps->null_granule_B)
+      skip();
+   int fence;
+   const uint32_t held = held_syncobj(f, &fence);
+   const uint64_t size_B = (f->caps->max_ops + 10ull) * f->caps->null_granule_B;
+   struct vmb_range *range = new_range(f, size_B, VMB_UNBOUND_HOLE), *again;
+   const struct vmb_range_params fixed = {
+      .size_B = size_B,
+      .unbound = VMB_UNBOUND_NULL,
+      .fixed_addr_B = vmb_range_addr_B(range),
+   };
+
+   drop_range(f, range);
+   wait_idle(f);
+   const struct vmb_submit submit = { .waits = &(struct vmb_sync){ held, 0 }, .wait_count = 1 };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   if (!target_fail_binds(2, 1, EIO))
+      skip();
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &again), -EIO);
+   target_fail_nothing();
+   const int ret = vmb_range_create(f->vm, &fixed, &again);
+   release(f, held, fence);
+   wait_idle(f);
+   if (!ret)
+      vmb_range_destroy(again);
+   assert_int_equal(ret, -EADDRINUSE);
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &again), 0);
+   vmb_range_destroy(again);
+   wait_idle(f);
 }
 
 /* -------------------------------------------------------------------- random */
@@ -1155,10 +1424,18 @@ main(void)
       TEST(test_shared_bos),
       TEST(test_synchronous_bind_does_not_overtake),
       TEST(test_defragmenting),
+      TEST(test_completed_state_of_many_unbinds),
       TEST(test_no_memory_is_retried_in_halves),
       TEST(test_no_memory_at_all_changes_nothing),
       TEST(test_half_a_batch_is_rolled_back),
+      TEST(test_taking_back_is_logged),
       TEST(test_no_way_back_is_device_lost),
+      TEST(test_a_lost_device_signals),
+      TEST(test_a_wait_tells_of_a_failed_bind),
+      TEST(test_the_sync_of_an_unused_queue),
+      TEST(test_chunks_grow_again),
+      TEST(test_a_dependency_goes_away),
+      TEST(test_half_a_null_range_is_pending),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
       TEST(test_who_is),

@@ -51,6 +51,10 @@ bool target_has_pages(void);
 /** The n-th VM_BIND ioctl from now on fails with err, and `times - 1` more after it.  False if the
  * target cannot do that. */
 bool target_fail_binds(unsigned n, unsigned times, int err);
+/** The ioctl succeeds; the n-th bind that runs from now on fails, and all after it. */
+bool target_fail_jobs(unsigned n, int err);
+/** Each ioctl from now on takes that much longer, before it has looked at anything. */
+bool target_delay_ioctls(unsigned us);
 void target_fail_nothing(void);
 
 /** Page faults, leaks and the like that the target found by itself; 0 if all is well. */

@@ -169,6 +169,24 @@ target_fail_binds(unsigned n, unsigned times, int err)
    return drm_sim_set_fault(spec) == 0;
 }
 
+bool
+target_fail_jobs(unsigned n, int err)
+{
+   char spec[64];
+
+   snprintf(spec, sizeof(spec), "job:%u+=%d", n, err);
+   return drm_sim_set_fault(spec) == 0;
+}
+
+bool
+target_delay_ioctls(unsigned us)
+{
+   char spec[64];
+
+   snprintf(spec, sizeof(spec), "delay:%u", us);
+   return drm_sim_set_fault(spec) == 0;
+}
+
 void
 target_fail_nothing(void)
 {

@@ -353,6 +353,138 @@ test_reservation_is_all_or_nothing(void **state)
    }
 }
 
+/* Leaves as a gpuvm fills them in address order: how many mappings one then has is nobody's business
+ * but the tests' that follow, which go to its borders. */
+#define LEAF   63
+#define LEAVES 400
+#define STRIDE (4 * PAGE)
+
+static uint64_t
+slot(unsigned leaf, unsigned i)
+{
+   return (1ull << 31) + (leaf * LEAF + i) * STRIDE;
+}
+
+static struct vmb_gpuvm_req
+null_req(uint64_t addr_B, uint64_t range_B)
+{
+   return (struct vmb_gpuvm_req){
+      .map = { .addr_B = addr_B, .range_B = range_B, .flags = VMB_MAPPING_NULL },
+   };
+}
+
+static void
+apply(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count)
+{
+   assert_int_equal(vmb_gpuvm_reserve(gpuvm, reqs, count, NULL), 0);
+   for (size_t i = 0; i < count; i++) {
+      if (reqs[i].unmap)
+         vmb_gpuvm_unmap(gpuvm, reqs[i].map.addr_B, reqs[i].map.range_B, NULL);
+      else
+         vmb_gpuvm_map(gpuvm, &reqs[i].map, NULL);
+   }
+   vmb_gpuvm_check(gpuvm);
+}
+
+static void
+apply_null(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B)
+{
+   const struct vmb_gpuvm_req req = null_req(addr_B, range_B);
+
+   assert_int_equal(vmb_gpuvm_reserve(gpuvm, &req, 1, NULL), 0);
+   vmb_gpuvm_map(gpuvm, &req.map, NULL);
+}
+
+static void
+unmap(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B)
+{
+   struct vmb_gpuvm_req req = null_req(addr_B, range_B);
+
+   req.unmap = true;
+   assert_int_equal(vmb_gpuvm_reserve(gpuvm, &req, 1, NULL), 0);
+   vmb_gpuvm_unmap(gpuvm, addr_B, range_B, NULL);
+}
+
+static struct vmb_gpuvm *
+full_leaves(void)
+{
+   struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+
+   for (unsigned i = 0; i < LEAVES * LEAF; i++)
+      apply_null(gpuvm, slot(0, i), 3 * PAGE);
+   return gpuvm;
+}
+
+/* One more behind the last mapping of each full leaf, whose neighbour is nearly empty. */
+static void
+test_reservation_behind_full_leaves(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = full_leaves();
+   struct vmb_gpuvm_req reqs[LEAVES / 2];
+
+   for (unsigned leaf = 0; leaf < LEAVES; leaf += 2) {
+      unmap(gpuvm, slot(leaf + 1, 25), 38 * STRIDE);
+      reqs[leaf / 2] = null_req(slot(leaf, LEAF - 1) + 3 * PAGE, PAGE);
+   }
+   apply(gpuvm, reqs, ARRAY_SIZE(reqs));
+   finish(gpuvm);
+}
+
+/* From the middle of the last mapping of each leaf: two more. */
+static void
+test_reservation_inside_last_mappings(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = full_leaves();
+   struct vmb_gpuvm_req reqs[LEAVES];
+
+   for (unsigned leaf = 0; leaf < LEAVES; leaf++)
+      reqs[leaf] = null_req(slot(leaf, LEAF - 1) + PAGE, PAGE);
+   apply(gpuvm, reqs, ARRAY_SIZE(reqs));
+   finish(gpuvm);
+}
+
+/* Mappings that start in one leaf and end in the address space of the next, cut at the border: what is
+ * left of them starts in the next, which is full. */
+static void
+test_reservation_at_borders_of_leaves(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = full_leaves();
+   struct vmb_gpuvm_req reqs[LEAVES / 2];
+
+   for (unsigned leaf = 0; leaf < LEAVES; leaf += 2) {
+      const uint64_t last_B = slot(leaf, LEAF - 1), border_B = slot(leaf + 1, 0);
+
+      unmap(gpuvm, slot(leaf, 0), 38 * STRIDE);
+      apply_null(gpuvm, last_B, border_B + 3 * PAGE - last_B);
+      apply_null(gpuvm, slot(leaf + 1, 30) + 3 * PAGE, PAGE);
+      reqs[leaf / 2] = null_req(last_B, border_B - last_B);
+   }
+   apply(gpuvm, reqs, ARRAY_SIZE(reqs));
+   finish(gpuvm);
+}
+
+/* In the order of falling addresses each one goes behind the same full leaf. */
+static void
+test_reservation_of_an_undo(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+   struct vmb_mapping old[200];
+
+   for (unsigned i = 0; i < LEAF; i++)
+      apply_null(gpuvm, slot(0, i), 3 * PAGE);
+   for (unsigned i = ARRAY_SIZE(old); i-- > 0;) {
+      old[i] = null_req(slot(1, i), PAGE).map;
+      assert_int_equal(vmb_gpuvm_reserve_undo(gpuvm, 1), 0);
+      vmb_gpuvm_undo(gpuvm, old[i].addr_B, PAGE, &old[i], 1);
+   }
+   vmb_gpuvm_check(gpuvm);
+   finish(gpuvm);
+}
+
 int
 main(void)
 {
@@ -366,6 +498,10 @@ main(void)
       cmocka_unit_test(test_userptr_invalidation),
       cmocka_unit_test(test_weak_gpuvm),
       cmocka_unit_test(test_reservation_is_all_or_nothing),
+      cmocka_unit_test(test_reservation_behind_full_leaves),
+      cmocka_unit_test(test_reservation_inside_last_mappings),
+      cmocka_unit_test(test_reservation_at_borders_of_leaves),
+      cmocka_unit_test(test_reservation_of_an_undo),
    };
 
    return cmocka_run_group_tests_name("gpuvm", tests, NULL, NULL);

@@ -232,10 +232,12 @@ apply_undo(struct world *w, const struct vmb_gpuvm_req *reqs, size_t count)
       compare_around(w, &reqs[i]);
    vmb_gpuvm_check(w->gpuvm);
 
-   PROP_CHECK(vmb_gpuvm_reserve_undo(w->gpuvm, replaced.count) == 0);
    for (size_t i = count; i-- > 0;) {
+      const size_t start = starts[i], undone = starts[i + 1] - start;
+
+      PROP_CHECK(vmb_gpuvm_reserve_undo(w->gpuvm, undone) == 0);
       vmb_gpuvm_undo(w->gpuvm, reqs[i].map.addr_B, reqs[i].map.range_B,
-                     replaced.mappings + starts[i], starts[i + 1] - starts[i]);
+                     replaced.mappings + start, undone);
    }
    memcpy(w->model, before, PAGES * sizeof(*before));
    for (size_t i = 0; i < count; i++)

@@ -161,6 +161,27 @@ test_invalid_bind(const char *self, unsigned which)
               invalid_binds[which].name, said);
 }
 
+/* An application that leaves without tidying up: the device goes, and the next one has all of the
+ * memory and all of the addresses. */
+static void
+test_nothing_is_freed(void)
+{
+   for (unsigned i = 0; i < 4; i++) {
+      VkDeviceMemory memory;
+      VkBuffer sparse;
+      struct vkt t;
+
+      vkt_init(&t);
+      vkt_check(try_alloc(&t, 64 * MIB, &memory));
+      vkt_check(try_sparse(&t, 64 * MIB, &sparse));
+      const VkSparseMemoryBind bind = {.size = 64 * MIB, .memory = memory};
+      const VkSparseBufferMemoryBindInfo info = {sparse, 1, &bind};
+      vkt_bind_and_wait(&t, &(VkBindSparseInfo){.bufferBindCount = 1, .pBufferBinds = &info});
+      vkt_buffer_create(&t, 4096);
+      vkt_finish(&t);
+   }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -173,6 +194,8 @@ main(int argc, char **argv)
    test_out_of_memory(&t);
    test_out_of_addresses(&t);
    vkt_finish(&t);
+
+   test_nothing_is_freed();
 
    for (unsigned i = 0; i < VKT_ARRAY_SIZE(invalid_binds); i++)
       test_invalid_bind(argv[0], i);

@@ -76,6 +76,8 @@ image_create(struct vkt *t, VkImageCreateFlags flags)
                              &(VkSamplerCreateInfo){.sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO},
                              NULL, &image.sampler));
 
+   vkt_make_general(t, image.image);
+
    return image;
 }
 

@@ -6,6 +6,8 @@
 
 #include "vkt.h"
 
+#define VALIDATION_LAYER "VK_LAYER_KHRONOS_validation"
+
 void
 vkt_check_result(VkResult result, const char *call, const char *file, int line)
 {
@@ -96,10 +98,46 @@ create_device(struct vkt *t)
       t->sparse = t->graphics;
 }
 
+static VKAPI_ATTR VkBool32 VKAPI_CALL
+fail_on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
+                VkDebugUtilsMessageTypeFlagsEXT types,
+                const VkDebugUtilsMessengerCallbackDataEXT *data, void *priv)
+{
+   (void)severity, (void)types, (void)priv;
+   fprintf(stderr, "validation: %s\n", data->pMessage);
+   exit(1);
+}
+
+static bool
+has_validation_layer(void)
+{
+   VkLayerProperties layers[32];
+   uint32_t count = VKT_ARRAY_SIZE(layers);
+
+   vkEnumerateInstanceLayerProperties(&count, layers);
+   for (uint32_t i = 0; i < count; i++) {
+      if (!strcmp(layers[i].layerName, VALIDATION_LAYER))
+         return true;
+   }
+   return false;
+}
+
 void
 vkt_init(struct vkt *t)
 {
+   static const char *const layers[] = {VALIDATION_LAYER};
+   static const char *const extensions[] = {VK_EXT_DEBUG_UTILS_EXTENSION_NAME};
+   static const VkDebugUtilsMessengerCreateInfoEXT messenger = {
+      .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
+      .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+      .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
+      .pfnUserCallback = fail_on_message,
+   };
+   const bool validate = getenv("VKT_VALIDATE");
+
    memset(t, 0, sizeof(*t));
+   if (validate && !has_validation_layer())
+      skip("no validation layer");
 
    const VkApplicationInfo app = {
       .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
@@ -109,12 +147,24 @@ vkt_init(struct vkt *t)
    VkResult result = vkCreateInstance(
       &(VkInstanceCreateInfo){
          .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
+         .pNext = validate ? &messenger : NULL,
          .pApplicationInfo = &app,
+         .enabledLayerCount = validate,
+         .ppEnabledLayerNames = layers,
+         .enabledExtensionCount = validate,
+         .ppEnabledExtensionNames = extensions,
       },
       NULL, &t->instance);
    if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
       skip("no Vulkan driver");
    vkt_check(result);
+
+   if (validate) {
+      PFN_vkCreateDebugUtilsMessengerEXT create =
+         (PFN_vkCreateDebugUtilsMessengerEXT)vkGetInstanceProcAddr(
+            t->instance, "vkCreateDebugUtilsMessengerEXT");
+      vkt_check(create(t->instance, &messenger, NULL, &t->messenger));
+   }
 
    pick_device(t);
    create_device(t);
@@ -133,6 +183,12 @@ vkt_finish(struct vkt *t)
    vkt_check(vkDeviceWaitIdle(t->device));
    vkDestroyCommandPool(t->device, t->pool, NULL);
    vkDestroyDevice(t->device, NULL);
+   if (t->messenger) {
+      PFN_vkDestroyDebugUtilsMessengerEXT destroy =
+         (PFN_vkDestroyDebugUtilsMessengerEXT)vkGetInstanceProcAddr(
+            t->instance, "vkDestroyDebugUtilsMessengerEXT");
+      destroy(t->instance, t->messenger, NULL);
+   }
    vkDestroyInstance(t->instance, NULL);
 }
 
@@ -363,6 +419,28 @@ void
 vkt_fence_wait(struct vkt *t, VkFence fence)
 {
    vkt_check(vkWaitForFences(t->device, 1, &fence, VK_TRUE, 10ull * 1000 * 1000 * 1000));
+}
+
+void
+vkt_make_general(struct vkt *t, VkImage image)
+{
+   VkCommandBuffer cmd = vkt_begin(t);
+
+   vkCmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT,
+                        VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 0, NULL, 0, NULL, 1,
+                        &(VkImageMemoryBarrier){
+                           .sType = VK_STRUCTURE_TYPE_IMAGE_MEMORY_BARRIER,
+                           .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT,
+                           .oldLayout = VK_IMAGE_LAYOUT_UNDEFINED,
+                           .newLayout = VK_IMAGE_LAYOUT_GENERAL,
+                           .srcQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED,
+                           .dstQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED,
+                           .image = image,
+                           .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0,
+                                                VK_REMAINING_MIP_LEVELS, 0,
+                                                VK_REMAINING_ARRAY_LAYERS},
+                        });
+   vkt_run(t, cmd);
 }
 
 void

@@ -57,9 +57,12 @@ struct vkt {
    struct vkt_queue *sparse;
 
    VkCommandPool pool;
+
+   VkDebugUtilsMessengerEXT messenger;
 };
 
-/** Exits with 77 (skipped) if there is no device with sparse binding. */
+/** Exits with 77 (skipped) if there is no device with sparse binding.  With VKT_VALIDATE in the
+ * environment under the Khronos validation layer, whose errors are failures. */
 void vkt_init(struct vkt *t);
 void vkt_finish(struct vkt *t);
 
@@ -116,6 +119,9 @@ VkSemaphore vkt_semaphore_create(struct vkt *t, VkSemaphoreType type);
 VkFence vkt_fence_create(struct vkt *t);
 /** Waits at most ten seconds, which is a failure. */
 void vkt_fence_wait(struct vkt *t, VkFence fence);
+
+/** From undefined to the general layout. */
+void vkt_make_general(struct vkt *t, VkImage image);
 
 /** All memory accesses before, before all after. */
 void vkt_barrier(VkCommandBuffer cmd);

@@ -18,6 +18,7 @@
 
 #include "drm-uapi/msm_drm.h"
 #include "util/macros.h"
+#include "util/u_atomic.h"
 
 #include "vmbind/vmb_gpuvm.h"
 #include "vmbind/vmb_kmd.h"
@@ -33,6 +34,7 @@ struct vmb_kmd_device {
 
 struct vmb_kmd_vm {
    struct vmb_kmd_device *kdev;
+   /* Atomic: asked for while another thread binds. */
    bool lost;
    /* Scratch of a bind. */
    struct drm_msm_vm_bind_op *ops;
@@ -257,7 +259,7 @@ msm_bind(struct vmb_kmd_vm *kvm, const struct vmb_kmd_bind *bind)
 
    if (drmIoctl(kvm->kdev->fd, DRM_IOCTL_MSM_VM_BIND, &req)) {
       if (errno == EPIPE) {
-         kvm->lost = true;
+         p_atomic_set(&kvm->lost, true);
          return -ENODEV;
       }
       return -errno;
@@ -269,7 +271,7 @@ msm_bind(struct vmb_kmd_vm *kvm, const struct vmb_kmd_bind *bind)
 static int
 msm_vm_status(struct vmb_kmd_vm *kvm)
 {
-   return kvm->lost ? -ENODEV : 0;
+   return p_atomic_read(&kvm->lost) ? -ENODEV : 0;
 }
 
 const struct vmb_kmd_ops vmb_kmd_msm = {

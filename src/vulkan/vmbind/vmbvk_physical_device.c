@@ -29,6 +29,7 @@
 struct vmbvk_probe {
    char kmd[32];
    uint64_t window_size_B;
+   bool null_strict;
    /** The cause, if no device can be made on it. */
    char why[256];
 };
@@ -74,6 +75,7 @@ set_properties(struct vk_properties *p, int drm_fd, const struct vmbvk_probe *pr
             shader_device);
 
    p->sparseAddressSpaceSize = probe->window_size_B;
+   p->sparseResidencyNonResidentStrict = probe->null_strict;
 
    p->drmHasRender = fstat(drm_fd, &st) == 0;
    if (p->drmHasRender) {
@@ -144,6 +146,7 @@ probe_node(int drm_fd, struct vmbvk_probe *probe)
 
    snprintf(probe->kmd, sizeof(probe->kmd), "%s",
             vmb_device_caps(vmbind_screen_device(pscreen))->driver);
+   probe->null_strict = vmb_device_caps(vmbind_screen_device(pscreen))->null_strict;
    probe->window_size_B = vmbind_screen_window_size_B(pscreen);
    pscreen->destroy(pscreen);
 

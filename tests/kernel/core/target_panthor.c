@@ -234,6 +234,14 @@ target_fail_binds(unsigned n, unsigned times, int err)
    return false;
 }
 
+/* Its failures hit the next operation, whoever's: not yet told apart here. */
+bool
+target_fail_jobs(unsigned n, int err)
+{
+   (void)n, (void)err;
+   return false;
+}
+
 void
 target_fail_nothing(void)
 {

@@ -19,7 +19,9 @@
 #include "lp_texture.h"
 #include "pipe/p_screen.h"
 #include "sw/null/null_sw_winsys.h"
+#include "util/list.h"
 #include "util/log.h"
+#include "util/simple_mtx.h"
 #include "util/u_inlines.h"
 #include "util/u_memory.h"
 
@@ -36,6 +38,12 @@ struct vmbind_screen {
    struct vmb_vm *vm;
    struct vmbind_window window;
    char name[128];
+
+   /** What holds addresses: struct vmbind_memory and sparse struct vmbind_backing.  An application
+    * may forget some of it. */
+   simple_mtx_t lock;
+   struct list_head memories;
+   struct list_head sparse_backings;
 
    /** Where to say what is wrong, while the screen is being made. */
    char *why;
@@ -54,8 +62,9 @@ struct vmbind_screen {
 
 /** Memory: a BO and the addresses at which all of it is bound. */
 struct vmbind_memory {
-   /** Its cpu_addr is the GPU address. */
+   /** First, because llvmpipe casts to it.  Its cpu_addr is the GPU address. */
    struct llvmpipe_memory_allocation lp;
+   struct list_head link;
    struct vmb_bo *bo;
    struct vmb_range *range;
 };
@@ -67,6 +76,7 @@ struct vmbind_memory {
  */
 struct vmbind_backing {
    struct pipe_memory_object base;
+   struct list_head link;
    struct vmbind_memory *memory;
    struct vmb_range *sparse_range;
 };
@@ -95,6 +105,22 @@ resource_set_address(struct llvmpipe_resource *lpr, uint64_t addr_B)
       lpr->tex_data = ptr;
    else
       lpr->data = ptr;
+}
+
+static void
+track(struct vmbind_screen *screen, struct list_head *link, struct list_head *list)
+{
+   simple_mtx_lock(&screen->lock);
+   list_addtail(link, list);
+   simple_mtx_unlock(&screen->lock);
+}
+
+static void
+untrack(struct vmbind_screen *screen, struct list_head *link)
+{
+   simple_mtx_lock(&screen->lock);
+   list_del(link);
+   simple_mtx_unlock(&screen->lock);
 }
 
 /* ------------------------------------------------------------------ memory */
@@ -128,6 +154,8 @@ memory_create(struct vmbind_screen *screen, struct vmb_bo *bo)
       .dmabuf_fd = -1,
    };
 
+   track(screen, &mem->link, &screen->memories);
+
    return mem;
 
 fail_range:
@@ -157,8 +185,9 @@ memory_alloc(struct vmbind_screen *screen, uint64_t size_B, bool shareable, cons
 }
 
 static void
-memory_free(struct vmbind_memory *mem)
+memory_free(struct vmbind_screen *screen, struct vmbind_memory *mem)
 {
+   untrack(screen, &mem->link);
    vmb_range_destroy(mem->range);
    vmb_bo_unref(mem->bo);
    FREE(mem);
@@ -172,20 +201,21 @@ vmbind_allocate_memory(struct pipe_screen *pscreen, uint64_t size)
 }
 
 static void
-vmbind_free_memory(UNUSED struct pipe_screen *pscreen, struct pipe_memory_allocation *pmem)
+vmbind_free_memory(struct pipe_screen *pscreen, struct pipe_memory_allocation *pmem)
 {
-   memory_free((struct vmbind_memory *)pmem);
+   memory_free(vmbind_screen(pscreen), (struct vmbind_memory *)pmem);
 }
 
 static struct pipe_memory_allocation *
 vmbind_allocate_memory_fd(struct pipe_screen *pscreen, uint64_t size, int *fd, UNUSED bool dmabuf)
 {
-   struct vmbind_memory *mem = memory_alloc(vmbind_screen(pscreen), size, true, "shared memory");
+   struct vmbind_screen *screen = vmbind_screen(pscreen);
+   struct vmbind_memory *mem = memory_alloc(screen, size, true, "shared memory");
    if (!mem)
       return NULL;
 
    if (vmb_bo_export(mem->bo, fd)) {
-      memory_free(mem);
+      memory_free(screen, mem);
       return NULL;
    }
 
@@ -294,10 +324,11 @@ vmbind_resource_destroy(struct pipe_screen *pscreen, struct pipe_resource *pres)
       /* The addresses stay reserved: llvmpipe must not unmap what it takes for its own. */
       if (backing->sparse_range) {
          pres->flags &= ~PIPE_RESOURCE_FLAG_SPARSE;
+         untrack(screen, &backing->link);
          vmb_range_destroy(backing->sparse_range);
       }
       if (backing->memory)
-         memory_free(backing->memory);
+         memory_free(screen, backing->memory);
       resource_set_address(lpr, 0);
       lpr->imported_memory = NULL;
       FREE(backing);
@@ -340,6 +371,7 @@ vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *p
 
    resource_set_address(lpr, vmb_range_addr_B(backing->sparse_range));
    lpr->imported_memory = &backing->base;
+   track(screen, &backing->link, &screen->sparse_backings);
 
    return 0;
 }
@@ -384,9 +416,30 @@ vmbind_get_screen_fd(struct pipe_screen *pscreen)
    return vmb_device_fd(vmbind_screen(pscreen)->dev);
 }
 
+/* What the application has not freed: its handles are dead from here on. */
+static void
+free_what_is_left(struct vmbind_screen *screen)
+{
+   unsigned count = 0;
+
+   list_for_each_entry_safe (struct vmbind_memory, mem, &screen->memories, link) {
+      memory_free(screen, mem);
+      count++;
+   }
+   list_for_each_entry_safe (struct vmbind_backing, backing, &screen->sparse_backings, link) {
+      vmb_range_destroy(backing->sparse_range);
+      count++;
+   }
+
+   if (count)
+      mesa_logw("vmbind: %u pieces of memory or sparse resources were never freed", count);
+}
+
 static void
 screen_finish(struct vmbind_screen *screen)
 {
+   free_what_is_left(screen);
+   simple_mtx_destroy(&screen->lock);
    vmb_vm_destroy(screen->vm);
    vmb_device_destroy(screen->dev);
    vmbind_window_release(&screen->window);
@@ -440,8 +493,7 @@ screen_log(void *data, enum vmb_log_level level, const char *line)
       mesa_logw("%s", line);
 }
 
-static void PRINTFLIKE(2, 3)
-say_why(struct vmbind_screen *screen, const char *format, ...)
+static void PRINTFLIKE(2, 3) say_why(struct vmbind_screen *screen, const char *format, ...)
 {
    va_list args;
 
@@ -517,6 +569,9 @@ vmbind_screen_create(int drm_fd, struct pipe_screen **pscreen_out, char *why, si
    struct vmbind_screen *screen = CALLOC_STRUCT(vmbind_screen);
    if (!screen)
       return -ENOMEM;
+   simple_mtx_init(&screen->lock, mtx_plain);
+   list_inithead(&screen->memories);
+   list_inithead(&screen->sparse_backings);
    screen->why = why;
    screen->why_size = why_size;
    say_why(screen, "out of memory");
@@ -555,6 +610,7 @@ fail_vm:
 fail_device:
    vmb_device_destroy(screen->dev);
 fail_screen:
+   simple_mtx_destroy(&screen->lock);
    FREE(screen);
    return ret;
 }
