@@ -496,8 +496,12 @@ look_at(struct sequence *s, unsigned slot)
    size_t size;
    FILE *out = open_memstream(&text, &size);
 
-   fprintf(out, "tree vm %u drain %d:", s->vms[slot], drain(s, s->vms[slot]));
-   print_tree(s, s->vms[slot], out);
+   /* Once more, as the first one may have come before a bind that fails when it runs.  After such a
+    * failure nothing can be waited for, and the tree is no one's. */
+   const int ret = drain(s, s->vms[slot]) ? -EINVAL : drain(s, s->vms[slot]);
+   fprintf(out, "tree vm %u drain %d:", s->vms[slot], ret);
+   if (!ret)
+      print_tree(s, s->vms[slot], out);
    fclose(out);
    if (!s->trees[slot] || strcmp(s->trees[slot], text) != 0)
       fprintf(s->out, "%s\n", text);
