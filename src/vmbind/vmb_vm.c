@@ -432,7 +432,12 @@ vmb_range_destroy(struct vmb_range *range)
       .unmap = true,
    };
 
-   const int ret = submit_own(vm, &req);
+   int ret = submit_own(vm, &req);
+   if (ret == -ENOMEM || ret == -ENOBUFS) {
+      /* There is nobody to tell: once more, with what can be freed. */
+      vmb_vm_reclaim(vm);
+      ret = submit_own(vm, &req);
+   }
 
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    list_del(&range->link);

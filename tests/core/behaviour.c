@@ -947,6 +947,29 @@ test_no_memory_at_all_changes_nothing(void **state)
    drop_range(f, range);
 }
 
+static void
+test_destroying_a_range_tries_again(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE), *again;
+   const uint64_t addr_B = vmb_range_addr_B(range);
+
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 16, f->bo[0], 0)), 0);
+   wait_idle(f);
+   f->quiet = true;
+   if (!target_fail_binds(1, 1, ENOMEM))
+      skip();
+   drop_range(f, range);
+   wait_idle(f);
+   assert_int_equal(vmb_range_create(f->vm,
+                                     &(struct vmb_range_params){
+                                        .size_B = 16 * PAGE_B, .fixed_addr_B = addr_B },
+                                     &again),
+                    0);
+   expect_hole(f, again, 0);
+   vmb_range_destroy(again);
+}
+
 /* The second chunk fails: the first one is taken back. */
 static void
 test_half_a_batch_is_rolled_back(void **state)
@@ -1427,6 +1450,7 @@ main(void)
       TEST(test_completed_state_of_many_unbinds),
       TEST(test_no_memory_is_retried_in_halves),
       TEST(test_no_memory_at_all_changes_nothing),
+      TEST(test_destroying_a_range_tries_again),
       TEST(test_half_a_batch_is_rolled_back),
       TEST(test_taking_back_is_logged),
       TEST(test_no_way_back_is_device_lost),
