@@ -242,6 +242,13 @@ target_fail_jobs(unsigned n, int err)
    return false;
 }
 
+bool
+target_delay_ioctls(unsigned us)
+{
+   (void)us;
+   return false;
+}
+
 void
 target_fail_nothing(void)
 {
