@@ -215,6 +215,8 @@ a_stuck_mmu_is_reset_and_new_vms_work(void **state)
 
    assert_int_equal(pan_bind_sync(f->fd, f->vm, map_page(f, 0)), 0);
    run_job(f);
+   /* VMs of earlier tests may still be leaving the MMU: the next command must be ours. */
+   usleep(500000);
    inspect_set_fault("as_stuck", 1);
    struct drm_panthor_vm_bind_op op = map_page(f, 1);
    op.va = 2 * TARGET_B;
