@@ -7,9 +7,11 @@
 #ifndef VMBIND_GL_PRIVATE_H
 #define VMBIND_GL_PRIVATE_H
 
+#include "pipe/p_context.h"
 #include "pipebuffer/pb_slab.h"
 
 #include "vmbind_gl.h"
+#include "vmbind_pages.h"
 #include "vmbind_private.h"
 
 #ifdef __cplusplus
@@ -23,9 +25,19 @@ struct vmbind_gl {
    struct sw_winsys *winsys;
 
    struct pb_slabs slabs;
+   struct vmbind_pages pages;
+
+   /** Of each context its struct vmbind_commits. */
+   simple_mtx_t commits_lock;
+   struct hash_table *commits;
+   /** Binds that wait for the next drawing in any of them. */
+   int pending_binds;
+   /** llvmpipe's own functions of a context. */
+   struct pipe_context inner;
 
    /* What this half replaces once more. */
    void (*destroy)(struct pipe_screen *pscreen);
+   struct pipe_context *(*context_create)(struct pipe_screen *pscreen, void *priv, unsigned flags);
    struct pipe_resource *(*resource_from_handle)(struct pipe_screen *pscreen,
                                                  const struct pipe_resource *templat,
                                                  struct winsys_handle *handle, unsigned usage);
@@ -48,6 +60,16 @@ struct vmbind_gl_resource {
 
 bool vmbind_resource_init_screen(struct pipe_screen *pscreen);
 void vmbind_resource_finish_screen(struct pipe_screen *pscreen);
+
+/* --------------------------------------------------- vmbind_commit.c */
+
+bool vmbind_commit_init_screen(struct pipe_screen *pscreen);
+void vmbind_commit_finish_screen(struct pipe_screen *pscreen);
+bool vmbind_commit_init_context(struct pipe_context *pctx);
+
+/** For templates with PIPE_RESOURCE_FLAG_SPARSE: addresses without memory. */
+struct pipe_resource *vmbind_sparse_resource_create(struct pipe_screen *pscreen,
+                                                    const struct pipe_resource *templat);
 
 /* --------------------------------------------------- vmbind_winsys.c */
 

@@ -195,6 +195,9 @@ vmbind_gl_resource_create(struct pipe_screen *pscreen, const struct pipe_resourc
    if (screen->gl->winsys && is_shared(templat))
       return screen->resource_create(pscreen, templat);
 
+   if (templat->flags & PIPE_RESOURCE_FLAG_SPARSE)
+      return vmbind_sparse_resource_create(pscreen, templat);
+
    uint64_t size_B;
    struct pipe_resource *pres = create_unbacked(pscreen, templat, &size_B);
    if (!pres)
