@@ -35,6 +35,15 @@ vmbind_fence_get_fd(struct pipe_screen *pscreen, struct pipe_fence_handle *fence
    return fd;
 }
 
+/* ------------------------------------------------------------------ shaders */
+
+static char *
+vmbind_finalize_nir(struct pipe_screen *pscreen, struct nir_shader *nir)
+{
+   vmbind_nir_lower_residency(nir);
+   return vmbind_screen(pscreen)->gl->finalize_nir(pscreen, nir);
+}
+
 /* ------------------------------------------------------------------- screen */
 
 static void
@@ -95,6 +104,8 @@ screen_create(int drm_fd, struct sw_winsys *winsys, char *why, size_t why_size)
    init_caps(pscreen);
    gl->context_create = pscreen->context_create;
    pscreen->context_create = vmbind_context_create;
+   gl->finalize_nir = pscreen->finalize_nir;
+   pscreen->finalize_nir = vmbind_finalize_nir;
    gl->destroy = pscreen->destroy;
    pscreen->destroy = vmbind_gl_destroy;
    pscreen->fence_get_fd = vmbind_fence_get_fd;

@@ -9,6 +9,7 @@
 
 #include "pipe/p_context.h"
 #include "pipebuffer/pb_slab.h"
+#include "util/u_dynarray.h"
 
 #include "vmbind_gl.h"
 #include "vmbind_pages.h"
@@ -25,6 +26,11 @@ struct vmbind_gl {
    struct sw_winsys *winsys;
 
    struct pb_slabs slabs;
+   /** struct vmbind_memory * that nobody uses, and how much that is. */
+   simple_mtx_t cache_lock;
+   struct util_dynarray cache;
+   uint64_t cached_B;
+
    struct vmbind_pages pages;
 
    /** Of each context its struct vmbind_commits. */
@@ -38,6 +44,7 @@ struct vmbind_gl {
    /* What this half replaces once more. */
    void (*destroy)(struct pipe_screen *pscreen);
    struct pipe_context *(*context_create)(struct pipe_screen *pscreen, void *priv, unsigned flags);
+   char *(*finalize_nir)(struct pipe_screen *pscreen, struct nir_shader *nir);
    struct pipe_resource *(*resource_from_handle)(struct pipe_screen *pscreen,
                                                  const struct pipe_resource *templat,
                                                  struct winsys_handle *handle, unsigned usage);
@@ -70,6 +77,13 @@ bool vmbind_commit_init_context(struct pipe_context *pctx);
 /** For templates with PIPE_RESOURCE_FLAG_SPARSE: addresses without memory. */
 struct pipe_resource *vmbind_sparse_resource_create(struct pipe_screen *pscreen,
                                                     const struct pipe_resource *templat);
+
+/* ------------------------------------------------------ vmbind_nir.c */
+
+struct nir_shader;
+
+/** Residency codes of shaders, as llvmpipe's code generator gives them: 0 is not resident. */
+bool vmbind_nir_lower_residency(struct nir_shader *nir);
 
 /* --------------------------------------------------- vmbind_winsys.c */
 
