@@ -23,6 +23,8 @@
 
 #include "lp_context.h"
 #include "lp_flush.h"
+#include "lp_limits.h"
+#include "gallivm/lp_bld_sample.h"
 #include "pipe/p_context.h"
 #include "util/format/u_format.h"
 #include "util/hash_table.h"
@@ -144,11 +146,11 @@ vmbind_get_sparse_texture_virtual_page_size(struct pipe_screen *pscreen,
                                             enum pipe_format format, unsigned offset,
                                             unsigned size, int *x, int *y, int *z)
 {
-   if (!dimensions(target) || multi_sample || offset > 0 ||
+   if (!dimensions(target) || (multi_sample && dimensions(target) != 2) || offset > 0 ||
        !format_can_be_sparse(pscreen, format, target))
       return 0;
 
-   const struct page_shape shape = page_shape(format, target, 1);
+   const struct page_shape shape = page_shape(format, target, multi_sample ? LP_MAX_SAMPLES : 1);
    if (size && x)
       *x = shape.width;
    if (size && y)
@@ -426,22 +428,41 @@ sparse_release(struct pipe_screen *pscreen, struct vmbind_backing *backing)
       vmbind_pages_give(&gl->pages, sparse->block_count, sparse->blocks);
 }
 
+/* llvmpipe lays the samples out one after the other; in blocks of residency they lie together. */
+static uint64_t
+lay_out_samples(struct llvmpipe_resource *lpr)
+{
+   const struct pipe_resource *pres = &lpr->base;
+   const struct page_shape shape = page_shape(pres->format, pres->target, pres->nr_samples);
+
+   lpr->img_stride[0] = (uint64_t)DIV_ROUND_UP(pres->width0, shape.width) *
+                        DIV_ROUND_UP(pres->height0, shape.height) * BLOCK_SIZE_B;
+   lpr->sample_stride = BLOCK_SIZE_B / pres->nr_samples;
+
+   return lpr->img_stride[0] * pres->array_size;
+}
+
 struct pipe_resource *
 vmbind_sparse_resource_create(struct pipe_screen *pscreen, const struct pipe_resource *templat)
 {
-   struct pipe_resource unflagged = *templat;
+   struct pipe_resource flagged = *templat;
    uint64_t size_B;
 
    /* llvmpipe would take a sparse buffer for a texture in tiles. */
    if (templat->target == PIPE_BUFFER)
-      unflagged.flags &= ~PIPE_RESOURCE_FLAG_SPARSE;
+      flagged.flags &= ~PIPE_RESOURCE_FLAG_SPARSE;
+   else
+      flagged.flags |= LP_RESOURCE_FLAG_SPARSE_COMPLETE;
 
-   struct pipe_resource *pres = pscreen->resource_create_unbacked(pscreen, &unflagged, &size_B);
+   struct pipe_resource *pres = pscreen->resource_create_unbacked(pscreen, &flagged, &size_B);
    if (!pres)
       return NULL;
 
-   /* Offsets of texels have 32 bits in llvmpipe's code. */
-   if (templat->target != PIPE_BUFFER && size_B > UINT32_MAX)
+   if (pres->target != PIPE_BUFFER && pres->nr_samples > 1)
+      size_B = lay_out_samples(llvmpipe_resource(pres));
+
+   /* Offsets of texels are signed, of 32 bits, in llvmpipe's code. */
+   if (templat->target != PIPE_BUFFER && size_B > LP_MAX_TEXTURE_SIZE)
       goto fail_resource;
 
    const uint32_t block_count = DIV_ROUND_UP(size_B, BLOCK_SIZE_B);
@@ -642,6 +663,7 @@ vmbind_commit_init_screen(struct pipe_screen *pscreen)
    caps->max_sparse_3d_texture_size = 1u << (caps->max_texture_3d_levels - 1);
    caps->max_sparse_array_texture_layers = caps->max_texture_array_layers;
    caps->sparse_texture_full_array_cube_mipmaps = true;
+   caps->query_sparse_texture_residency = true;
 
    return true;
 }
