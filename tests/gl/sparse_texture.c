@@ -536,6 +536,11 @@ test_rendering(GLenum target, unsigned layers, const char *name)
    GLuint tex, fbo, vao;
 
    glt_begin("rendering, %s", name);
+   /* Vulkan has no sparse images whose slices can be rendered to. */
+   if (target == GL_TEXTURE_3D && !strncmp((const char *)glGetString(GL_RENDERER), "zink", 4)) {
+      printf("rendering to 3D textures left out: not with zink\n");
+      return;
+   }
    const struct extent page = page_size(target, GL_R32UI);
    const unsigned w = 3 * page.w - (has_sparse2 ? 5 : 0), h = 2 * page.h;
    const unsigned depth = target == GL_TEXTURE_3D ? 2 * page.d : layers;

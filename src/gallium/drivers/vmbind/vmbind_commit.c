@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <xf86drm.h>
 
 #include "lp_context.h"
 #include "lp_flush.h"
@@ -442,6 +443,20 @@ lay_out_samples(struct llvmpipe_resource *lpr)
    return lpr->img_stride[0] * pres->array_size;
 }
 
+/* A range of null mappings makes them by itself, and later; shaders and the CPU may look at any
+ * time. */
+static bool
+wait_for_null(struct vmbind_screen *screen)
+{
+   struct vmb_sync sync = vmb_vm_get_sync(screen->vm);
+
+   if (!sync.syncobj)
+      return true;
+
+   return !drmSyncobjTimelineWait(vmb_device_fd(screen->dev), &sync.syncobj, &sync.point, 1,
+                                  INT64_MAX, DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL);
+}
+
 struct pipe_resource *
 vmbind_sparse_resource_create(struct pipe_screen *pscreen, const struct pipe_resource *templat)
 {
@@ -475,6 +490,8 @@ vmbind_sparse_resource_create(struct pipe_screen *pscreen, const struct pipe_res
    if (vmbind_resource_attach_sparse(pscreen, pres, &sparse->res.backing, size_B, true))
       goto fail_sparse;
    sparse->res.backing.destroy = sparse_release;
+   if (!wait_for_null(vmbind_screen(pscreen)))
+      goto fail_resource;
 
    /* Every level can be committed by itself. */
    pres->nr_sparse_levels = pres->last_level + 1;
