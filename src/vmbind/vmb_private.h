@@ -223,6 +223,8 @@ int vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t a
 /* A submit of requests that are checked already and hold no references.  The
  * bind lock is held. */
 struct vmb_raw_submit {
+   /* VMB_TRACE_KIND_DEFRAGMENT: the one request only says where. */
+   enum vmb_trace_kind kind;
    const struct vmb_gpuvm_req *reqs;
    size_t req_count;
    const struct vmb_sync *waits;
@@ -231,10 +233,6 @@ struct vmb_raw_submit {
    uint32_t signal_count;
    /* Done on return, if that can be. */
    bool immediate;
-   /* Not requests, but defragmenting [addr_B, end_B). */
-   bool defragment;
-   uint64_t addr_B;
-   uint64_t end_B;
    /* If not NULL: vmb_plan.merged of the batch. */
    size_t *merged_out;
 };
