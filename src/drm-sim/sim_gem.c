@@ -336,6 +336,47 @@ sim_gem_close_ioctl(struct sim_file *file, void *data)
 }
 
 int
+sim_gem_flink_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_gem_flink *args = data;
+   static uint32_t last_name;
+   struct sim_bo *bo = sim_bo_lookup(file, args->handle);
+
+   if (!bo)
+      return -ENOENT;
+   pthread_mutex_lock(&all_lock);
+   if (!bo->flink)
+      bo->flink = ++last_name;
+   args->name = bo->flink;
+   pthread_mutex_unlock(&all_lock);
+   sim_bo_put(bo);
+   return 0;
+}
+
+int
+sim_gem_open_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_gem_open *args = data;
+   struct sim_bo *found = NULL;
+
+   pthread_mutex_lock(&all_lock);
+   list_for_each_entry (struct sim_bo, bo, &all_bos, link) {
+      if (args->name && bo->flink == args->name && bo_get_unless_zero(bo))
+         found = bo;
+   }
+   pthread_mutex_unlock(&all_lock);
+   if (!found)
+      return -ENOENT;
+
+   /* Each time a new handle */
+   int ret = sim_bo_add_handle(file, found, &args->handle);
+   if (!ret)
+      args->size = found->size_B;
+   sim_bo_put(found);
+   return ret;
+}
+
+int
 sim_prime_handle_to_fd_ioctl(struct sim_file *file, void *data)
 {
    struct drm_prime_handle *args = data;

@@ -43,6 +43,8 @@ struct sim_bo {
    uint64_t mmap_offset;
    /* What the program said of its contents; purged only when memory ran short */
    enum sim_bo_madv madv;
+   /* By which GEM_OPEN finds it, or 0 */
+   uint32_t flink;
    char name[32];
    void *metadata;
    uint32_t metadata_size;
@@ -89,6 +91,8 @@ void sim_gem_release_file(struct sim_file *file);
 int sim_dma_buf_ioctl(int fd, unsigned long request, void *arg);
 
 int sim_gem_close_ioctl(struct sim_file *file, void *data);
+int sim_gem_flink_ioctl(struct sim_file *file, void *data);
+int sim_gem_open_ioctl(struct sim_file *file, void *data);
 int sim_prime_handle_to_fd_ioctl(struct sim_file *file, void *data);
 int sim_prime_fd_to_handle_ioctl(struct sim_file *file, void *data);
 

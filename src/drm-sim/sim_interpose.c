@@ -89,7 +89,9 @@ open_path(int dirfd, const char *path, int flags, mode_t mode)
    case SIM_VFS_FOREIGN:
       return sim_libc()->openat(dirfd, path, flags, mode);
    case SIM_VFS_NODE:
-      return result(sim_file_open(flags));
+      return result(sim_file_open(SIM_RENDER_MINOR, flags));
+   case SIM_VFS_PRIMARY_NODE:
+      return result(sim_file_open(SIM_PRIMARY_MINOR, flags));
    case SIM_VFS_SW_SYNC:
       return result(sim_sw_sync_open(flags));
    case SIM_VFS_FILE:
@@ -227,7 +229,7 @@ stat_at(int dirfd, const char *path, struct stat *st, int flags)
    struct sim_vfs_entry entry = sim_vfs_find(path);
 
    if (is_about_node(dirfd, path, flags)) {
-      sim_vfs_stat_node(st);
+      sim_vfs_stat_node(sim_file_is_primary(dirfd) ? SIM_PRIMARY_MINOR : SIM_RENDER_MINOR, st);
       return 0;
    }
    if (entry.kind == SIM_VFS_FOREIGN)

@@ -401,12 +401,13 @@ gem_cpu_prep_ioctl(struct sim_file *file, void *data)
       return -ENOENT;
 
    sim_sync_lock();
-   while (bo->busy && !sim_fence_is_signaled_locked(bo->busy)) {
+   while (!ret && bo->busy && !sim_fence_is_signaled_locked(bo->busy)) {
       if (deadline_ns <= sim_now_ns()) {
          ret = args->op & MSM_PREP_NOSYNC ? -EBUSY : -ETIMEDOUT;
          break;
       }
-      sim_sync_wait_locked(deadline_ns);
+      if (sim_sync_wait_locked(deadline_ns) == -EINTR)
+         ret = -EINTR;
    }
    sim_sync_unlock();
    sim_bo_put(bo);

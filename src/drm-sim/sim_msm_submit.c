@@ -412,8 +412,8 @@ msm_wait_fence_ioctl(struct sim_file *file, void *data)
    while (!ret && fence && !sim_fence_is_signaled_locked(fence)) {
       if (deadline_ns <= sim_now_ns())
          ret = -ETIMEDOUT;
-      else
-         sim_sync_wait_locked(deadline_ns);
+      else if (sim_sync_wait_locked(deadline_ns) == -EINTR)
+         ret = -EINTR;
    }
    sim_sync_unlock();
    sim_fence_put(fence);

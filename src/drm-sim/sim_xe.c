@@ -1180,35 +1180,68 @@ user_fence_passes(const struct drm_xe_wait_user_fence *args, uint64_t value)
    }
 }
 
+/* Absolute; a negative timeout is for ever, also an absolute one. */
+static uint64_t
+user_fence_deadline(struct drm_xe_wait_user_fence *args, uint64_t start_ns)
+{
+   if (args->timeout < 0) {
+      args->timeout = INT64_MAX;
+      return UINT64_MAX;
+   }
+   if (args->flags & DRM_XE_UFENCE_WAIT_FLAG_ABSTIME)
+      return args->timeout;
+   return start_ns + args->timeout;
+}
+
 static int
-wait_user_fence_ioctl(UNUSED struct sim_file *file, void *data)
+wait_for_user_fence(const struct drm_xe_wait_user_fence *args, struct queue *queue,
+                    uint64_t deadline_ns)
+{
+   uint64_t value;
+   int ret;
+
+   while (true) {
+      if (sim_copy_in(&value, args->addr, sizeof(value)))
+         return -EFAULT;
+      if (user_fence_passes(args, value))
+         return 0;
+      if (queue && p_atomic_read(&queue->banned))
+         return -EIO;
+      uint64_t now_ns = sim_now_ns();
+      if (now_ns >= deadline_ns)
+         return -ETIME;
+      /* The CPU may write it as well, and nobody would tell. */
+      sim_sync_lock();
+      ret = sim_sync_wait_locked(MIN2(deadline_ns, now_ns + 1000000));
+      sim_sync_unlock();
+      if (ret == -EINTR)
+         return ret;
+   }
+}
+
+static int
+wait_user_fence_ioctl(struct sim_file *file, void *data)
 {
    struct drm_xe_wait_user_fence *args = data;
-   uint64_t value;
+   struct queue *queue = NULL;
 
    if (args->extensions || args->pad || args->pad2 || args->reserved[0] || args->reserved[1])
       return -EINVAL;
    if ((args->flags & ~DRM_XE_UFENCE_WAIT_FLAG_ABSTIME) || args->op > DRM_XE_UFENCE_WAIT_OP_LTE ||
        (args->addr & 7))
       return -EINVAL;
-
-   /* A negative relative timeout is for ever. */
-   uint64_t deadline_ns = args->flags & DRM_XE_UFENCE_WAIT_FLAG_ABSTIME ? MAX2(args->timeout, 0)
-                          : args->timeout < 0                           ? INT64_MAX
-                                              : sim_now_ns() + args->timeout;
-   while (true) {
-      if (sim_copy_in(&value, args->addr, sizeof(value)))
-         return -EFAULT;
-      if (user_fence_passes(args, value))
-         return 0;
-      uint64_t now_ns = sim_now_ns();
-      if (now_ns >= deadline_ns)
-         return -ETIME;
-      /* The CPU may write it as well, and nobody would tell. */
-      sim_sync_lock();
-      sim_sync_wait_locked(MIN2(deadline_ns, now_ns + 1000000));
-      sim_sync_unlock();
+   if (args->exec_queue_id) {
+      queue = find_queue(file, args->exec_queue_id);
+      if (!queue)
+         return -ENOENT;
    }
+
+   const uint64_t start_ns = sim_now_ns();
+   int ret = wait_for_user_fence(args, queue, user_fence_deadline(args, start_ns));
+   if (!(args->flags & DRM_XE_UFENCE_WAIT_FLAG_ABSTIME))
+      args->timeout = MAX2(args->timeout - (int64_t)(sim_now_ns() - start_ns), 0);
+   queue_put(queue);
+   return ret;
 }
 
 /* The file */
