@@ -108,6 +108,14 @@ sim_sync_wait_locked(uint64_t deadline_ns)
    return ret;
 }
 
+void
+sim_sync_wait_for_change(uint64_t timeout_ns)
+{
+   sim_sync_lock();
+   sim_sync_wait_locked(sim_now_ns() + timeout_ns);
+   sim_sync_unlock();
+}
+
 uint64_t
 sim_fence_new_context(void)
 {

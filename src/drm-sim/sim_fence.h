@@ -61,6 +61,9 @@ void sim_sync_changed_locked(void);
  */
 int sim_sync_wait_locked(uint64_t deadline_ns);
 
+/* Without the lock: until a change, or for so long. */
+void sim_sync_wait_for_change(uint64_t timeout_ns);
+
 /* A new context of fences, as dma_fence_context_alloc() */
 uint64_t sim_fence_new_context(void);
 

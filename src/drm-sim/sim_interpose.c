@@ -33,6 +33,7 @@
 #include "util/macros.h"
 
 #include "sim_device.h"
+#include "sim_evict.h"
 #include "sim_fd.h"
 #include "sim_gem.h"
 #include "sim_libc.h"
@@ -467,7 +468,11 @@ mmap_any(void *addr, size_t length, int prot, int flags, int fd, off64_t offset)
       return map;
    }
 
+   if (flags & MAP_FIXED)
+      sim_evict_user_range_start((uintptr_t)addr, length);
    void *map = sim_libc()->mmap(addr, length, prot, flags, fd, offset);
+   if (flags & MAP_FIXED)
+      sim_evict_user_range_end();
    if (map != MAP_FAILED && prot == PROT_NONE && (flags & MAP_ANONYMOUS) &&
        (flags & MAP_NORESERVE)) {
       sim_mmu_reserved(map, length);
@@ -497,7 +502,31 @@ munmap(void *addr, size_t length)
 {
    BEFORE_START(SYS_munmap, addr, length);
 
-   return sim_mmu_munmap(addr, length);
+   sim_evict_user_range_start((uintptr_t)addr, length);
+   int ret = sim_mmu_munmap(addr, length);
+   int saved_errno = errno;
+   sim_evict_user_range_end();
+   errno = saved_errno;
+   return ret;
+}
+
+EXPORT void *
+mremap(void *addr, size_t old_length, size_t length, int flags, ...)
+{
+   va_list args;
+
+   va_start(args, flags);
+   void *wanted = flags & MREMAP_FIXED ? va_arg(args, void *) : NULL;
+   va_end(args);
+
+   sim_evict_user_range_start((uintptr_t)addr, old_length);
+   if (wanted)
+      sim_evict_user_range_start((uintptr_t)wanted, length);
+   void *map = sim_libc()->mremap(addr, old_length, length, flags, wanted);
+   int saved_errno = errno;
+   sim_evict_user_range_end();
+   errno = saved_errno;
+   return map;
 }
 
 EXPORT int
@@ -505,7 +534,13 @@ madvise(void *addr, size_t length, int advice)
 {
    BEFORE_START(SYS_madvise, addr, length, advice);
 
+   const bool discards = advice == MADV_DONTNEED || advice == MADV_REMOVE || advice == MADV_FREE;
+
+   if (discards)
+      sim_evict_user_range_start((uintptr_t)addr, length);
    int ret = sim_libc()->madvise(addr, length, advice);
+   if (discards)
+      sim_evict_user_range_end();
 
    if (ret == 0 && advice == MADV_DONTDUMP)
       sim_mmu_dontdump(addr, length);

@@ -16,6 +16,7 @@
 #include "util/u_atomic.h"
 
 #include "sim_device.h"
+#include "sim_evict.h"
 #include "sim_libc.h"
 #include "sim_sync_file.h"
 #include "sim_syncobj.h"
@@ -330,6 +331,8 @@ submit_locked(struct sim_file *file, struct msm_queue *queue, struct drm_msm_gem
       fence_fd = sim_sync_file_create(job->base.finished, NULL);
       ret = MIN2(fence_fd, 0);
    }
+   if (!ret)
+      ret = sim_evict_validate(queue->vm, job->base.finished);
    if (!ret)
       ret = number_submit(queue, args, job->base.finished);
    if (ret)
