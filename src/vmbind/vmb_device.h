@@ -95,6 +95,8 @@ struct vmb_caps {
    /** Most operations of one ioctl; what costs the least with everything that
     * the kernel allocates for it. */
    uint32_t max_ops;
+   /** Most syncs of one ioctl, waits and signals together; at least 2. */
+   uint32_t max_syncs;
 
    /** BOs may be private to a VM, which is cheaper. */
    bool private_bos;

@@ -375,6 +375,7 @@ struct send {
    struct vmb_queue *queue;
    const struct vmb_gpuvm_req *ops;
    uint32_t op_count;
+   /* What is left to be sent. */
    const struct vmb_kmd_sync *waits;
    uint32_t wait_count;
    const struct vmb_kmd_sync *signals;
@@ -386,75 +387,163 @@ struct send {
    uint32_t ioctls;
 };
 
-/* Sends operations [first, first + count). */
+/* Sends operations [first, first + count) with so many of the syncs that are left. */
 static int
-send_chunk(struct send *send, uint32_t first, uint32_t count)
+send_ioctl(struct send *send, uint32_t first, uint32_t count, uint32_t waits, uint32_t signals)
 {
    struct vmb_vm *vm = send->queue->vm;
-   const struct vmb_kmd_ops *kmd = vm->dev->kmd;
-   const bool is_first = first == 0, is_last = first + count == send->op_count;
-
-   send->ioctls++;
-   if (send->immediate) {
-      uint32_t applied = 0;
-      const int ret = kmd->bind_immediate(vm->kvm, vm->kmd_ops + first, count, &applied);
-      send->applied += ret ? applied : count;
-      return ret;
-   }
-
    const struct vmb_kmd_bind bind = {
       .queue = send->queue->kqueue,
       .ops = vm->kmd_ops + first,
       .op_count = count,
-      .waits = is_first ? send->waits : NULL,
-      .wait_count = is_first ? send->wait_count : 0,
-      .signals = is_last ? send->signals : NULL,
-      .signal_count = is_last ? send->signal_count : 0,
+      .waits = send->waits,
+      .wait_count = waits,
+      .signals = send->signals,
+      .signal_count = signals,
    };
-   const int ret = kmd->bind(vm->kvm, &bind);
-   if (!ret)
-      send->applied += count;
+
+   send->ioctls++;
+   const int ret = vm->dev->kmd->bind(vm->kvm, &bind);
+   if (ret)
+      return ret;
+   send->applied += count;
+   send->waits += waits;
+   send->wait_count -= waits;
+   send->signals += signals;
+   send->signal_count -= signals;
+   return 0;
+}
+
+/* Sends operations [first, first + count): the first ones wait, the last ones signal. */
+static int
+send_chunk(struct send *send, uint32_t first, uint32_t count)
+{
+   struct vmb_vm *vm = send->queue->vm;
+   const bool is_last = first + count == send->op_count;
+
+   if (send->immediate) {
+      uint32_t applied = 0;
+
+      send->ioctls++;
+      const int ret =
+         vm->dev->kmd->bind_immediate(vm->kvm, vm->kmd_ops + first, count, &applied);
+      send->applied += ret ? applied : count;
+      return ret;
+   }
+
+   const uint32_t room = vm->dev->caps.max_syncs - send->wait_count;
+   return send_ioctl(send, first, count, send->wait_count,
+                     is_last ? MIN2(send->signal_count, room) : 0);
+}
+
+static bool
+is_shortage(int ret)
+{
+   return ret == -ENOMEM || ret == -ENOBUFS;
+}
+
+/* Only waits, or only signals, until \p keep of them are left. */
+static int
+send_syncs(struct send *send, bool waits, uint32_t keep)
+{
+   struct vmb_device *dev = send->queue->vm->dev;
+   const uint32_t *left = waits ? &send->wait_count : &send->signal_count;
+   uint32_t most = dev->caps.max_syncs;
+
+   while (*left > keep) {
+      const uint32_t count = MIN2(*left - keep, most);
+      const int ret = send_ioctl(send, 0, 0, waits ? count : 0, waits ? 0 : count);
+
+      if (!ret)
+         continue;
+      if (!is_shortage(ret) || count == 1)
+         return ret;
+      most = count / 2;
+      p_atomic_inc(&dev->stats.retried);
+   }
+   return 0;
+}
+
+/* Signals that do not fit beside the operations go behind them, when there is no way back any
+ * more: what is wrong with them must be known before. */
+static int
+check_signals(const struct send *send)
+{
+   const struct vmb_device *dev = send->queue->vm->dev;
+
+   if (send->immediate || (uint64_t)send->wait_count + send->signal_count <= dev->caps.max_syncs)
+      return 0;
+
+   uint32_t *handles = malloc(send->signal_count * sizeof(*handles));
+   uint64_t *points = malloc(send->signal_count * sizeof(*points));
+   int ret = handles && points ? 0 : -ENOMEM;
+   if (!ret) {
+      for (uint32_t i = 0; i < send->signal_count; i++)
+         handles[i] = send->signals[i].syncobj;
+      if (drmSyncobjQuery(dev->fd, handles, points, send->signal_count))
+         ret = -errno;
+   }
+   free(handles);
+   free(points);
    return ret;
 }
 
-/* The kernel's binds of a queue are FIFO, so what comes first waits and what
- * comes last signals. */
+/* Cut into ioctls, halved when the kernel has no memory. */
+static int
+send_chunks(struct send *send)
+{
+   struct vmb_vm *vm = send->queue->vm;
+   const uint32_t ioctls = send->ioctls;
+   bool retried = false;
+
+   while (send->applied < send->op_count) {
+      const uint32_t before = send->applied;
+      const uint32_t count = MIN2(send->op_count - before, vm->chunk_ops);
+      const int ret = send_chunk(send, before, count);
+
+      if (!ret)
+         continue;
+      if (!is_shortage(ret) || count == 1 || send->applied != before)
+         return ret;
+      vm->chunk_ops = count / 2;
+      retried = true;
+      p_atomic_inc(&vm->dev->stats.retried);
+   }
+   if (send->ioctls - ioctls > 1)
+      p_atomic_inc(&vm->dev->stats.chunked);
+   if (vm->chunk_ops < vm->dev->caps.max_ops && !retried)
+      vm->chunk_ops = MIN2(vm->chunk_ops * 2, vm->dev->caps.max_ops);
+   return 0;
+}
+
+/* The kernel's binds of a queue are FIFO, so what comes first waits and what comes last signals;
+ * syncs that one ioctl does not take go into ioctls of their own before and behind. */
 static int
 send_ops(struct send *send)
 {
    struct vmb_vm *vm = send->queue->vm;
-   struct vmb_stats *stats = &vm->dev->stats;
 
    int ret = vmb_grow((void **)&vm->kmd_ops, &vm->kmd_op_capacity, MAX2(send->op_count, 1),
-                  sizeof(*vm->kmd_ops));
+                      sizeof(*vm->kmd_ops));
    if (ret)
       return ret;
    for (uint32_t i = 0; i < send->op_count; i++)
       vm->kmd_ops[i] = to_kmd_op(&send->ops[i]);
 
-   if (send->op_count == 0)
-      return send_chunk(send, 0, 0);
-
-   bool retried = false;
-   while (send->applied < send->op_count) {
-      const uint32_t left = send->op_count - send->applied;
-      const uint32_t count = MIN2(left, vm->chunk_ops);
-
-      const uint32_t before = send->applied;
-      ret = send_chunk(send, before, count);
-      if (!ret)
-         continue;
-      if ((ret != -ENOMEM && ret != -ENOBUFS) || count == 1 || send->applied != before)
-         return ret;
-      vm->chunk_ops = count / 2;
-      retried = true;
-      p_atomic_inc(&stats->retried);
+   ret = check_signals(send);
+   if (!ret && !send->immediate) {
+      /* One place is for our own signal, the first one. */
+      ret = send_syncs(send, true, vm->dev->caps.max_syncs - 1);
    }
-   if (send->ioctls > 1)
-      p_atomic_inc(&stats->chunked);
-   if (vm->chunk_ops < vm->dev->caps.max_ops && !retried)
-      vm->chunk_ops = MIN2(vm->chunk_ops * 2, vm->dev->caps.max_ops);
-   return 0;
+   if (ret)
+      return ret;
+
+   ret = send->op_count ? send_chunks(send) : send_chunk(send, 0, 0);
+   if (ret || send->immediate)
+      return ret;
+
+   ret = send_syncs(send, false, 0);
+   return ret ? -ENODEV : 0;
 }
 
 /* ------------------------------------------------------------------ commit */
@@ -718,13 +807,14 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    if (!batch)
       return -ENOMEM;
 
+   const struct vmb_kmd_sync *signals = vm->syncs + wait_count;
    struct send send = {
       .queue = queue,
       .ops = plan->ops,
       .op_count = plan->op_count,
       .waits = vm->syncs,
       .wait_count = wait_count,
-      .signals = vm->syncs + wait_count,
+      .signals = signals,
       .signal_count = signal_count,
       .immediate = immediate,
    };
@@ -752,11 +842,11 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    if (ret) {
       batch_free(batch);
       if (ret == -ENODEV)
-         lose(queue, send.signals, signal_count, "the kernel refuses binds on the VM");
+         lose(queue, signals, signal_count, "the kernel refuses binds on the VM");
       else if (send.applied && roll_back(queue, plan->ops, send.applied, immediate, point))
-         lose(queue, send.signals, signal_count, "a half applied bind could not be taken back");
+         lose(queue, signals, signal_count, "a half applied bind could not be taken back");
       else if (vmb_device_is_lost(dev))
-         signal_all(queue, send.signals, signal_count);
+         signal_all(queue, signals, signal_count);
       return vmb_device_is_lost(dev) ? -ENODEV : ret;
    }
 

@@ -1177,6 +1177,110 @@ test_chunks_grow_again(void **state)
    drop_range(f, range);
 }
 
+/* More waits and signals than some ioctls take; all of them count. */
+static void
+test_thousands_of_syncs(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 3000 };
+   const int fd = vmb_device_fd(f->dev);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   struct vmb_sync *waits = malloc(COUNT * sizeof(*waits));
+   struct vmb_sync *signals = malloc(COUNT * sizeof(*signals));
+   int fence;
+   const uint32_t held = held_syncobj(f, &fence);
+
+   for (unsigned i = 0; i < COUNT; i++) {
+      waits[i] = signals[i] = (struct vmb_sync){ 0 };
+      assert_int_equal(drmSyncobjCreate(fd, DRM_SYNCOBJ_CREATE_SIGNALED, &waits[i].syncobj), 0);
+      assert_int_equal(drmSyncobjCreate(fd, 0, &signals[i].syncobj), 0);
+      signals[i].point = i & 1;
+   }
+   struct vmb_submit submit = {
+      .waits = waits,
+      .wait_count = COUNT,
+      .binds = &b,
+      .bind_count = 1,
+      .signals = signals,
+      .signal_count = COUNT,
+   };
+
+   /* One that would go with a later ioctl than the bind is wrong: nothing is bound. */
+   if (f->caps->max_syncs < COUNT) {
+      const uint32_t right = signals[COUNT - 1].syncobj;
+
+      signals[COUNT - 1].syncobj = UINT32_MAX;
+      assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), -ENOENT);
+      wait_idle(f);
+      expect_hole(f, range, 0);
+      signals[COUNT - 1].syncobj = right;
+   }
+
+   /* The one that is not signalled goes, on some drivers, with an ioctl before the bind's. */
+   assert_int_equal(drmSyncobjImportSyncFile(fd, waits[700].syncobj, fence), 0);
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   assert_false(signals_soon(f, signals[0].syncobj, SOON / 20));
+   assert_false(signals_soon(f, signals[COUNT - 2].syncobj, SOON / 20));
+   expect_hole(f, range, 0);
+   release(f, held, fence);
+   for (unsigned i = 0; i < COUNT; i++) {
+      uint64_t point = 0;
+
+      if (!signals[i].point) {
+         assert_true(signals_soon(f, signals[i].syncobj, SOON));
+         continue;
+      }
+      wait_idle(f);
+      assert_int_equal(drmSyncobjQuery(fd, &signals[i].syncobj, &point, 1), 0);
+      assert_int_equal(point, 1);
+   }
+   expect_page(f, range, 0, f->bo[0], 0);
+   for (unsigned i = 0; i < COUNT; i++) {
+      drmSyncobjDestroy(fd, waits[i].syncobj);
+      drmSyncobjDestroy(fd, signals[i].syncobj);
+   }
+   free(waits);
+   free(signals);
+   drop_range(f, range);
+}
+
+/* The bind is accepted, the signals behind it are not: nobody waits for ever. */
+static void
+test_signals_behind_a_bind_fail(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 3000 };
+   const int fd = vmb_device_fd(f->dev);
+   struct vmb_sync signals[COUNT];
+
+   if (f->caps->max_syncs >= COUNT)
+      skip();
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   for (unsigned i = 0; i < COUNT; i++) {
+      signals[i] = (struct vmb_sync){ 0 };
+      assert_int_equal(drmSyncobjCreate(fd, 0, &signals[i].syncobj), 0);
+   }
+   f->quiet = true;
+   if (!target_fail_binds(2, 100, EIO))
+      skip();
+   const struct vmb_submit submit = {
+      .binds = &b,
+      .bind_count = 1,
+      .signals = signals,
+      .signal_count = COUNT,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), -ENODEV);
+   assert_true(vmb_device_is_lost(f->dev));
+   target_fail_nothing();
+   for (unsigned i = 0; i < COUNT; i++) {
+      assert_true(signals_soon(f, signals[i].syncobj, SOON));
+      drmSyncobjDestroy(fd, signals[i].syncobj);
+   }
+   drop_range(f, range);
+}
+
 struct delayed {
    struct vmb_queue *queue;
    const struct vmb_submit *submit;
@@ -1460,6 +1564,8 @@ main(void)
       TEST(test_chunks_grow_again),
       TEST(test_a_dependency_goes_away),
       TEST(test_half_a_null_range_is_pending),
+      TEST(test_thousands_of_syncs),
+      TEST(test_signals_behind_a_bind_fail),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
       TEST(test_who_is),

@@ -108,6 +108,7 @@ msm_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *
    caps->null_granule_B = 0;
    caps->null_strict = prr;
    caps->max_ops = MAX_OPS;
+   caps->max_syncs = UINT32_MAX;
    caps->private_bos = true;
    caps->max_vms = 1;
 

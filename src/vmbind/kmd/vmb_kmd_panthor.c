@@ -105,6 +105,7 @@ panthor_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, ch
    caps->null_granule_B = kdev->sparse ? 0 : BLOCK_B;
    caps->null_strict = false;
    caps->max_ops = MAX_OPS;
+   caps->max_syncs = UINT32_MAX;
    caps->private_bos = true;
    caps->max_vms = 32;
 

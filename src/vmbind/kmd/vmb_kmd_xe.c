@@ -179,6 +179,7 @@ xe_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *w
    caps->null_granule_B = 0;
    caps->null_strict = true;
    caps->max_ops = MAX_OPS;
+   caps->max_syncs = DRM_XE_MAX_SYNCS;
    caps->private_bos = true;
    caps->max_vms = UINT32_MAX;
 
