@@ -79,6 +79,10 @@ struct vmb_kmd_ops {
    /** \p kvm is NULL for a BO that may be shared.  *size_B is rounded up. */
    int (*bo_create)(struct vmb_kmd_device *kdev, struct vmb_kmd_vm *kvm, uint64_t *size_B,
                     bool cached, uint32_t *handle_out);
+   /** With caps.purgeable: whether the kernel may take the BO's pages.  Says
+    * whether it still has them; once they are gone they stay gone. */
+   int (*bo_set_purgeable)(struct vmb_kmd_device *kdev, uint32_t handle, bool purgeable,
+                           bool *retained_out);
    /** The offset at which the node's fd can be mmapped. */
    int (*bo_mmap_offset)(struct vmb_kmd_device *kdev, uint32_t handle, uint64_t *offset_out);
 

@@ -143,13 +143,15 @@ bind_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
       return "outside of its BO";
    if (bind->bo->dev != vm->dev)
       return "a BO of another device";
-   if (bind->bo->vm && bind->bo->vm != vm)
+   if (bind->bo->vm_id && bind->bo->vm_id != vm->id)
       return "a BO that is private to another VM";
+   if (p_atomic_read(&bind->bo->purge) != VMB_BO_NEEDED)
+      return "a BO whose pages the kernel may take";
    return NULL;
 }
 
-static struct vmb_gpuvm_req
-unbind_req(const struct vmb_range *range, uint64_t offset_B, uint64_t size_B)
+struct vmb_gpuvm_req
+vmb_unbind_req(const struct vmb_range *range, uint64_t offset_B, uint64_t size_B)
 {
    const bool null = range->unbound == VMB_UNBOUND_NULL;
 
@@ -196,14 +198,14 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, size
          return -EINVAL;
       }
       if (!bind->bo) {
-         vm->reqs[i] = unbind_req(bind->range, bind->offset_B, bind->size_B);
+         vm->reqs[i] = vmb_unbind_req(bind->range, bind->offset_B, bind->size_B);
          continue;
       }
       if (bind->bo != last_bo) {
          /* Only its holder changes the set of vm_bos, but readers look at it. */
          vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
          const int ret =
-            vmb_gpuvm_bo_obtain(vm->gpuvm, &bind->bo->obj, !bind->bo->vm, &vm_bo);
+            vmb_gpuvm_bo_obtain(vm->gpuvm, &bind->bo->obj, !bind->bo->vm_id, &vm_bo);
          vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
          if (ret)
             return ret;

@@ -78,6 +78,15 @@ void vmb_vm_retire(struct vmb_vm *vm);
  * -ENODEV. */
 int vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns);
 
+/**
+ * Makes the VM fit for GPU work again after pages behind its BOs have gone: what is
+ * bound of a purged BO is unbound.  To be called before GPU work is submitted; costs
+ * next to nothing if nothing has gone.  GPU work must wait for vmb_vm_get_sync().
+ * Follows drm_gpuvm_validate().
+ * \return 0; -ENOMEM; -ENODEV
+ */
+int vmb_vm_validate(struct vmb_vm *vm);
+
 /* ------------------------------------------------------------------- range */
 
 /** What the unbound parts of a range are. */

@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,6 +28,9 @@
 
 #define PAGE_B 0x10000ull
 #define SOON   1000000000ll /* what should have come by then, comes never */
+
+/* Of setup_with_cache() */
+#define CACHE_B (64ull << 20)
 
 struct fixture {
    int fd;
@@ -94,13 +98,18 @@ log_line(void *data, enum vmb_log_level level, const char *line)
 }
 
 static int
-setup(void **state)
+setup_device(void **state, uint64_t cache_B)
 {
    struct fixture *f = calloc(1, sizeof(*f));
 
    f->fd = target_open();
    assert_true(f->fd >= 0);
-   const struct vmb_device_params params = { .drm_fd = f->fd, .log = log_line, .log_data = f };
+   const struct vmb_device_params params = {
+      .drm_fd = f->fd,
+      .log = log_line,
+      .log_data = f,
+      .bo_cache_B = cache_B,
+   };
    assert_int_equal(vmb_device_create(&params, &f->dev), 0);
    f->caps = vmb_device_caps(f->dev);
    assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ 0 }, &f->vm), 0);
@@ -109,6 +118,18 @@ setup(void **state)
       f->bo[i] = new_bo(f, 64 * PAGE_B);
    *state = f;
    return 0;
+}
+
+static int
+setup(void **state)
+{
+   return setup_device(state, 0);
+}
+
+static int
+setup_with_cache(void **state)
+{
+   return setup_device(state, CACHE_B);
 }
 
 static int
@@ -1374,6 +1395,271 @@ test_half_a_null_range_is_pending(void **state)
    wait_idle(f);
 }
 
+/* --------------------------------------------------------------- BO cache */
+
+static bool
+handle_is_open(const struct fixture *f, uint32_t handle)
+{
+   int fd;
+
+   if (drmPrimeHandleToFD(vmb_device_fd(f->dev), handle, DRM_CLOEXEC, &fd) == 0) {
+      close(fd);
+      return true;
+   }
+   /* A private BO is there as well, though not for others. */
+   return errno != ENOENT;
+}
+
+static struct vmb_bo *
+new_bo_of(struct fixture *f, uint64_t size_B, struct vmb_vm *vm, bool cached)
+{
+   struct vmb_bo *bo;
+
+   assert_int_equal(vmb_bo_create(f->dev,
+                                  &(struct vmb_bo_params){
+                                     .size_B = size_B, .vm = vm, .cached = cached },
+                                  &bo),
+                    0);
+   return bo;
+}
+
+static void
+test_a_freed_bo_is_used_again(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *bo = new_bo_of(f, 10 * PAGE_B, f->vm, true), *other;
+   const uint32_t handle = vmb_bo_handle(bo), id = vmb_bo_id(bo);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_stats stats;
+   uint32_t *map, *again;
+
+   assert_int_equal(vmb_bo_map(bo, (void **)&map), 0);
+   map[0] = 42;
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 10, bo, 0)), 0);
+   vmb_bo_unref(bo);
+   wait_idle(f);
+   /* Bound: not idle. */
+   other = new_bo_of(f, 10 * PAGE_B, f->vm, true);
+   assert_int_not_equal(vmb_bo_handle(other), handle);
+   vmb_bo_unref(other);
+   drop_range(f, range);
+   wait_idle(f);
+
+   /* Of another kind. */
+   struct vmb_bo *wrong[] = {
+      new_bo_of(f, 12 * PAGE_B, f->vm, true),
+      new_bo_of(f, 10 * PAGE_B, NULL, true),
+      new_bo_of(f, 10 * PAGE_B, f->vm, false),
+   };
+   for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+      assert_int_not_equal(vmb_bo_handle(wrong[i]), handle);
+      vmb_bo_unref(wrong[i]);
+   }
+
+   /* The one that was freed last comes first. */
+   bo = new_bo_of(f, 10 * PAGE_B - 5, f->vm, true);
+   assert_int_equal(vmb_bo_handle(bo), handle);
+   assert_int_not_equal(vmb_bo_id(bo), id);
+   assert_int_equal(vmb_bo_size_B(bo), 10 * PAGE_B);
+   assert_string_equal(vmb_bo_name(bo), "");
+   assert_int_equal(vmb_bo_map(bo, (void **)&again), 0);
+   assert_ptr_equal(map, again);
+   assert_int_equal(again[0], 42);
+   vmb_device_get_stats(f->dev, &stats);
+   assert_int_equal(stats.bos_reused, 1);
+
+   range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 10, bo, 0)), 0);
+   wait_idle(f);
+   expect_page(f, range, 9, bo, 9);
+   drop_range(f, range);
+   vmb_bo_unref(bo);
+   wait_idle(f);
+}
+
+/* Leaves so much to BOs beside those that the fixture has, less what a driver and a back-end have
+ * made for themselves: up to 4 MiB. */
+static bool
+limit_memory(const struct fixture *f, uint64_t size_B)
+{
+   return target_limit_memory(ARRAY_SIZE(f->bo) * 64 * PAGE_B + size_B);
+}
+
+/* What others may have is not given to somebody else. */
+static void
+test_a_shared_bo_is_not_kept(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *bo = new_bo_of(f, PAGE_B, NULL, true);
+   const uint32_t handle = vmb_bo_handle(bo);
+   int dmabuf;
+
+   assert_int_equal(vmb_bo_export(bo, &dmabuf), 0);
+   vmb_bo_unref(bo);
+   close(dmabuf);
+   assert_false(handle_is_open(f, handle));
+
+   bo = new_bo_of(f, PAGE_B, NULL, true);
+   vmb_bo_unref(bo);
+   assert_true(handle_is_open(f, vmb_bo_handle(bo)));
+}
+
+static void
+test_the_cache_is_bounded(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 12 };
+   struct vmb_bo *bos[COUNT];
+   uint32_t handles[COUNT];
+   unsigned open = 0;
+
+   for (unsigned i = 0; i < COUNT; i++) {
+      bos[i] = new_bo_of(f, 8 << 20, f->vm, true);
+      handles[i] = vmb_bo_handle(bos[i]);
+   }
+   for (unsigned i = 0; i < COUNT; i++)
+      vmb_bo_unref(bos[i]);
+   for (unsigned i = 0; i < COUNT; i++)
+      open += handle_is_open(f, handles[i]);
+   /* It may have taken so long that they have become too old. */
+   assert_true(open <= CACHE_B / (8 << 20));
+   assert_false(handle_is_open(f, handles[0]));
+
+   /* One that is too large is not kept. */
+   struct vmb_bo *large = new_bo_of(f, CACHE_B, f->vm, true);
+   handles[0] = vmb_bo_handle(large);
+   vmb_bo_unref(large);
+   assert_false(handle_is_open(f, handles[0]));
+}
+
+/* BOs of a VM go with it, also those that are freed later. */
+static void
+test_the_cache_goes_with_the_vm(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_vm *vm;
+
+   if (f->caps->max_vms == 1)
+      skip();
+   assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ 0 }, &vm), 0);
+   struct vmb_bo *early = new_bo_of(f, PAGE_B, vm, true), *late = new_bo_of(f, PAGE_B, vm, true);
+   const uint32_t handles[] = { vmb_bo_handle(early), vmb_bo_handle(late) };
+
+   vmb_bo_unref(early);
+   assert_true(handle_is_open(f, handles[0]));
+   vmb_vm_destroy(vm);
+   assert_false(handle_is_open(f, handles[0]));
+   vmb_bo_unref(late);
+   assert_false(handle_is_open(f, handles[1]));
+}
+
+/* Before an allocation fails, the cache is emptied: whether the kernel takes the pages by itself or not. */
+static void
+test_the_cache_is_emptied_for_memory(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *bo = new_bo_of(f, 16 << 20, f->vm, true);
+
+   if (!limit_memory(f, 24 << 20))
+      skip();
+   vmb_bo_unref(bo);
+   bo = new_bo_of(f, 20 << 20, f->vm, true);
+   target_fail_nothing();
+   vmb_bo_unref(bo);
+}
+
+static void
+test_a_purged_bo_of_the_cache(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!f->caps->purgeable)
+      skip();
+   struct vmb_bo *bo = new_bo_of(f, 16 << 20, f->vm, true), *other;
+   struct vmb_stats stats;
+
+   if (!limit_memory(f, 24 << 20))
+      skip();
+   vmb_bo_unref(bo);
+   /* The kernel needs its pages. */
+   other = new_bo_of(f, 20 << 20, f->vm, false);
+   vmb_bo_unref(other);
+   target_fail_nothing();
+   bo = new_bo_of(f, 16 << 20, f->vm, true);
+   vmb_device_get_stats(f->dev, &stats);
+   assert_int_equal(stats.bos_reused, 0);
+
+   struct vmb_range *range = new_range(f, 16 << 20, VMB_UNBOUND_HOLE);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 1, bo, 0)), 0);
+   wait_idle(f);
+   expect_page(f, range, 0, bo, 0);
+   drop_range(f, range);
+   vmb_bo_unref(bo);
+}
+
+/* A bound BO whose pages the kernel took: what is bound of it is unbound before it is used. */
+static void
+test_a_purged_bo_is_evicted(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *bo = new_bo(f, 16 << 20), *other;
+   bool retained;
+
+   if (!f->caps->purgeable) {
+      assert_int_equal(vmb_bo_set_purgeable(bo, true, &retained), -EOPNOTSUPP);
+      vmb_bo_unref(bo);
+      return;
+   }
+   const bool null = f->caps->null_mode != VMB_NULL_NONE;
+   struct vmb_range *holes = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_range *nulls = null ? new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL) : holes;
+   struct vmb_stats before, after;
+
+   f->quiet = true;
+   assert_int_equal(SUBMIT(f->queue, bind(holes, 0, 2, bo, 0), bind(holes, 3, 1, f->bo[0], 0),
+                           bind(nulls, 5, 2, bo, 7)),
+                    0);
+   wait_idle(f);
+   assert_int_equal(vmb_vm_validate(f->vm), 0);
+
+   assert_int_equal(vmb_bo_set_purgeable(bo, true, &retained), 0);
+   assert_true(retained);
+   assert_int_equal(SUBMIT(f->queue, bind(holes, 9, 1, bo, 0)), -EINVAL);
+   assert_int_equal(vmb_bo_set_purgeable(bo, false, &retained), 0);
+   assert_true(retained);
+   assert_int_equal(SUBMIT(f->queue, bind(holes, 9, 1, bo, 0)), 0);
+   assert_int_equal(vmb_bo_set_purgeable(bo, true, &retained), 0);
+   wait_idle(f);
+
+   if (!limit_memory(f, 24 << 20))
+      skip();
+   other = new_bo_of(f, 20 << 20, f->vm, true);
+   target_fail_nothing();
+   assert_int_equal(vmb_bo_set_purgeable(bo, false, &retained), 0);
+   assert_false(retained);
+   assert_int_equal(SUBMIT(f->queue, bind(holes, 10, 1, bo, 0)), -EINVAL);
+   vmb_device_get_stats(f->dev, &before);
+   assert_int_equal(vmb_vm_validate(f->vm), 0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(ops_of(&after) - ops_of(&before), 3);
+   wait_idle(f);
+   expect_hole(f, holes, 0);
+   expect_hole(f, holes, 9);
+   expect_page(f, holes, 3, f->bo[0], 0);
+   if (null)
+      expect_page(f, nulls, 5, NULL, 0);
+   assert_int_equal(vmb_vm_validate(f->vm), 0);
+   before = after;
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(after.ioctls, before.ioctls);
+
+   vmb_bo_unref(other);
+   vmb_bo_unref(bo);
+   if (null)
+      drop_range(f, nulls);
+   drop_range(f, holes);
+}
+
 /* -------------------------------------------------------------------- random */
 
 #define RANDOM_PAGES 512
@@ -1531,6 +1817,7 @@ int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_WITH_CACHE(name) cmocka_unit_test_setup_teardown(name, setup_with_cache, teardown)
    const struct CMUnitTest tests[] = {
       TEST(test_map_and_unmap),
       TEST(test_last_bind_of_a_batch_wins),
@@ -1566,6 +1853,13 @@ main(void)
       TEST(test_half_a_null_range_is_pending),
       TEST(test_thousands_of_syncs),
       TEST(test_signals_behind_a_bind_fail),
+      TEST_WITH_CACHE(test_a_freed_bo_is_used_again),
+      TEST_WITH_CACHE(test_a_shared_bo_is_not_kept),
+      TEST_WITH_CACHE(test_the_cache_is_bounded),
+      TEST_WITH_CACHE(test_the_cache_goes_with_the_vm),
+      TEST_WITH_CACHE(test_the_cache_is_emptied_for_memory),
+      TEST_WITH_CACHE(test_a_purged_bo_of_the_cache),
+      TEST(test_a_purged_bo_is_evicted),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
       TEST(test_who_is),

@@ -187,6 +187,15 @@ target_delay_ioctls(unsigned us)
    return drm_sim_set_fault(spec) == 0;
 }
 
+bool
+target_limit_memory(uint64_t size_B)
+{
+   char spec[64];
+
+   snprintf(spec, sizeof(spec), "mem:%llu", (unsigned long long)size_B);
+   return drm_sim_set_fault(spec) == 0;
+}
+
 void
 target_fail_nothing(void)
 {

@@ -110,6 +110,7 @@ msm_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *
    caps->max_ops = MAX_OPS;
    caps->max_syncs = UINT32_MAX;
    caps->private_bos = true;
+   caps->purgeable = true;
    caps->max_vms = 1;
 
    *kdev_out = kdev;
@@ -134,6 +135,21 @@ msm_bo_create(struct vmb_kmd_device *kdev, struct vmb_kmd_vm *kvm, uint64_t *siz
    if (drmIoctl(kdev->fd, DRM_IOCTL_MSM_GEM_NEW, &req))
       return -errno;
    *handle_out = req.handle;
+   return 0;
+}
+
+static int
+msm_bo_set_purgeable(struct vmb_kmd_device *kdev, uint32_t handle, bool purgeable,
+                     bool *retained_out)
+{
+   struct drm_msm_gem_madvise req = {
+      .handle = handle,
+      .madv = purgeable ? MSM_MADV_DONTNEED : MSM_MADV_WILLNEED,
+   };
+
+   if (drmIoctl(kdev->fd, DRM_IOCTL_MSM_GEM_MADVISE, &req))
+      return -errno;
+   *retained_out = req.retained;
    return 0;
 }
 
@@ -286,6 +302,7 @@ const struct vmb_kmd_ops vmb_kmd_msm = {
    .queue_create = msm_queue_create,
    .queue_destroy = msm_queue_destroy,
    .bo_create = msm_bo_create,
+   .bo_set_purgeable = msm_bo_set_purgeable,
    .bo_mmap_offset = msm_bo_mmap_offset,
    .bind = msm_bind,
 };

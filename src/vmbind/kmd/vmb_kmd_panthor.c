@@ -107,6 +107,8 @@ panthor_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, ch
    caps->max_ops = MAX_OPS;
    caps->max_syncs = UINT32_MAX;
    caps->private_bos = true;
+   /* Not up to 1.9. */
+   caps->purgeable = false;
    caps->max_vms = 32;
 
    *kdev_out = kdev;

@@ -181,6 +181,8 @@ xe_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *w
    caps->max_ops = MAX_OPS;
    caps->max_syncs = DRM_XE_MAX_SYNCS;
    caps->private_bos = true;
+   /* It advises addresses, not BOs: an idle BO, bound nowhere, cannot be left to it. */
+   caps->purgeable = false;
    caps->max_vms = UINT32_MAX;
 
    *kdev_out = kdev;
