@@ -59,8 +59,8 @@ print_caps(const char *node, const struct vmb_caps *caps)
                                                         : "when the bind runs (immediate)");
    printf("   %-22s %s\n", "binds in order", caps->fifo_per_vm ? "of a VM" : "of a queue");
    printf("   %-22s %s\n", "synchronous bind", yes(caps->immediate_bind));
-   printf("   %-22s %s\n", "syncs belong to",
-          caps->sync_mode == VMB_SYNC_PER_OP ? "an operation" : "an ioctl");
+   printf("   %-22s %s\n", "binds wait in",
+          caps->sync_mode == VMB_SYNC_KERNEL ? "the kernel" : "a thread");
    printf("   %-22s %u\n", "operations an ioctl", caps->max_ops);
    printf("   %-22s %u\n", "VMs an open file", caps->max_vms);
    printf("   %-22s %s\n", "null mapping", null_modes[caps->null_mode]);

@@ -41,13 +41,14 @@ enum vmb_null_mode {
    VMB_NULL_BLACK_HOLE,
 };
 
-/** Where the syncs of a bind go. */
+/** Who waits and signals for a bind. */
 enum vmb_sync_mode {
-   /** In- and out-syncs belong to an ioctl. */
-   VMB_SYNC_PER_IOCTL,
-   /** They belong to an operation: waits go to an ioctl's first one, signals
-    * to its last. */
-   VMB_SYNC_PER_OP,
+   /** The kernel: the ioctl attaches its fence to what is to be signalled. */
+   VMB_SYNC_KERNEL,
+   /** A thread of the queue's, where there is something to wait for: syncobjs have
+    * no fence until they are signalled, so who waits for them must be ready to wait for a
+    * fence (DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT). */
+   VMB_SYNC_THREAD,
 };
 
 struct vmb_caps {

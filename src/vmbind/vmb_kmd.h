@@ -87,14 +87,14 @@ struct vmb_kmd_ops {
    int (*bo_mmap_offset)(struct vmb_kmd_device *kdev, uint32_t handle, uint64_t *offset_out);
 
    /**
-    * Sends one ioctl; calls on one VM come one at a time.  Operations take effect in order, after all waits and
+    * With VMB_SYNC_KERNEL.  Sends one ioctl; calls on one VM come one at a time.  Operations take effect in order, after all waits and
     * before all signals.  With no operation it only carries syncs (at least one).
     * \return 0; -ENOMEM, -ENOBUFS try fewer operations; -ENODEV the VM is lost;
     *         others as the kernel said.  The VM is then as it was.
     */
    int (*bind)(struct vmb_kmd_vm *kvm, const struct vmb_kmd_bind *bind);
 
-   /** With caps.immediate_bind: done on return.  On failure *applied_out
+   /** With caps.immediate_bind, as always with VMB_SYNC_THREAD: done on return.  On failure *applied_out
     * operations took effect. */
    int (*bind_immediate)(struct vmb_kmd_vm *kvm, const struct vmb_kmd_op *ops, uint32_t op_count,
                          uint32_t *applied_out);

@@ -158,6 +158,8 @@ struct vmb_queue {
    /* The back-end's. */
    uint32_t kqueue;
    uint32_t syncobj;
+   /* VMB_SYNC_THREAD: once there was something to wait for. */
+   struct vmb_thread *thread;
    /* The timeline's latest point, and the latest one known to have completed. */
    uint64_t submitted;
    uint64_t completed;
@@ -247,6 +249,30 @@ void vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch);
 void vmb_queue_unref(struct vmb_queue *queue);
 
 int vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t abs_timeout_ns);
+
+/* ------------------------------------------------------------------ thread
+ *
+ * VMB_SYNC_THREAD: see vmb_thread.c. */
+
+struct vmb_thread;
+struct vmb_thread_job;
+
+/* 0 if all waits are over; -ETIME, or what is wrong with them. */
+int vmb_thread_poll(struct vmb_device *dev, const struct vmb_kmd_sync *waits, uint32_t count);
+
+/* Everything that can fail: copies operations and syncs, the first signal being the queue's own
+ * point.  The bind lock is held. */
+int vmb_thread_prepare(struct vmb_queue *queue, const struct vmb_kmd_bind *bind,
+                       struct vmb_thread_job **job_out);
+/* Takes the job over: it is bound behind those that were pushed before. */
+void vmb_thread_push(struct vmb_queue *queue, struct vmb_thread_job *job);
+void vmb_thread_job_free(struct vmb_device *dev, struct vmb_thread_job *job);
+/* Nothing is left to be signalled.  The bind lock is held. */
+bool vmb_thread_is_idle(struct vmb_queue *queue);
+/* When nothing is pending. */
+void vmb_thread_stop(struct vmb_queue *queue);
+
+int vmb_sync_signal(struct vmb_device *dev, const struct vmb_kmd_sync *sync);
 
 /* A submit of requests that are checked already and hold no references.  The
  * bind lock is held. */

@@ -62,6 +62,7 @@ vmb_queue_unref(struct vmb_queue *queue)
    if (--queue->refcount)
       return;
    list_del(&queue->link);
+   vmb_thread_stop(queue);
    queue->vm->dev->kmd->queue_destroy(queue->vm->kvm, queue->kqueue);
    drmSyncobjDestroy(queue->vm->dev->fd, queue->syncobj);
    free(queue);
@@ -93,7 +94,9 @@ vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t abs_t
 
    if (!point)
       return 0;
-   if (drmSyncobjTimelineWait(dev->fd, &syncobj, &point, 1, abs_timeout_ns, 0, NULL))
+   /* With VMB_SYNC_THREAD there may be no fence yet. */
+   if (drmSyncobjTimelineWait(dev->fd, &syncobj, &point, 1, abs_timeout_ns,
+                              DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL))
       return -errno;
    return 0;
 }
@@ -383,6 +386,8 @@ struct send {
    const struct vmb_kmd_sync *signals;
    uint32_t signal_count;
    bool immediate;
+   /* If not NULL, where the thread's job goes that does it all later. */
+   struct vmb_thread_job **job_out;
 
    /* Results. */
    uint32_t applied;
@@ -466,14 +471,16 @@ send_syncs(struct send *send, bool waits, uint32_t keep)
    return 0;
 }
 
-/* Signals that do not fit beside the operations go behind them, when there is no way back any
- * more: what is wrong with them must be known before. */
+/* Signals that do not fit beside the operations, or that are ours to make, come behind them, when
+ * there is no way back any more: what is wrong with them must be known before. */
 static int
 check_signals(const struct send *send)
 {
    const struct vmb_device *dev = send->queue->vm->dev;
+   const bool thread = dev->caps.sync_mode == VMB_SYNC_THREAD;
+   const uint64_t count = (uint64_t)send->wait_count + send->signal_count;
 
-   if (send->immediate || (uint64_t)send->wait_count + send->signal_count <= dev->caps.max_syncs)
+   if (thread ? send->signal_count < 2 : send->immediate || count <= dev->caps.max_syncs)
       return 0;
 
    uint32_t *handles = malloc(send->signal_count * sizeof(*handles));
@@ -518,6 +525,24 @@ send_chunks(struct send *send)
    return 0;
 }
 
+static int
+send_to_thread(struct send *send)
+{
+   const struct vmb_kmd_bind bind = {
+      .ops = send->queue->vm->kmd_ops,
+      .op_count = send->op_count,
+      .waits = send->waits,
+      .wait_count = send->wait_count,
+      .signals = send->signals,
+      .signal_count = send->signal_count,
+   };
+   const int ret = vmb_thread_prepare(send->queue, &bind, send->job_out);
+
+   if (!ret)
+      send->applied = send->op_count;
+   return ret;
+}
+
 /* The kernel's binds of a queue are FIFO, so what comes first waits and what comes last signals;
  * syncs that one ioctl does not take go into ioctls of their own before and behind. */
 static int
@@ -533,19 +558,20 @@ send_ops(struct send *send)
       vm->kmd_ops[i] = to_kmd_op(&send->ops[i]);
 
    ret = check_signals(send);
-   if (!ret && !send->immediate) {
-      /* One place is for our own signal, the first one. */
-      ret = send_syncs(send, true, vm->dev->caps.max_syncs - 1);
-   }
    if (ret)
       return ret;
+   if (send->immediate)
+      return send_chunks(send);
+   if (send->job_out)
+      return send_to_thread(send);
 
-   ret = send->op_count ? send_chunks(send) : send_chunk(send, 0, 0);
-   if (ret || send->immediate)
+   /* One place is for our own signal, the first one. */
+   ret = send_syncs(send, true, vm->dev->caps.max_syncs - 1);
+   if (!ret)
+      ret = send->op_count ? send_chunks(send) : send_chunk(send, 0, 0);
+   if (ret)
       return ret;
-
-   ret = send_syncs(send, false, 0);
-   return ret ? -ENODEV : 0;
+   return send_syncs(send, false, 0) ? -ENODEV : 0;
 }
 
 /* ------------------------------------------------------------------ commit */
@@ -704,23 +730,14 @@ roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t app
    return ret;
 }
 
-/* Nothing is left that would signal them. */
 static void
 signal_all(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t count)
 {
-   const int fd = queue->vm->dev->fd;
-
-   for (uint32_t i = 0; i < count; i++) {
-      uint32_t syncobj = signals[i].syncobj;
-      uint64_t point = signals[i].point;
-
-      if (point)
-         drmSyncobjTimelineSignal(fd, &syncobj, &point, 1);
-      else
-         drmSyncobjSignal(fd, &syncobj, 1);
-   }
+   for (uint32_t i = 0; i < count; i++)
+      vmb_sync_signal(queue->vm->dev, &signals[i]);
 }
 
+/* Nothing is left that would signal them. */
 static void
 lose(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t count, const char *why)
 {
@@ -764,6 +781,31 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
    return 0;
 }
 
+/* Whether the batch can be bound by an immediate bind, which overtakes what is queued: if that is
+ * wanted, and, where the kernel knows no fences, whenever there is nothing to wait for. */
+static int
+choose_immediate(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint32_t wait_count,
+                 bool *immediate_out)
+{
+   struct vmb_vm *vm = queue->vm;
+   const struct vmb_caps *caps = &vm->dev->caps;
+   const bool thread = caps->sync_mode == VMB_SYNC_THREAD;
+
+   *immediate_out = false;
+   if (!caps->immediate_bind || !(raw->immediate || thread))
+      return 0;
+
+   const int ret = thread ? vmb_thread_poll(vm->dev, vm->syncs, wait_count) : 0;
+   if (ret)
+      return ret == -ETIME ? 0 : ret;
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_vm_retire_locked(vm);
+   /* Signals of one timeline must not overtake each other either. */
+   *immediate_out = list_is_empty(&vm->batches) && vmb_thread_is_idle(queue);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   return 0;
+}
+
 static int
 plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t *point_out)
 {
@@ -785,31 +827,30 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    if (ret)
       return ret;
 
-   /* An immediate bind overtakes what is queued. */
-   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   if (raw->immediate)
-      vmb_vm_retire_locked(vm);
-   const bool immediate =
-      raw->immediate && dev->caps.immediate_bind && list_is_empty(&vm->batches);
-   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
-
-   if (raw->immediate && !plan->op_count && immediate) {
-      if (point_out)
-         *point_out = 0;
-      return 0;
-   }
-
    const uint64_t point = queue->submitted + 1;
    uint32_t wait_count, signal_count;
    ret = gather_syncs(queue, raw, point, &wait_count, &signal_count);
    if (ret)
       return ret;
 
+   bool immediate;
+   ret = choose_immediate(queue, raw, wait_count, &immediate);
+   if (ret)
+      return ret;
+   /* Who asked for it waits for nothing and nobody: there is no point. */
+   const bool pointless = immediate && raw->immediate;
+   if (pointless && !plan->op_count) {
+      if (point_out)
+         *point_out = 0;
+      return 0;
+   }
+
    struct vmb_batch *batch = batch_create(plan->op_count, replaced);
    if (!batch)
       return -ENOMEM;
 
    const struct vmb_kmd_sync *signals = vm->syncs + wait_count;
+   struct vmb_thread_job *job = NULL;
    struct send send = {
       .queue = queue,
       .ops = plan->ops,
@@ -819,13 +860,14 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       .signals = signals,
       .signal_count = signal_count,
       .immediate = immediate,
+      .job_out = dev->caps.sync_mode == VMB_SYNC_THREAD ? &job : NULL,
    };
    ret = send_ops(&send);
 
    struct vmb_trace_submit trace = {
       .vm = vm->id,
       .queue = queue->id,
-      .point = immediate ? 0 : point,
+      .point = pointless ? 0 : point,
       .bind_count = raw->req_count,
       .ioctl_count = send.ioctls,
       .merged = plan->merged,
@@ -856,9 +898,13 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    p_atomic_add(&dev->stats.dropped, plan->dropped);
    /* An immediate bind has completed: no point to wait for. */
    batch->sorted = !plan->params.ordered;
-   commit(queue, batch, plan->ops, plan->op_count, immediate ? 0 : point);
+   commit(queue, batch, plan->ops, plan->op_count, pointless ? 0 : point);
+   if (job)
+      vmb_thread_push(queue, job);
+   else if (immediate && !pointless)
+      signal_all(queue, signals, signal_count);
    if (point_out)
-      *point_out = immediate ? 0 : point;
+      *point_out = pointless ? 0 : point;
    return 0;
 }
 

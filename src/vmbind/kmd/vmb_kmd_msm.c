@@ -103,7 +103,7 @@ msm_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *
    caps->fifo_per_vm = false;
    caps->immediate_bind = false;
    caps->immediate_prefix = false;
-   caps->sync_mode = VMB_SYNC_PER_IOCTL;
+   caps->sync_mode = VMB_SYNC_KERNEL;
    caps->null_mode = prr ? VMB_NULL_NATIVE : VMB_NULL_NONE;
    caps->null_granule_B = 0;
    caps->null_strict = prr;

@@ -100,7 +100,7 @@ panthor_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, ch
    caps->fifo_per_vm = true;
    caps->immediate_bind = true;
    caps->immediate_prefix = true;
-   caps->sync_mode = VMB_SYNC_PER_OP;
+   caps->sync_mode = VMB_SYNC_KERNEL;
    caps->null_mode = kdev->sparse ? VMB_NULL_NATIVE : VMB_NULL_BLACK_HOLE;
    caps->null_granule_B = kdev->sparse ? 0 : BLOCK_B;
    caps->null_strict = false;
