@@ -67,8 +67,10 @@ print_caps(const char *node, const struct vmb_caps *caps)
    printf("   %-22s %s\n", "unbound reads", caps->null_mode == VMB_NULL_NONE ? "fault"
                                             : caps->null_strict              ? "zero"
                                                                              : "undefined");
-   printf("   %-22s sparse binding%s\n", "sparse features",
-          caps->null_mode == VMB_NULL_NONE ? "; no residency: the driver has no null mapping"
+   printf("   %-22s %s%s\n", "sparse features",
+          caps->kernel_addresses ? "none" : "sparse binding",
+          caps->kernel_addresses              ? ": addresses are the kernel's"
+          : caps->null_mode == VMB_NULL_NONE ? "; no residency: the driver has no null mapping"
           : caps->null_strict              ? ", residency, aliased, strict"
                                            : ", residency, aliased");
 }

@@ -341,6 +341,8 @@ vmb_bo_unref(struct vmb_bo *bo)
    vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
 
    vmb_trace_bo(dev->trace, bo, false);
+   if (dev->caps.kernel_addresses)
+      vmb_device_unplace_bo(dev, bo);
    if (shared) {
       free_struct(bo);
       return;

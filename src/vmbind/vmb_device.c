@@ -145,8 +145,13 @@ vmb_device_create(const struct vmb_device_params *params, struct vmb_device **de
               dev->caps.version_minor, why[0] ? why : strerror(-ret));
       goto fail_close;
    }
-
-   vmb_bo_cache_init(&dev->bo_cache, params->bo_cache_B, CACHE_AGE_NS, dev->caps.page_size_B);
+   if (why[0]) {
+      vmb_log(dev, VMB_LOG_WARN, "%s %d.%d: %s", dev->driver_name, dev->caps.version_major,
+              dev->caps.version_minor, why);
+   }
+   /* An address that the kernel chose goes with the handle. */
+   vmb_bo_cache_init(&dev->bo_cache, dev->caps.kernel_addresses ? 0 : params->bo_cache_B,
+                     CACHE_AGE_NS, dev->caps.page_size_B);
 
    ret = vmb_trace_create(dev, &dev->trace);
    if (ret)

@@ -61,6 +61,10 @@ struct vmb_caps {
    uint64_t va_start_B;
    uint64_t va_range_B;
 
+   /** The kernel chooses the addresses, of BOs as a whole (vmb_vm_get_bo_addr()), and there
+    * is nothing to bind: no ranges, no sparse features.  A BO's address goes with the BO. */
+   bool kernel_addresses;
+
    /** Granularity of addresses, sizes and BO offsets of a bind. */
    uint32_t page_size_B;
    /** Size of the block that the GPU's page tables map with one entry; a

@@ -58,7 +58,8 @@ struct vmb_kmd_ops {
 
    /**
     * Fills in all caps but the driver's name and version, which are there.
-    * On failure says the cause in \p why, a line.
+    * On failure says the cause in \p why, a line; on success what is to be
+    * warned of, if anything.
     * \return 0; -ENOTSUP if the driver cannot do VM_BIND; what the kernel said
     */
    int (*open)(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *why,
@@ -71,6 +72,9 @@ struct vmb_kmd_ops {
    uint32_t (*vm_id)(const struct vmb_kmd_vm *kvm);
    /** 0; -ENODEV if the VM can no longer be used. */
    int (*vm_status)(struct vmb_kmd_vm *kvm);
+
+   /** With caps.kernel_addresses: maps the BO, if it is not yet, and says where. */
+   int (*bo_address)(struct vmb_kmd_vm *kvm, uint32_t handle, uint64_t *addr_out);
 
    /** A FIFO of binds of the VM; with caps.fifo_per_vm all are one. */
    int (*queue_create)(struct vmb_kmd_vm *kvm, uint32_t *queue_out);

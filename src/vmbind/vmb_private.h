@@ -230,6 +230,9 @@ void vmb_vm_reclaim(struct vmb_vm *vm);
 /* With no lock held: drops what the deferred vm_bos keep. */
 void vmb_vm_free_deferred(struct vmb_vm *vm);
 
+/* With no lock held: the BO is about to go, and its addresses with it (caps.kernel_addresses). */
+void vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo);
+
 /* With no lock held: the pages behind the BO are gone, in every VM that maps it. */
 void vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo);
 

@@ -112,6 +112,7 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
       .va_start_B = caps->va_start_B,
       .va_range_B = caps->va_range_B,
       .page_size_B = caps->page_size_B,
+      .weak = caps->kernel_addresses,
    };
    int ret = vmb_gpuvm_create(&gpuvm_params, &vm->gpuvm);
    if (ret)
@@ -382,7 +383,8 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    if (!params->size_B || params->size_B > caps->va_range_B ||
        (unsigned)params->zone > VMB_ZONE_REPLAY)
       return -EINVAL;
-   if (params->unbound == VMB_UNBOUND_NULL && caps->null_mode == VMB_NULL_NONE)
+   if (caps->kernel_addresses ||
+       (params->unbound == VMB_UNBOUND_NULL && caps->null_mode == VMB_NULL_NONE))
       return -ENOTSUP;
 
    struct vmb_range *range = calloc(1, sizeof(*range));
@@ -507,6 +509,63 @@ uint64_t
 vmb_range_size_B(const struct vmb_range *range)
 {
    return range->size_B;
+}
+
+/* ------------------------------------------------- addresses of the kernel's */
+
+/* With both locks held. */
+static int
+place_locked(struct vmb_vm *vm, struct vmb_bo *bo, uint64_t addr_B)
+{
+   struct vmb_gpuvm_req req = { .map = { .addr_B = addr_B, .range_B = bo->size_B } };
+   int ret = vmb_gpuvm_bo_obtain(vm->gpuvm, &bo->obj, false, &req.map.vm_bo);
+   if (ret)
+      return ret;
+
+   if (!req.map.vm_bo->mapping_count) {
+      ret = vmb_gpuvm_reserve(vm->gpuvm, &req, 1, NULL);
+      if (!ret)
+         vmb_gpuvm_map(vm->gpuvm, &req.map, NULL);
+   }
+   vmb_gpuvm_bo_put_deferred(req.map.vm_bo);
+   return ret;
+}
+
+int
+vmb_vm_get_bo_addr(struct vmb_vm *vm, struct vmb_bo *bo, uint64_t *addr_B_out)
+{
+   if (!vm->dev->caps.kernel_addresses)
+      return -ENOTSUP;
+   if (bo->dev != vm->dev)
+      return -EINVAL;
+
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   int ret = vm->dev->kmd->bo_address(vm->kvm, bo->handle, addr_B_out);
+   if (!ret) {
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+      ret = place_locked(vm, bo, *addr_B_out);
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   }
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   vmb_vm_free_deferred(vm);
+   return ret;
+}
+
+void
+vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo)
+{
+   vmb_lock(&dev->vms_lock, VMB_LOCK_VMS);
+   list_for_each_entry(struct vmb_vm, vm, &dev->vms, link) {
+      vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+      struct vmb_gpuvm_bo *vm_bo = vmb_gpuvm_bo_find(vm->gpuvm, &bo->obj);
+      if (vm_bo)
+         vmb_gpuvm_bo_unmap_all(vm_bo, NULL);
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+      vmb_vm_free_deferred(vm);
+   }
+   vmb_unlock(&dev->vms_lock, VMB_LOCK_VMS);
 }
 
 /* ----------------------------------------------------------------- evicted */
