@@ -249,6 +249,13 @@ target_delay_ioctls(unsigned us)
    return false;
 }
 
+bool
+target_limit_memory(uint64_t size_B)
+{
+   (void)size_B;
+   return false;
+}
+
 void
 target_fail_nothing(void)
 {
