@@ -26,9 +26,7 @@ add_modules() {
    [ -f "$dir/modules.dep.bin" ] || depmod -b "$base" "$release"
    mkdir -p "$out"
    # Debian builds the fixed regulator, which powers our GPU, as a module.
-   # The driver under test comes first of the DRM drivers, and so gets the first node. vgem has fences
-   # that a test can hold.
-   for module in fixed panthor vgem; do
+   for module in fixed panthor; do
       modprobe -d "$base" -S "$release" --show-depends $module
    done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' |
       while read -r file; do
