@@ -93,9 +93,13 @@ vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t abs_t
 
    if (!point)
       return 0;
-   if (drmSyncobjTimelineWait(dev->fd, &syncobj, &point, 1, abs_timeout_ns, 0, NULL))
-      return -errno;
-   return 0;
+   if (drmSyncobjTimelineWait(dev->fd, &syncobj, &point, 1, abs_timeout_ns, 0, NULL) == 0)
+      return 0;
+   const int ret = -errno;
+   /* Of an unplugged device every ioctl says so. */
+   if (ret == -ENODEV)
+      vmb_device_set_lost(dev, "the device is gone");
+   return ret;
 }
 
 int
