@@ -4,6 +4,9 @@
 
 machine_type=virt,gic-version=3
 machine_options='-cpu cortex-a57 -smp 2 -m 1G'
+# One instruction a nanosecond: what the guest counts is the same in every run.
+counting_options='-icount shift=0,sleep=off'
+extra_options=
 
 # watch PID SECONDS FILE: until the process ends; kills it if the file does not grow for so long
 watch() {
@@ -25,7 +28,7 @@ watch() {
 boot() {
    local seconds=$1 kernel=$2 initramfs=$3 device_tree=$4 console=$5 pid
    shift 5
-   qemu-system-aarch64 -M $machine_type $machine_options \
+   qemu-system-aarch64 -M $machine_type $machine_options $extra_options \
       -nodefaults -display none -serial "file:$console" -no-reboot \
       -kernel "$kernel" -initrd "$initramfs" -dtb "$device_tree" \
       -append "console=ttyAMA0 loglevel=1 oops=panic panic=-1 panic_on_warn=1 $*" </dev/null &
