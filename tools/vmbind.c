@@ -19,11 +19,13 @@ static const struct command {
    const char *options;
    const char *example;
 } commands[] = {
-   { "run", cmd_run, "[--kmd KMD] [--trace FILE] [--gpu] -- CMD...",
-     "run a program on the vmbind Vulkan driver",
+   { "run", cmd_run, "[--kmd KMD] [--trace FILE] [--gpu] [--gl | --zink] -- CMD...",
+     "run a program on the vmbind Vulkan driver or OpenGL driver",
      "   --kmd KMD      the simulated node's kernel driver\n"
      "   --trace FILE   record what it binds; %p in the name stands for the process's number\n"
-     "   --gpu          no simulated node: a real one\n",
+     "   --gpu          no simulated node: a real one\n"
+     "   --gl           the OpenGL driver is ours\n"
+     "   --zink         the OpenGL driver is Mesa's, on our Vulkan driver\n",
      "vmbind run --kmd msm --trace /tmp/t -- vkcube" },
    { "sim", cmd_sim, "[--kmd KMD] -- CMD...",
      "run a program with a simulated DRM render node, and its own drivers",

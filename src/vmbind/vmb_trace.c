@@ -255,8 +255,7 @@ vmb_trace_bo(struct vmb_trace *trace, const struct vmb_bo *bo, bool created)
       .bo = bo->id,
       .device = trace->device,
       .handle = bo->handle,
-      /* It may be gone when the BO goes. */
-      .vm = created && bo->vm ? bo->vm->id : 0,
+      .vm = bo->vm_id,
       .size_B = bo->size_B,
    };
 

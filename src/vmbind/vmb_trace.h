@@ -90,7 +90,7 @@ struct vmb_trace_bo {
    uint32_t bo;
    uint32_t device;
    uint32_t handle;
-   /** If created: the VM that it is private to, or 0. */
+   /** The VM that it is private to, or 0. */
    uint32_t vm;
    uint64_t size_B;
    char name[48];

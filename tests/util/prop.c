@@ -118,7 +118,7 @@ prop_main(const struct prop *prop, int argc, char **argv, unsigned sequences, si
 
    sequences = option(argc, argv, "--sequences", sequences);
    length = option(argc, argv, "--length", length);
-   printf("%s: %u sequences of %zu operations; again with --seed %" PRIu64 "\n", prop->name,
+   printf("# %s: %u sequences of %zu operations; again with --seed %" PRIu64 "\n", prop->name,
           sequences, length, seed);
 
    char *ops = malloc(length * prop->op_size);
@@ -133,7 +133,7 @@ prop_main(const struct prop *prop, int argc, char **argv, unsigned sequences, si
          continue;
 
       const size_t count = shrink(prop, ops, length);
-      printf("%s: sequence %u fails; what is left of it:\n", prop->name, s);
+      printf("# %s: sequence %u fails; what is left of it:\n", prop->name, s);
       for (size_t i = 0; i < count; i++)
          prop->print(ops + i * prop->op_size);
       passes(prop, ops, count, false);
