@@ -301,4 +301,29 @@ struct vmb_gpuvm_req vmb_unbind_req(const struct vmb_range *range, uint64_t offs
 int vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
                          uint64_t *point_out);
 
+/* ------------------------------------------------------------------- trace */
+
+struct vmb_trace;
+
+int vmb_trace_create(struct vmb_device *dev, struct vmb_trace **trace_out);
+void vmb_trace_destroy(struct vmb_trace *trace);
+
+void vmb_trace_vm(struct vmb_trace *trace, const struct vmb_vm *vm, uint64_t window_start_B,
+                  uint64_t window_range_B, bool created);
+void vmb_trace_bo(struct vmb_trace *trace, const struct vmb_bo *bo, bool created);
+void vmb_trace_range(struct vmb_trace *trace, const struct vmb_range *range, bool created);
+
+/* The arrays of a submit, as the core has them. */
+struct vmb_trace_arrays {
+   const struct vmb_sync *waits;
+   const struct vmb_sync *signals;
+   const struct vmb_gpuvm_req *binds;
+   const struct vmb_gpuvm_req *ops;
+};
+
+/* \p submit's record is filled in here. */
+void vmb_trace_submit(struct vmb_trace *trace, struct vmb_trace_submit *submit,
+                      const struct vmb_trace_arrays *arrays);
+void vmb_trace_complete(struct vmb_trace *trace, uint32_t vm, uint32_t queue, uint64_t point);
+
 #endif /* VMB_PRIVATE_H */

@@ -7,6 +7,7 @@ test_tool.py VMBIND PROGRAM [--drivers]: PROGRAM uses the core, and so records a
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,15 @@ class Tool(unittest.TestCase):
             self.assertIn(f"usage: vmbind {command} ", own)
             self.assertIn(f"example:\n   vmbind {command} ", own)
         self.assertIn("example", text)
+
+    def test_the_man_page_knows_what_help_knows(self):
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools/vmbind.1")) as file:
+            page = file.read().replace("\\-", "-")
+        for command in re.findall(r"^   vmbind (\w+)", self.works("--help"), re.MULTILINE):
+            self.assertIn(f".B vmbind {command}\n", page)
+            self.assertIn(f"\n.TP\n.B {command}\n", page)
+            for option in re.findall(r"--\w+", self.works(command, "--help").split("example:")[0]):
+                self.assertIn(option, page)
 
     def test_wrong_usage(self):
         self.fails(2, "no command \"fly\"", "fly")
