@@ -50,7 +50,7 @@ pick_device(struct vkt *t)
 }
 
 static void
-create_device(struct vkt *t)
+create_device(struct vkt *t, const struct vkt_config *config)
 {
    VkQueueFamilyProperties families[VKT_MAX_QUEUES];
    VkDeviceQueueCreateInfo queues[VKT_MAX_QUEUES];
@@ -69,6 +69,7 @@ create_device(struct vkt *t)
 
    VkPhysicalDeviceVulkan12Features features12 = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+      .pNext = config->features,
       .timelineSemaphore = VK_TRUE,
       .bufferDeviceAddress = VK_TRUE,
    };
@@ -78,6 +79,8 @@ create_device(struct vkt *t)
                                .pNext = &features12,
                                .queueCreateInfoCount = family_count,
                                .pQueueCreateInfos = queues,
+                               .enabledExtensionCount = config->extension_count,
+                               .ppEnabledExtensionNames = config->extensions,
                                .pEnabledFeatures = &t->features,
                             },
                             NULL, &t->device));
@@ -125,6 +128,21 @@ has_validation_layer(void)
 void
 vkt_init(struct vkt *t)
 {
+   vkt_init_with(t, &(struct vkt_config){0});
+}
+
+PFN_vkVoidFunction
+vkt_get_proc(struct vkt *t, const char *name)
+{
+   const PFN_vkVoidFunction proc = vkGetDeviceProcAddr(t->device, name);
+
+   vkt_expect(proc, "no %s", name);
+   return proc;
+}
+
+void
+vkt_init_with(struct vkt *t, const struct vkt_config *config)
+{
    static const char *const layers[] = {VALIDATION_LAYER};
    static const char *const extensions[] = {VK_EXT_DEBUG_UTILS_EXTENSION_NAME};
    static const VkDebugUtilsMessengerCreateInfoEXT messenger = {
@@ -167,7 +185,7 @@ vkt_init(struct vkt *t)
    }
 
    pick_device(t);
-   create_device(t);
+   create_device(t, config);
 
    vkt_check(vkCreateCommandPool(t->device,
                                  &(VkCommandPoolCreateInfo){
@@ -262,6 +280,16 @@ vkt_buffer_create(struct vkt *t, VkDeviceSize size_B)
    return buffer;
 }
 
+VkBuffer
+vkt_buffer_create_on(struct vkt *t, VkDeviceSize size_B, VkDeviceMemory memory,
+                     VkDeviceSize offset_B)
+{
+   const VkBuffer buffer = create_buffer(t, size_B, 0);
+
+   vkt_check(vkBindBufferMemory(t->device, buffer, memory, offset_B));
+   return buffer;
+}
+
 void
 vkt_buffer_destroy(struct vkt *t, struct vkt_buffer *buffer)
 {
@@ -274,12 +302,18 @@ vkt_buffer_destroy(struct vkt *t, struct vkt_buffer *buffer)
 VkCommandBuffer
 vkt_begin(struct vkt *t)
 {
+   return vkt_begin_in(t, t->pool);
+}
+
+VkCommandBuffer
+vkt_begin_in(struct vkt *t, VkCommandPool pool)
+{
    VkCommandBuffer cmd;
 
    vkt_check(vkAllocateCommandBuffers(t->device,
                                       &(VkCommandBufferAllocateInfo){
                                          .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                         .commandPool = t->pool,
+                                         .commandPool = pool,
                                          .commandBufferCount = 1,
                                       },
                                       &cmd));

@@ -311,7 +311,7 @@ static VkResult
 bind_error(struct vmbvk_queue *queue, int ret)
 {
    if (ret == -ENODEV)
-      return vk_queue_set_lost(&queue->vk, "the kernel driver's VM is lost");
+      return vk_errorf(queue, VK_ERROR_DEVICE_LOST, "the kernel driver's VM is lost");
 
    return vk_errorf(queue,
                     ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,

@@ -21,7 +21,6 @@
 #include "util/log.h"
 #include "vk_alloc.h"
 #include "vk_common_entrypoints.h"
-#include "vk_drm_syncobj.h"
 #include "vmbind/vmbind_screen.h"
 #include "wsi_common_entrypoints.h"
 
@@ -102,7 +101,7 @@ physical_device_init(struct vmbvk_physical_device *pdev, struct vmbvk_instance *
       return result;
 
    snprintf(pdev->node, sizeof(pdev->node), "%s", node);
-   pdev->syncobj_type = vk_drm_syncobj_get_type(drm_fd);
+   pdev->syncobj_type = vmbvk_sync_type(drm_fd);
    pdev->sync_types[0] = &pdev->syncobj_type;
    pdev->sync_types[1] = NULL;
    pdev->lvp.vk.supported_sync_types = pdev->sync_types;
@@ -249,6 +248,20 @@ vmbvk_GetPhysicalDeviceQueueFamilyProperties2(UNUSED VkPhysicalDevice physicalDe
             .timestampValidBits = 64,
             .minImageTransferGranularity = {1, 1, 1},
          },
+      [VMBVK_QUEUE_FAMILY_COMPUTE] =
+         {
+            .queueFlags = VK_QUEUE_COMPUTE_BIT | VK_QUEUE_TRANSFER_BIT,
+            .queueCount = 2,
+            .timestampValidBits = 64,
+            .minImageTransferGranularity = {1, 1, 1},
+         },
+      [VMBVK_QUEUE_FAMILY_TRANSFER] =
+         {
+            .queueFlags = VK_QUEUE_TRANSFER_BIT,
+            .queueCount = 2,
+            .timestampValidBits = 64,
+            .minImageTransferGranularity = {1, 1, 1},
+         },
       [VMBVK_QUEUE_FAMILY_SPARSE] =
          {
             .queueFlags = VK_QUEUE_SPARSE_BINDING_BIT,
@@ -267,8 +280,12 @@ vmbvk_GetPhysicalDeviceQueueFamilyProperties2(UNUSED VkPhysicalDevice physicalDe
          VkQueueFamilyGlobalPriorityPropertiesKHR *prio =
             vk_find_struct(p->pNext, QUEUE_FAMILY_GLOBAL_PRIORITY_PROPERTIES_KHR);
          if (prio) {
-            prio->priorityCount = 1;
-            prio->priorities[0] = VK_QUEUE_GLOBAL_PRIORITY_MEDIUM_KHR;
+            /* As lavapipe: any is as good as another. */
+            prio->priorityCount = 4;
+            prio->priorities[0] = VK_QUEUE_GLOBAL_PRIORITY_LOW_KHR;
+            prio->priorities[1] = VK_QUEUE_GLOBAL_PRIORITY_MEDIUM_KHR;
+            prio->priorities[2] = VK_QUEUE_GLOBAL_PRIORITY_HIGH_KHR;
+            prio->priorities[3] = VK_QUEUE_GLOBAL_PRIORITY_REALTIME_KHR;
          }
       }
    }

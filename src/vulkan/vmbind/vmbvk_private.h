@@ -32,6 +32,8 @@ struct vmbvk_instance {
 /** Queue families.  Graphics queues also take sparse binds. */
 enum vmbvk_queue_family {
    VMBVK_QUEUE_FAMILY_GRAPHICS,
+   VMBVK_QUEUE_FAMILY_COMPUTE,
+   VMBVK_QUEUE_FAMILY_TRANSFER,
    VMBVK_QUEUE_FAMILY_SPARSE,
    VMBVK_QUEUE_FAMILY_COUNT,
 };
@@ -77,6 +79,9 @@ struct vmbvk_device {
    struct vmbvk_queue *queues;
    uint32_t queue_count;
 
+   /** Signalled when the device is lost. */
+   uint32_t lost_syncobj;
+
    struct vmbvk_residency residency;
 };
 
@@ -92,6 +97,15 @@ void vmbvk_physical_device_destroy(struct vk_physical_device *vk_pdev);
 
 /* vmbvk_device.c: frees the pipelines that were destroyed while something was executed. */
 void vmbvk_engine_destroy_pipelines(struct lvp_device *device);
+
+/* vmbvk_sync.c */
+struct vk_sync_type vmbvk_sync_type(int drm_fd);
+VkResult vmbvk_syncs_init(struct vmbvk_device *device);
+void vmbvk_syncs_finish(struct vmbvk_device *device);
+
+/** Ends all waits, those to come too.  The runtime is told by vk_queue_set_lost() or
+ * vk_device_set_lost(). */
+void vmbvk_device_set_lost(struct vmbvk_device *device);
 
 /* vmbvk_queue.c */
 VkResult vmbvk_queue_init(struct vmbvk_device *device, struct vmbvk_queue *queue,
