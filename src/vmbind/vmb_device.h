@@ -212,6 +212,14 @@ void vmb_bo_unref(struct vmb_bo *bo);
  * after the first one return the same pointer.  -ENOMEM, ... */
 int vmb_bo_map(struct vmb_bo *bo, void **ptr_out);
 
+/**
+ * Maps the BO's first \p size_B bytes for the CPU at an address of the caller's, in
+ * place of what is mapped there.  The caller unmaps it; the pages live as long as it
+ * is mapped.  (DRM maps a BO from its start only.)
+ * \return 0; -EINVAL: not whole pages, or more than the BO has; what the kernel said
+ */
+int vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr);
+
 /** Rounded up to pages. */
 uint64_t vmb_bo_size_B(const struct vmb_bo *bo);
 uint32_t vmb_bo_handle(const struct vmb_bo *bo);

@@ -246,13 +246,14 @@ vkt_alloc(struct vkt *t, VkDeviceSize size_B, void **map_out)
     VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT)
 
 static VkBuffer
-create_buffer(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags)
+create_buffer(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags, const void *next)
 {
    VkBuffer buffer;
 
    vkt_check(vkCreateBuffer(t->device,
                             &(VkBufferCreateInfo){
                                .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                               .pNext = next,
                                .flags = flags,
                                .size = size_B,
                                .usage = BUFFER_USAGE,
@@ -264,13 +265,13 @@ create_buffer(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags)
 VkBuffer
 vkt_sparse_buffer_create(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags)
 {
-   return create_buffer(t, size_B, VK_BUFFER_CREATE_SPARSE_BINDING_BIT | flags);
+   return create_buffer(t, size_B, VK_BUFFER_CREATE_SPARSE_BINDING_BIT | flags, NULL);
 }
 
 struct vkt_buffer
 vkt_buffer_create(struct vkt *t, VkDeviceSize size_B)
 {
-   struct vkt_buffer buffer = {.size_B = size_B, .buffer = create_buffer(t, size_B, 0)};
+   struct vkt_buffer buffer = {.size_B = size_B, .buffer = create_buffer(t, size_B, 0, NULL)};
    VkMemoryRequirements reqs;
 
    vkGetBufferMemoryRequirements(t->device, buffer.buffer, &reqs);
@@ -282,11 +283,18 @@ vkt_buffer_create(struct vkt *t, VkDeviceSize size_B)
 
 VkBuffer
 vkt_buffer_create_on(struct vkt *t, VkDeviceSize size_B, VkDeviceMemory memory,
-                     VkDeviceSize offset_B)
+                     VkExternalMemoryHandleTypeFlags handles)
 {
-   const VkBuffer buffer = create_buffer(t, size_B, 0);
+   const VkExternalMemoryBufferCreateInfo external = {
+      .sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO,
+      .handleTypes = handles,
+   };
+   const VkBuffer buffer = create_buffer(t, size_B, 0, &external);
+   VkMemoryRequirements reqs;
 
-   vkt_check(vkBindBufferMemory(t->device, buffer, memory, offset_B));
+   vkGetBufferMemoryRequirements(t->device, buffer, &reqs);
+   vkt_expect(reqs.size <= size_B, "%llu", (unsigned long long)reqs.size);
+   vkt_check(vkBindBufferMemory(t->device, buffer, memory, 0));
    return buffer;
 }
 

@@ -95,9 +95,9 @@ struct vkt_buffer {
 struct vkt_buffer vkt_buffer_create(struct vkt *t, VkDeviceSize size_B);
 void vkt_buffer_destroy(struct vkt *t, struct vkt_buffer *buffer);
 
-/** With memory of the caller's, which stays the caller's. */
+/** On imported memory of the caller's, which stays the caller's. */
 VkBuffer vkt_buffer_create_on(struct vkt *t, VkDeviceSize size_B, VkDeviceMemory memory,
-                              VkDeviceSize offset_B);
+                              VkExternalMemoryHandleTypeFlags handles);
 
 /** Without memory. */
 VkBuffer vkt_sparse_buffer_create(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags);

@@ -51,8 +51,8 @@ physical_device_dispatch_table(void)
 static void
 set_extensions(struct vk_device_extension_table *ext)
 {
-   /* Memory that no BO stands for has no GPU address. */
-   ext->EXT_external_memory_host = false;
+   /* PRIME. */
+   ext->EXT_external_memory_dma_buf = true;
    ext->ANDROID_external_memory_android_hardware_buffer = false;
 
    /* Syncobjs are shared as they are. */
@@ -60,6 +60,20 @@ set_extensions(struct vk_device_extension_table *ext)
    ext->KHR_external_fence_fd = true;
 
    ext->EXT_physical_device_drm = true;
+}
+
+static void
+set_features(struct vk_features *features, struct vk_device_extension_table *ext)
+{
+   ext->EXT_map_memory_placed = true;
+   features->memoryMapPlaced = true;
+   features->memoryMapRangePlaced = false;
+   features->memoryUnmapReserve = true;
+
+   ext->EXT_device_address_binding_report = true;
+   features->reportAddressBinding = true;
+
+   features->bufferDeviceAddressCaptureReplay = true;
 }
 
 static void
@@ -72,6 +86,11 @@ set_properties(struct vk_properties *p, int drm_fd, const struct vmbvk_probe *pr
    snprintf(shader_device, sizeof(shader_device), "%s", p->deviceName);
    snprintf(p->deviceName, sizeof(p->deviceName), "vmbind on %s, shaders by %.200s", probe->kmd,
             shader_device);
+
+   /* Each that is no small one is an area of the process's address space, of which a host allows
+    * 65530 (vm.max_map_count) unless told otherwise. */
+   p->maxMemoryAllocationCount = 32768;
+   p->minPlacedMemoryMapAlignment = 4096;
 
    p->sparseAddressSpaceSize = probe->window_size_B;
    p->sparseResidencyNonResidentStrict = probe->null_strict;
@@ -92,6 +111,7 @@ physical_device_init(struct vmbvk_physical_device *pdev, struct vmbvk_instance *
    struct vk_features features = template->vk.supported_features;
    struct vk_properties properties = template->vk.properties;
    set_extensions(&extensions);
+   set_features(&features, &extensions);
    set_properties(&properties, drm_fd, probe);
 
    const struct vk_physical_device_dispatch_table table = physical_device_dispatch_table();
