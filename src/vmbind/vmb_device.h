@@ -244,6 +244,14 @@ int vmb_bo_map(struct vmb_bo *bo, void **ptr_out);
  */
 int vmb_bo_set_purgeable(struct vmb_bo *bo, bool purgeable, bool *retained_out);
 
+/**
+ * Maps the BO's first \p size_B bytes for the CPU at an address of the caller's, in
+ * place of what is mapped there.  The caller unmaps it; the pages live as long as it
+ * is mapped.  (DRM maps a BO from its start only.)
+ * \return 0; -EINVAL: not whole pages, or more than the BO has; what the kernel said
+ */
+int vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr);
+
 /** Rounded up to pages, or to a size class: vmb_device_params.bo_cache_B. */
 uint64_t vmb_bo_size_B(const struct vmb_bo *bo);
 uint32_t vmb_bo_handle(const struct vmb_bo *bo);
