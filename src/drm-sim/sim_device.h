@@ -57,6 +57,8 @@ struct sim_driver {
 
    int (*open)(struct sim_file *file);
    void (*close)(struct sim_file *file);
+   /* A file's last handle of a BO is gone; NULL if the driver does not care. */
+   void (*close_bo)(struct sim_file *file, struct sim_bo *bo);
    /* 0 if a BO may become a dma-buf */
    int (*check_export)(const struct sim_bo *bo);
    /* mmap() at an offset that is no BO's; NULL if there are none such. MAP_FAILED and errno. */
@@ -69,6 +71,10 @@ struct sim_driver {
 extern const struct sim_driver sim_panthor_driver;
 extern const struct sim_driver sim_msm_driver;
 extern const struct sim_driver sim_xe_driver;
+extern const struct sim_driver sim_nouveau_driver;
+extern const struct sim_driver sim_amdgpu_driver;
+extern const struct sim_driver sim_powervr_driver;
+extern const struct sim_driver sim_asahi_driver;
 
 /* A driver at one version with one set of options */
 struct sim_device {
