@@ -52,7 +52,7 @@ int drm_sim_select(const char *spec);
  *       evict:SIZE           a limit above which idle BOs are evicted, and come back before a submit
  *
  *    KIND is an ioctl (vm_bind, bo_create, syncobj_wait, ..., or '*' for any), op (a bind operation
- *    when it is looked at), or job (a bind job when it runs).
+ *    when an ioctl looks at it), or job (a bind job when it runs).
  *
  *    DRM_SIM_MISAPPLY
  *       map:N, unmap:N, null:N    the N-th is applied to the tree alone: neither to the page tables

@@ -505,10 +505,13 @@ unmap_bo_locked(struct amdgpu_file *afile, const struct sim_bo *bo)
 }
 
 static void
-close_bo(struct sim_file *file, struct sim_bo *bo)
+gem_close(struct sim_file *file, struct sim_bo *bo)
 {
    struct amdgpu_file *afile = to_amdgpu(file);
 
+   /* Another handle keeps it. */
+   if (sim_bo_handle_in(file, bo))
+      return;
    pthread_mutex_lock(&afile->va_lock);
    pthread_mutex_lock(&afile->vm->lock);
    unmap_bo_locked(afile, bo);
@@ -602,7 +605,7 @@ const struct sim_driver sim_amdgpu_driver = {
    .ioctl_count = ARRAY_SIZE(ioctls),
    .open = amdgpu_open,
    .close = amdgpu_close,
-   .close_bo = close_bo,
+   .gem_close = gem_close,
    .check_export = check_export,
    .find_vm = find_vm,
 };

@@ -223,8 +223,11 @@ unbind_bo_locked(struct sim_vm *vm, const struct sim_bo *bo)
 }
 
 static void
-close_bo(struct sim_file *file, struct sim_bo *bo)
+gem_close(struct sim_file *file, struct sim_bo *bo)
 {
+   /* Another handle keeps it. */
+   if (sim_bo_handle_in(file, bo))
+      return;
    for (uint32_t id = 1; id <= to_asahi(file)->vms.capacity; id++) {
       struct sim_vm *vm = find_vm(file, id);
 
@@ -383,7 +386,7 @@ const struct sim_driver sim_asahi_driver = {
    .ioctl_count = ARRAY_SIZE(ioctls),
    .open = asahi_open,
    .close = asahi_close,
-   .close_bo = close_bo,
+   .gem_close = gem_close,
    .check_export = check_export,
    .find_vm = find_vm,
 };

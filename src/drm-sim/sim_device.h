@@ -57,10 +57,10 @@ struct sim_driver {
 
    int (*open)(struct sim_file *file);
    void (*close)(struct sim_file *file);
-   /* A file's last handle of a BO is gone; NULL if the driver does not care. */
-   void (*close_bo)(struct sim_file *file, struct sim_bo *bo);
    /* 0 if a BO may become a dma-buf */
    int (*check_export)(const struct sim_bo *bo);
+   /* A handle of the BO has been closed; NULL if that concerns nobody. */
+   void (*gem_close)(struct sim_file *file, struct sim_bo *bo);
    /* mmap() at an offset that is no BO's; NULL if there are none such. MAP_FAILED and errno. */
    void *(*mmap)(struct sim_file *file, void *addr, uint64_t size_B, int prot, int flags,
                  uint64_t offset);

@@ -465,8 +465,8 @@ sim_gem_close_ioctl(struct sim_file *file, void *data)
    pthread_mutex_unlock(&file->lock);
    if (!bo)
       return -EINVAL;
-   if (file->device.driver->close_bo && !sim_bo_handle_in(file, bo))
-      file->device.driver->close_bo(file, bo);
+   if (file->device.driver->gem_close)
+      file->device.driver->gem_close(file, bo);
    sim_bo_put(bo);
    return 0;
 }

@@ -270,6 +270,28 @@ out:
    return ret;
 }
 
+/* An address that the kernel chose goes with the handle; what was bound keeps its BO. */
+static void
+msm_gem_close(struct sim_file *file, struct sim_bo *bo)
+{
+   struct sim_vm *vm = to_msm(file)->vm;
+
+   if (!vm || to_msm(file)->wants_vm_bind)
+      return;
+   pthread_mutex_lock(&vm->lock);
+   for (struct sim_gpuva *va = sim_gpuvm_first(&vm->gpuvm, 0), *next; va; va = next) {
+      const uint64_t addr = va->addr, range = va->range;
+
+      next = sim_gpuvm_next(va);
+      if (va->bo != bo)
+         continue;
+      sim_gpuvm_sm_unmap(&vm->gpuvm, addr, range, keep_displaced, NULL);
+      sim_vm_pt_unmap_locked(vm, addr, range);
+      sim_vm_record_locked(vm, SIM_OP_UNMAP, addr, range, NULL, 0, false);
+   }
+   pthread_mutex_unlock(&vm->lock);
+}
+
 static int
 set_name(struct sim_bo *bo, const struct drm_msm_gem_info *args)
 {
@@ -948,5 +970,6 @@ const struct sim_driver sim_msm_driver = {
    .open = msm_open,
    .close = msm_close,
    .check_export = check_export,
+   .gem_close = msm_gem_close,
    .find_vm = find_vm,
 };

@@ -436,9 +436,7 @@ exec_op(struct sim_vm *vm, const struct op_ctx *ctx, bool is_job)
    if (type == DRM_PANTHOR_VM_BIND_OP_TYPE_SYNC_ONLY)
       return 0;
 
-   int ret = is_job ? sim_fault_job() : 0;
-   if (!ret)
-      ret = sim_fault_op();
+   int ret = is_job ? sim_fault_job() : sim_fault_op();
 
    pthread_mutex_lock(&vm->lock);
    if (!ret) {
