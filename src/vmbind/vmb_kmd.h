@@ -30,7 +30,9 @@ struct vmb_kmd_op {
    uint64_t range_B;
    uint64_t bo_offset_B;
    uint32_t bo_handle;
-   /** VMB_MAPPING_READONLY, _NOEXEC, _UNCACHED, _DUMP. */
+   /** With VMB_MAPPING_USERPTR, in place of handle and offset: the process's address. */
+   uint64_t user_addr;
+   /** VMB_MAPPING_READONLY, _NOEXEC, _UNCACHED, _DUMP, _USERPTR. */
    uint16_t flags;
 };
 

@@ -221,7 +221,7 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, size
             .range_B = bind->size_B,
             .vm_bo = vm_bo,
             .offset_B = bind->bo_offset_B,
-            .flags = bind->flags,
+            .flags = bind->flags | (bind->bo->user_ptr ? VMB_MAPPING_USERPTR : 0),
          },
       };
    }
@@ -363,6 +363,7 @@ static struct vmb_kmd_op
 to_kmd_op(const struct vmb_gpuvm_req *req)
 {
    const struct vmb_mapping *m = &req->map;
+   const struct vmb_bo *bo = m->vm_bo ? vmb_bo_from_obj(m->vm_bo->obj) : NULL;
 
    return (struct vmb_kmd_op){
       .type = req->unmap                       ? VMB_KMD_UNMAP
@@ -371,7 +372,8 @@ to_kmd_op(const struct vmb_gpuvm_req *req)
       .addr_B = m->addr_B,
       .range_B = m->range_B,
       .bo_offset_B = m->offset_B,
-      .bo_handle = m->vm_bo ? vmb_bo_from_obj(m->vm_bo->obj)->handle : 0,
+      .bo_handle = bo ? bo->handle : 0,
+      .user_addr = bo && bo->user_ptr ? (uintptr_t)bo->user_ptr + m->offset_B : 0,
       .flags = m->flags,
    };
 }

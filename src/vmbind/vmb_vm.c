@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <linux/sync_file.h>
 #include <xf86drm.h>
 
 #include "util/u_math.h"
@@ -570,25 +572,31 @@ vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo)
 
 /* ----------------------------------------------------------------- evicted */
 
-void
+int
 vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo)
 {
+   int ret = 0;
+
    vmb_lock(&dev->vms_lock, VMB_LOCK_VMS);
    list_for_each_entry(struct vmb_vm, vm, &dev->vms, link) {
       vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
       struct vmb_gpuvm_bo *vm_bo = vmb_gpuvm_bo_find(vm->gpuvm, &bo->obj);
-      if (vm_bo)
-         vmb_gpuvm_bo_set_evicted(vm_bo, true);
+      if (vm_bo && bo->user_ptr)
+         ret = vmb_gpuvm_userptr_invalidate(vm->gpuvm, &bo->obj);
+      else if (vm_bo)
+         ret = vmb_gpuvm_bo_set_evicted(vm_bo, true);
       vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    }
    vmb_unlock(&dev->vms_lock, VMB_LOCK_VMS);
+   return ret;
 }
 
-/* What takes an evicted BO out of its ranges, with array NULL only counted.  The bind lock is
- * held, or the state lock. */
+/* Requests for all that is bound of an evicted BO, only counted if \p reqs is NULL: to be bound
+ * anew, or to be unbound. */
 static size_t
-drop_reqs(struct vmb_vm *vm, const struct vmb_gpuvm_bo *vm_bo, struct vmb_gpuvm_req *reqs)
+evicted_reqs(struct vmb_vm *vm, const struct vmb_gpuvm_bo *vm_bo, struct vmb_gpuvm_req *reqs)
 {
+   const bool again = vmb_bo_from_obj(vm_bo->obj)->user_ptr;
    size_t count = 0;
 
    list_for_each_entry(struct vmb_range, range, &vm->ranges, link) {
@@ -600,11 +608,12 @@ drop_reqs(struct vmb_vm *vm, const struct vmb_gpuvm_bo *vm_bo, struct vmb_gpuvm_
       while (vmb_gpuvm_iter_next(&iter, &m)) {
          if (m.vm_bo != vm_bo)
             continue;
-         const struct vmb_mapping piece = vmb_mapping_clip(&m, range->addr_B, end_B);
-         if (reqs) {
-            reqs[count] =
-               vmb_unbind_req(range, piece.addr_B - range->addr_B, piece.range_B);
-         }
+         struct vmb_mapping piece = vmb_mapping_clip(&m, range->addr_B, end_B);
+         piece.flags &= ~VMB_MAPPING_INVALIDATED;
+         if (reqs && again)
+            reqs[count] = (struct vmb_gpuvm_req){ .map = piece };
+         else if (reqs)
+            reqs[count] = vmb_unbind_req(range, piece.addr_B - range->addr_B, piece.range_B);
          count++;
       }
    }
@@ -613,13 +622,16 @@ drop_reqs(struct vmb_vm *vm, const struct vmb_gpuvm_bo *vm_bo, struct vmb_gpuvm_
 
 /* With the bind lock held; vm_bo is the caller's reference. */
 static int
-drop_evicted(struct vmb_vm *vm, struct vmb_gpuvm_bo *vm_bo)
+bind_evicted(struct vmb_vm *vm, struct vmb_gpuvm_bo *vm_bo)
 {
+   if (vmb_device_is_lost(vm->dev))
+      return -ENODEV;
+
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   const size_t count = drop_reqs(vm, vm_bo, NULL);
+   const size_t count = evicted_reqs(vm, vm_bo, NULL);
    struct vmb_gpuvm_req *reqs = malloc(MAX2(count, 1) * sizeof(*reqs));
    if (reqs)
-      drop_reqs(vm, vm_bo, reqs);
+      evicted_reqs(vm, vm_bo, reqs);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    if (!reqs)
       return -ENOMEM;
@@ -627,6 +639,21 @@ drop_evicted(struct vmb_vm *vm, struct vmb_gpuvm_bo *vm_bo)
    const struct vmb_raw_submit raw = { .reqs = reqs, .req_count = count, .immediate = true };
    const int ret = count ? vmb_queue_submit_raw(vm->internal, &raw, NULL) : 0;
    free(reqs);
+   return ret;
+}
+
+static int
+validate_one(struct vmb_vm *vm, struct vmb_gpuvm_bo *vm_bo)
+{
+   const uint64_t seq = vmb_gpuvm_userptr_begin(vm_bo);
+   const int ret = bind_evicted(vm, vm_bo);
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   /* If the pages have changed once more, it is evicted still. */
+   if (!ret)
+      vmb_gpuvm_userptr_finish(vm_bo, seq);
+   vmb_gpuvm_bo_put_deferred(vm_bo);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    return ret;
 }
 
@@ -646,16 +673,110 @@ vmb_vm_validate(struct vmb_vm *vm)
       vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
       if (!vm_bo)
          break;
-
-      ret = vmb_device_is_lost(vm->dev) ? -ENODEV : drop_evicted(vm, vm_bo);
-      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-      if (!ret)
-         vmb_gpuvm_bo_set_evicted(vm_bo, false);
-      vmb_gpuvm_bo_put_deferred(vm_bo);
-      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      ret = validate_one(vm, vm_bo);
    }
    vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
    vmb_vm_free_deferred(vm);
+   return ret;
+}
+
+/* ---------------------------------------------------------------- external */
+
+/* References of the external BOs; *bos_out is the caller's to free(). */
+static int
+get_extobjs(struct vmb_vm *vm, struct vmb_bo ***bos_out, unsigned *count_out)
+{
+   unsigned count = 0;
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   struct list_head *extobjs = vmb_gpuvm_extobjs(vm->gpuvm);
+   const unsigned all = extobjs ? vmb_gpuvm_extobj_count(vm->gpuvm) : 0;
+   struct vmb_bo **bos = malloc(MAX2(all, 1) * sizeof(*bos));
+   if (bos && extobjs) {
+      list_for_each_entry(struct vmb_gpuvm_bo, vm_bo, extobjs, extobj_link)
+         bos[count++] = vmb_bo_ref(vmb_bo_from_obj(vm_bo->obj));
+   }
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   *bos_out = bos;
+   *count_out = count;
+   return bos ? 0 : -ENOMEM;
+}
+
+int
+vmb_vm_for_each_extobj(struct vmb_vm *vm, int (*fn)(struct vmb_bo *bo, void *data), void *data)
+{
+   struct vmb_bo **bos;
+   unsigned count;
+
+   int ret = get_extobjs(vm, &bos, &count);
+   for (unsigned i = 0; i < count; i++) {
+      if (!ret)
+         ret = fn(bos[i], data);
+      vmb_bo_unref(bos[i]);
+   }
+   free(bos);
+   return ret;
+}
+
+/* Joins the sync file to *data, which may be none. */
+static int
+merge_sync_file(struct vmb_bo *bo, void *data)
+{
+   int *all = data, fd;
+
+   if (!p_atomic_read(&bo->shared))
+      return 0;
+   int ret = vmb_bo_export_sync_file(bo, true, &fd);
+   if (ret)
+      return ret;
+   if (*all < 0) {
+      *all = fd;
+      return 0;
+   }
+   struct sync_merge_data merge = { .name = "vmbind", .fd2 = fd };
+   if (drmIoctl(*all, SYNC_IOC_MERGE, &merge)) {
+      ret = -errno;
+   } else {
+      close(*all);
+      *all = merge.fence;
+   }
+   close(fd);
+   return ret;
+}
+
+int
+vmb_vm_get_implicit_sync(struct vmb_vm *vm, uint32_t syncobj)
+{
+   const int drm_fd = vm->dev->fd;
+   int fd = -1;
+
+   int ret = vmb_vm_for_each_extobj(vm, merge_sync_file, &fd);
+   if (!ret && fd < 0)
+      return drmSyncobjSignal(drm_fd, &syncobj, 1) ? -errno : 0;
+   if (!ret && drmSyncobjImportSyncFile(drm_fd, syncobj, fd))
+      ret = -errno;
+   if (fd >= 0)
+      close(fd);
+   return ret;
+}
+
+static int
+add_sync_file(struct vmb_bo *bo, void *data)
+{
+   const int *fd = data;
+
+   return p_atomic_read(&bo->shared) ? vmb_bo_import_sync_file(bo, true, *fd) : 0;
+}
+
+int
+vmb_vm_add_implicit_sync(struct vmb_vm *vm, uint32_t syncobj)
+{
+   int fd;
+
+   if (drmSyncobjExportSyncFile(vm->dev->fd, syncobj, &fd))
+      return -errno;
+   const int ret = vmb_vm_for_each_extobj(vm, add_sync_file, &fd);
+   close(fd);
    return ret;
 }
 

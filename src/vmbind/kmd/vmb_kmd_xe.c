@@ -183,6 +183,7 @@ xe_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *w
    caps->private_bos = true;
    /* It advises addresses, not BOs: an idle BO, bound nowhere, cannot be left to it. */
    caps->purgeable = false;
+   caps->userptr = true;
    caps->max_vms = UINT32_MAX;
 
    *kdev_out = kdev;
@@ -317,14 +318,20 @@ to_xe_op(const struct vmb_kmd_device *kdev, const struct vmb_kmd_op *op)
       out.op = DRM_XE_VM_BIND_OP_UNMAP;
       break;
    case VMB_KMD_MAP:
-      out.op = DRM_XE_VM_BIND_OP_MAP;
-      out.obj = op->bo_handle;
-      out.obj_offset = op->bo_offset_B;
+      if (op->flags & VMB_MAPPING_USERPTR) {
+         out.op = DRM_XE_VM_BIND_OP_MAP_USERPTR;
+         out.userptr = op->user_addr;
+      } else {
+         out.op = DRM_XE_VM_BIND_OP_MAP;
+         out.obj = op->bo_handle;
+         out.obj_offset = op->bo_offset_B;
+      }
       if (op->flags & VMB_MAPPING_READONLY)
          out.flags |= DRM_XE_VM_BIND_FLAG_READONLY;
       if (op->flags & VMB_MAPPING_DUMP)
          out.flags |= DRM_XE_VM_BIND_FLAG_DUMPABLE;
-      if (op->flags & VMB_MAPPING_UNCACHED)
+      /* The process's memory is in the CPU's caches. */
+      if ((op->flags & VMB_MAPPING_UNCACHED) && !(op->flags & VMB_MAPPING_USERPTR))
          out.pat_index = kdev->pat_uncached;
       break;
    case VMB_KMD_MAP_NULL:
