@@ -11,11 +11,13 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "sim_handles.h"
 
 struct sim_bo;
 struct sim_file;
+struct sim_master;
 struct sim_vm;
 
 struct sim_ioctl {
@@ -26,8 +28,13 @@ struct sim_ioctl {
    const char *name;
    /* The driver's minor version that brought it */
    unsigned since_minor;
-   /* Only for primary nodes and masters: -EACCES on a render node */
+   /* -EACCES on a render node (every ioctl but those that are marked in the kernel), and for who is
+    * not authenticated, not master or not root
+    */
    bool not_render;
+   bool needs_auth;
+   bool needs_master;
+   bool needs_root;
 };
 
 struct sim_driver {
@@ -35,6 +42,7 @@ struct sim_driver {
    const char *desc;
    const char *date;
    unsigned major;
+   unsigned patchlevel;
    unsigned min_minor;
    unsigned max_minor;
    unsigned va_bits;
@@ -84,11 +92,26 @@ struct sim_file {
    struct sim_handles bos;
    struct sim_handles syncobjs;
    void *priv;
+
+   /* Of the primary node; guarded by the lock of all masters (sim_core.c). */
+   bool is_primary;
+   bool is_master;
+   bool was_master;
+   bool authenticated;
+   bool magic_is_used;
+   uint32_t magic;
+   pid_t pid;
+   struct sim_master *master;
 };
 
-/* The render node's number */
-#define SIM_DRM_MAJOR    226
-#define SIM_RENDER_MINOR 128
+/* The nodes' numbers */
+#define SIM_DRM_MAJOR     226
+#define SIM_PRIMARY_MINOR 0
+#define SIM_RENDER_MINOR  128
+
+/* What the device is called on its bus */
+#define SIM_PLATFORM_NAME "fb000000.gpu"
+#define SIM_PCI_SLOT      "0000:00:02.0"
 
 /* The device that the node shows now; false if there is to be none. */
 bool sim_device_current(struct sim_device *device);
@@ -98,8 +121,9 @@ bool sim_device_current(struct sim_device *device);
  */
 int sim_device_select(const char *spec);
 
-/* A new fd of the node, or a negative errno */
-int sim_file_open(int flags);
+/* A new fd of a node, by its minor number, or a negative errno */
+int sim_file_open(unsigned minor, int flags);
+bool sim_file_is_primary(int fd);
 struct sim_file *sim_file_from_fd(int fd);
 void sim_file_put(struct sim_file *file);
 

@@ -96,9 +96,13 @@ vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t abs_t
       return 0;
    /* With VMB_SYNC_THREAD there may be no fence yet. */
    if (drmSyncobjTimelineWait(dev->fd, &syncobj, &point, 1, abs_timeout_ns,
-                              DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL))
-      return -errno;
-   return 0;
+                              DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL) == 0)
+      return 0;
+   const int ret = -errno;
+   /* Of an unplugged device every ioctl says so. */
+   if (ret == -ENODEV)
+      vmb_device_set_lost(dev, "the device is gone");
+   return ret;
 }
 
 int

@@ -1939,7 +1939,7 @@ static void
 test_random_batches(void **state)
 {
    struct fixture *f = *state;
-   const uint64_t seed = (uint64_t)time(NULL) | 1;
+   const uint64_t seed = prop_seed() | 1;
    struct rng rng = { seed };
    const bool null = f->caps->null_mode != VMB_NULL_NONE;
    struct vmb_range *ranges[2] = {

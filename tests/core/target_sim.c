@@ -145,6 +145,20 @@ target_has_memory(void)
    return true;
 }
 
+void
+target_get_pages(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint64_t end_B,
+                 struct target_page **pages_out, size_t *count_out)
+{
+   *pages_out = malloc((end_B - addr_B) / 4096 * sizeof(**pages_out));
+   *count_out = 0;
+   for (; addr_B < end_B; addr_B += 4096) {
+      struct target_page page = { .addr_B = addr_B };
+
+      if (target_get_page(drm_fd, kernel_vm, addr_B, &page.handle, &page.offset_B))
+         (*pages_out)[(*count_out)++] = page;
+   }
+}
+
 /* ------------------------------------------------------------------ faults */
 
 bool
@@ -153,6 +167,15 @@ target_fail_binds(unsigned n, unsigned times, int err)
    char spec[64];
 
    snprintf(spec, sizeof(spec), "vm_bind:%u%s=%d", n, times > 1 ? "+" : "", err);
+   return drm_sim_set_fault(spec) == 0;
+}
+
+bool
+target_fail_op(unsigned n, int err)
+{
+   char spec[64];
+
+   snprintf(spec, sizeof(spec), "op:%u=%d", n, err);
    return drm_sim_set_fault(spec) == 0;
 }
 
