@@ -36,6 +36,11 @@ enum vmb_null_mode {
    VMB_NULL_NONE,
    /** One operation over the whole range. */
    VMB_NULL_NATIVE,
+   /** The same, and the kernel's tree shows a page of a BO that nobody else sees, over and over. */
+   VMB_NULL_REPEAT,
+   /** A region of the kernel's, made and removed with its range: what is unbound in it is null,
+    * and no bind may reach over its bounds. */
+   VMB_NULL_REGION,
    /** Mappings of one BO of vmb_caps.null_granule_B bytes that nobody else
     * sees, each at an address and offset congruent to the granule. */
    VMB_NULL_BLACK_HOLE,
@@ -73,6 +78,10 @@ struct vmb_caps {
    /** Unmapping a part of a block is fine.  If not, operations are cut and
     * joined at block bounds only. */
    bool block_split;
+
+   /** An unmap takes one whole mapping of the kernel's tree.  Others are first cut out by
+    * mapping them as they are. */
+   bool exact_unmap;
 
    /** The kernel's tree is changed by the ioctl (staged mode); if not, when
     * the bind runs (immediate mode). */

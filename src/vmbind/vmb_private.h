@@ -145,6 +145,8 @@ struct vmb_range {
    struct vmb_vm *vm;
    uint64_t addr_B;
    uint64_t size_B;
+   /* What it took of the heap. */
+   uint64_t reserved_B;
    enum vmb_unbound unbound;
    char *name;
 };
@@ -290,6 +292,8 @@ struct vmb_raw_submit {
    uint32_t signal_count;
    /* Done on return, if that can be. */
    bool immediate;
+   /* The one request makes, or removes, a range that is a region of the kernel's. */
+   bool region;
    /* Not requests, but defragmenting [addr_B, end_B). */
    bool defragment;
    uint64_t addr_B;

@@ -103,11 +103,12 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
    list_inithead(&vm->queues);
    list_inithead(&vm->batches);
    vmb_plan_init(&vm->plan, &(struct vmb_plan_params){
-                               .ordered = params->ordered,
+                               .ordered = params->ordered && !caps->exact_unmap,
                                .null_granule_B = caps->null_mode == VMB_NULL_BLACK_HOLE
                                                     ? caps->null_granule_B
                                                     : 0,
                                .block_size_B = caps->block_split ? 0 : caps->block_size_B,
+                               .exact_unmap = caps->exact_unmap,
                             });
 
    const struct vmb_gpuvm_params gpuvm_params = {
@@ -335,11 +336,17 @@ submit_raw(struct vmb_vm *vm, const struct vmb_raw_submit *raw, uint64_t *point_
    return ret;
 }
 
-/* One request of the VM's own. */
+/* One request for all of a range. */
 static int
-submit_own(struct vmb_vm *vm, const struct vmb_gpuvm_req *req)
+submit_own(struct vmb_range *range, const struct vmb_gpuvm_req *req)
 {
-   const struct vmb_raw_submit raw = { .reqs = req, .req_count = 1, .immediate = true };
+   struct vmb_vm *vm = range->vm;
+   const struct vmb_raw_submit raw = {
+      .reqs = req,
+      .req_count = 1,
+      .immediate = true,
+      .region = range->unbound == VMB_UNBOUND_NULL && vm->dev->caps.null_mode == VMB_NULL_REGION,
+   };
 
    const int ret = submit_raw(vm, &raw, NULL);
    if (!ret) {
@@ -398,16 +405,20 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    range->vm = vm;
    range->name = name;
    range->size_B = align64(params->size_B, caps->page_size_B);
+   range->reserved_B = range->size_B;
+   /* No two ranges are neighbours, or the planner would join binds over the bounds of a region. */
+   if (caps->null_mode == VMB_NULL_REGION)
+      range->reserved_B += caps->page_size_B;
    range->unbound = params->unbound;
 
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   ret = alloc_va(vm, params, range->size_B, &range->addr_B);
+   ret = alloc_va(vm, params, range->reserved_B, &range->addr_B);
    if (ret == -ENOSPC || ret == -EADDRINUSE) {
       /* What was freed may have become free meanwhile, or is about to. */
       vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
       vmb_vm_reclaim(vm);
       vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-      ret = alloc_va(vm, params, range->size_B, &range->addr_B);
+      ret = alloc_va(vm, params, range->reserved_B, &range->addr_B);
    }
    if (!ret)
       list_addtail(&range->link, &vm->ranges);
@@ -424,7 +435,7 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
             .flags = VMB_MAPPING_NULL,
          },
       };
-      ret = submit_own(vm, &req);
+      ret = submit_own(range, &req);
       if (ret)
          goto fail_va;
    }
@@ -435,7 +446,7 @@ fail_va:
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    list_del(&range->link);
    /* Pieces may have been bound, and taken back, behind what is pending. */
-   vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->size_B, vm->serial);
+   vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->reserved_B, vm->serial);
    vmb_vm_retire_locked(vm);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_trace_range(vm->dev->trace, range, false);
@@ -454,18 +465,18 @@ vmb_range_destroy(struct vmb_range *range)
       .unmap = true,
    };
 
-   int ret = submit_own(vm, &req);
+   int ret = submit_own(range, &req);
    if (ret == -ENOMEM || ret == -ENOBUFS) {
       /* There is nobody to tell: once more, with what can be freed. */
       vmb_vm_reclaim(vm);
-      ret = submit_own(vm, &req);
+      ret = submit_own(range, &req);
    }
 
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    list_del(&range->link);
    /* Every batch up to now may concern it. */
    if (!ret)
-      vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->size_B, vm->serial);
+      vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->reserved_B, vm->serial);
    vmb_vm_retire_locked(vm);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_vm_free_deferred(vm);
