@@ -120,6 +120,8 @@ struct vmb_bo {
    bool shared;
    /* Atomic; enum vmb_bo_purge. */
    uint32_t purge;
+   /* Memory of the process, and then there is no handle; or NULL. */
+   void *user_ptr;
    /* Atomic; NULL until mapped. */
    void *map;
    char *name;
@@ -143,6 +145,8 @@ struct vmb_range {
    struct vmb_vm *vm;
    uint64_t addr_B;
    uint64_t size_B;
+   /* What it took of the heap. */
+   uint64_t reserved_B;
    enum vmb_unbound unbound;
    char *name;
 };
@@ -234,7 +238,7 @@ void vmb_vm_free_deferred(struct vmb_vm *vm);
 void vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo);
 
 /* With no lock held: the pages behind the BO are gone, in every VM that maps it. */
-void vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo);
+int vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo);
 
 /* 0, or -ENODEV if a bind failed when it ran, as far as the kernel tells. */
 int vmb_vm_check_status(struct vmb_vm *vm);
@@ -290,6 +294,8 @@ struct vmb_raw_submit {
    uint32_t signal_count;
    /* Done on return, if that can be. */
    bool immediate;
+   /* The one request makes, or removes, a range that is a region of the kernel's. */
+   bool region;
    /* If not NULL: vmb_plan.merged of the batch. */
    size_t *merged_out;
 };

@@ -225,7 +225,7 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, size
             .range_B = bind->size_B,
             .vm_bo = vm_bo,
             .offset_B = bind->bo_offset_B,
-            .flags = bind->flags,
+            .flags = bind->flags | (bind->bo->user_ptr ? VMB_MAPPING_USERPTR : 0),
          },
       };
    }
@@ -364,18 +364,22 @@ release_dependencies(struct vmb_vm *vm)
 /* -------------------------------------------------------------------- send */
 
 static struct vmb_kmd_op
-to_kmd_op(const struct vmb_gpuvm_req *req)
+to_kmd_op(const struct vmb_gpuvm_req *req, bool region)
 {
    const struct vmb_mapping *m = &req->map;
+   const struct vmb_bo *bo = m->vm_bo ? vmb_bo_from_obj(m->vm_bo->obj) : NULL;
+   const enum vmb_kmd_op_type unmap = region ? VMB_KMD_REGION_DESTROY : VMB_KMD_UNMAP;
+   const enum vmb_kmd_op_type null = region ? VMB_KMD_REGION_CREATE : VMB_KMD_MAP_NULL;
 
    return (struct vmb_kmd_op){
-      .type = req->unmap                       ? VMB_KMD_UNMAP
-              : (m->flags & VMB_MAPPING_NULL) ? VMB_KMD_MAP_NULL
-                                               : VMB_KMD_MAP,
+      .type = req->unmap                      ? unmap
+              : (m->flags & VMB_MAPPING_NULL) ? null
+                                              : VMB_KMD_MAP,
       .addr_B = m->addr_B,
       .range_B = m->range_B,
       .bo_offset_B = m->offset_B,
-      .bo_handle = m->vm_bo ? vmb_bo_from_obj(m->vm_bo->obj)->handle : 0,
+      .bo_handle = bo ? bo->handle : 0,
+      .user_addr = bo && bo->user_ptr ? (uintptr_t)bo->user_ptr + m->offset_B : 0,
       .flags = m->flags,
    };
 }
@@ -390,6 +394,7 @@ struct send {
    const struct vmb_kmd_sync *signals;
    uint32_t signal_count;
    bool immediate;
+   bool region;
    /* If not NULL, where the thread's job goes that does it all later. */
    struct vmb_thread_job **job_out;
 
@@ -530,6 +535,18 @@ send_chunks(struct send *send)
 }
 
 static int
+send_immediate(struct send *send)
+{
+   struct vmb_vm *vm = send->queue->vm;
+   const int ret = send_chunks(send);
+
+   /* What cannot be waited for is not known to be there. */
+   if (send->applied && vm->dev->kmd->bind_wait && vm->dev->kmd->bind_wait(vm->kvm))
+      return -ENODEV;
+   return ret;
+}
+
+static int
 send_to_thread(struct send *send)
 {
    const struct vmb_kmd_bind bind = {
@@ -559,13 +576,13 @@ send_ops(struct send *send)
    if (ret)
       return ret;
    for (uint32_t i = 0; i < send->op_count; i++)
-      vm->kmd_ops[i] = to_kmd_op(&send->ops[i]);
+      vm->kmd_ops[i] = to_kmd_op(&send->ops[i], send->region);
 
    ret = check_signals(send);
    if (ret)
       return ret;
    if (send->immediate)
-      return send_chunks(send);
+      return send_immediate(send);
    if (send->job_out)
       return send_to_thread(send);
 
@@ -866,6 +883,7 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       .signals = signals,
       .signal_count = signal_count,
       .immediate = immediate,
+      .region = raw->region,
       .job_out = dev->caps.sync_mode == VMB_SYNC_THREAD ? &job : NULL,
    };
    ret = send_ops(&send);
