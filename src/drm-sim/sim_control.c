@@ -12,6 +12,7 @@
 #include "util/macros.h"
 
 #include "sim_device.h"
+#include "sim_evict.h"
 #include "sim_fault.h"
 #include "sim_gem.h"
 #include "sim_vm.h"
@@ -107,7 +108,8 @@ mapping_flags(uint32_t pte_flags)
 {
    return (pte_flags & SIM_PTE_NULL ? DRM_SIM_MAPPING_NULL : 0) |
           (pte_flags & SIM_PTE_READONLY ? DRM_SIM_MAPPING_READONLY : 0) |
-          (pte_flags & SIM_PTE_SPARSE ? DRM_SIM_MAPPING_SPARSE : 0);
+          (pte_flags & SIM_PTE_SPARSE ? DRM_SIM_MAPPING_SPARSE : 0) |
+          (pte_flags & SIM_PTE_REPEAT ? DRM_SIM_MAPPING_REPEAT : 0);
 }
 
 EXPORT int
@@ -161,10 +163,11 @@ static bool
 run_continues(const struct run *run, uint64_t va, const struct sim_pte *pte)
 {
    const struct drm_sim_mapping *mapping = &run->mapping;
+   const uint64_t advance = pte->flags & SIM_PTE_REPEAT ? 0 : mapping->range_B;
 
    return mapping->range_B && mapping->va + mapping->range_B == va && run->bo == pte->bo &&
           mapping->flags == mapping_flags(pte->flags) &&
-          (!pte->bo || mapping->bo_offset_B + mapping->range_B == pte->offset);
+          (!pte->bo || mapping->bo_offset_B + advance == pte->offset);
 }
 
 static int
@@ -261,6 +264,43 @@ drm_sim_write(int fd, uint32_t vm_id, uint64_t va, const void *data, uint64_t si
    ret = sim_vm_write(target.vm, va, data, size_B);
    target_close(&target);
    return ret;
+}
+
+static void
+evict_all(void)
+{
+   const uint64_t pass = sim_bo_new_pass();
+   struct sim_bo *bo;
+
+   while ((bo = sim_bo_pick_victim(pass))) {
+      sim_evict_bo(bo);
+      sim_bo_put(bo);
+   }
+}
+
+EXPORT int
+drm_sim_evict(int fd, uint32_t handle)
+{
+   struct sim_file *file = sim_file_from_fd(fd);
+
+   if (!file)
+      return -EBADF;
+   if (!handle) {
+      evict_all();
+      sim_file_put(file);
+      return 0;
+   }
+   struct sim_bo *bo = sim_bo_lookup(file, handle);
+   int ret = bo ? sim_evict_bo(bo) : -ENOENT;
+   sim_bo_put(bo);
+   sim_file_put(file);
+   return ret;
+}
+
+EXPORT void
+drm_sim_get_eviction_counts(uint64_t *evicted, uint64_t *restored)
+{
+   sim_evict_get_counts(evicted, restored);
 }
 
 EXPORT int

@@ -36,18 +36,24 @@ enum vmb_null_mode {
    VMB_NULL_NONE,
    /** One operation over the whole range. */
    VMB_NULL_NATIVE,
+   /** The same, and the kernel's tree shows a page of a BO that nobody else sees, over and over. */
+   VMB_NULL_REPEAT,
+   /** A region of the kernel's, made and removed with its range: what is unbound in it is null,
+    * and no bind may reach over its bounds. */
+   VMB_NULL_REGION,
    /** Mappings of one BO of vmb_caps.null_granule_B bytes that nobody else
     * sees, each at an address and offset congruent to the granule. */
    VMB_NULL_BLACK_HOLE,
 };
 
-/** Where the syncs of a bind go. */
+/** Who waits and signals for a bind. */
 enum vmb_sync_mode {
-   /** In- and out-syncs belong to an ioctl. */
-   VMB_SYNC_PER_IOCTL,
-   /** They belong to an operation: waits go to an ioctl's first one, signals
-    * to its last. */
-   VMB_SYNC_PER_OP,
+   /** The kernel: the ioctl attaches its fence to what is to be signalled. */
+   VMB_SYNC_KERNEL,
+   /** A thread of the queue's, where there is something to wait for: syncobjs have
+    * no fence until they are signalled, so who waits for them must be ready to wait for a
+    * fence (DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT). */
+   VMB_SYNC_THREAD,
 };
 
 struct vmb_caps {
@@ -60,6 +66,10 @@ struct vmb_caps {
    uint64_t va_start_B;
    uint64_t va_range_B;
 
+   /** The kernel chooses the addresses, of BOs as a whole (vmb_vm_get_bo_addr()), and there
+    * is nothing to bind: no ranges, no sparse features.  A BO's address goes with the BO. */
+   bool kernel_addresses;
+
    /** Granularity of addresses, sizes and BO offsets of a bind. */
    uint32_t page_size_B;
    /** Size of the block that the GPU's page tables map with one entry; a
@@ -68,6 +78,10 @@ struct vmb_caps {
    /** Unmapping a part of a block is fine.  If not, operations are cut and
     * joined at block bounds only. */
    bool block_split;
+
+   /** An unmap takes one whole mapping of the kernel's tree.  Others are first cut out by
+    * mapping them as they are. */
+   bool exact_unmap;
 
    /** The kernel's tree is changed by the ioctl (staged mode); if not, when
     * the bind runs (immediate mode). */
@@ -95,9 +109,15 @@ struct vmb_caps {
    /** Most operations of one ioctl; what costs the least with everything that
     * the kernel allocates for it. */
    uint32_t max_ops;
+   /** Most syncs of one ioctl, waits and signals together; at least 2. */
+   uint32_t max_syncs;
 
    /** BOs may be private to a VM, which is cheaper. */
    bool private_bos;
+   /** Pages of BOs may be left to the kernel: vmb_bo_set_purgeable(). */
+   bool purgeable;
+   /** BOs may be made of memory of the process: vmb_bo_params.user_ptr. */
+   bool userptr;
 
    /** VMs that one open file may have. */
    uint32_t max_vms;
@@ -118,6 +138,13 @@ struct vmb_device_params {
    /** Receives a line without newline; NULL prints to stderr. */
    void (*log)(void *data, enum vmb_log_level level, const char *line);
    void *log_data;
+
+   /** Bytes of BOs that nobody uses any more which are kept for the next
+    * vmb_bo_create() of their like: same VM, same caching, same size class (sizes
+    * are then rounded up by a quarter at most).  Such a BO holds what it held
+    * before.  They go after a second, when the kernel wants their pages
+    * (vmb_caps.purgeable), and all of them before an allocation fails.  0: none. */
+   uint64_t bo_cache_B;
 };
 
 /**
@@ -166,6 +193,10 @@ struct vmb_stats {
    uint64_t chunked;
    uint64_t retried;
    uint64_t rolled_back;
+   /** BOs that came out of the cache; that were found to have lost their
+    * pages. */
+   uint64_t bos_reused;
+   uint64_t bos_purged;
 };
 
 void vmb_device_get_stats(const struct vmb_device *dev, struct vmb_stats *stats_out);
@@ -184,11 +215,18 @@ struct vmb_bo_params {
     * write-combined otherwise. */
    bool cached;
 
+   /** If not NULL: no new memory but this of the process, which must stay mapped as long as
+    * the BO lives; address and size are multiples of vmb_caps.page_size_B.  It has no GEM
+    * handle and cannot be exported.  When it gets other pages behind the kernel's
+    * back, vmb_bo_invalidate(). */
+   void *user_ptr;
+
    /** For dumps; copied.  May be NULL. */
    const char *name;
 };
 
-/** \return 0; -EINVAL for a size of 0; -ENOMEM; what the kernel said. */
+/** \return 0; -EINVAL for a size of 0, or a user_ptr that is not aligned; -EOPNOTSUPP for
+ *          a user_ptr without vmb_caps.userptr; -ENOMEM; what the kernel said. */
 int vmb_bo_create(struct vmb_device *dev, const struct vmb_bo_params *params,
                   struct vmb_bo **bo_out);
 
@@ -212,8 +250,47 @@ void vmb_bo_unref(struct vmb_bo *bo);
  * after the first one return the same pointer.  -ENOMEM, ... */
 int vmb_bo_map(struct vmb_bo *bo, void **ptr_out);
 
-/** Rounded up to pages. */
+/**
+ * Lets the kernel take the BO's pages when memory is short, or wants them to stay
+ * again.  While it is purgeable it cannot be bound, exported or used by the GPU.
+ * When its pages are gone they do not come back: what is bound of it is evicted, and
+ * unbound by the next vmb_vm_validate() of each VM.
+ *
+ * \param retained_out  whether the BO still has its pages
+ * \return 0; -EOPNOTSUPP without vmb_caps.purgeable; -EPERM if it is shared;
+ *         what the kernel said
+ */
+int vmb_bo_set_purgeable(struct vmb_bo *bo, bool purgeable, bool *retained_out);
+
+/**
+ * Maps the BO's first \p size_B bytes for the CPU at an address of the caller's, in
+ * place of what is mapped there.  The caller unmaps it; the pages live as long as it
+ * is mapped.  (DRM maps a BO from its start only.)
+ * \return 0; -EINVAL: not whole pages, or more than the BO has; what the kernel said
+ */
+int vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr);
+
+/**
+ * The process's pages behind a BO of user_ptr have changed (an MMU notifier's event, as far as
+ * userspace sees it).  Every VM that maps it sees it evicted until its next vmb_vm_validate()
+ * binds it anew.  -EINVAL for other BOs.
+ */
+int vmb_bo_invalidate(struct vmb_bo *bo);
+
+/**
+ * Implicit synchronisation with others who have the BO.  What they still do with it that a reader
+ * (\p write false) or a writer must wait for, as a sync file.
+ * \return 0; -EPERM for a BO that cannot be shared; what the kernel said
+ */
+int vmb_bo_export_sync_file(struct vmb_bo *bo, bool write, int *sync_file_fd_out);
+
+/** Makes others who have the BO wait for a sync file, which stays the caller's; readers only
+ * if \p write. */
+int vmb_bo_import_sync_file(struct vmb_bo *bo, bool write, int sync_file_fd);
+
+/** Rounded up to pages, or to a size class: vmb_device_params.bo_cache_B. */
 uint64_t vmb_bo_size_B(const struct vmb_bo *bo);
+/** 0 for a BO of user_ptr. */
 uint32_t vmb_bo_handle(const struct vmb_bo *bo);
 const char *vmb_bo_name(const struct vmb_bo *bo);
 /** Its number in traces and dumps, never used twice in a process. */
