@@ -67,8 +67,13 @@ create_device(struct vkt *t)
       };
    }
 
+   VkPhysicalDeviceVulkan13Features features13 = {
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
+      .dynamicRendering = VK_TRUE,
+   };
    VkPhysicalDeviceVulkan12Features features12 = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+      .pNext = &features13,
       .timelineSemaphore = VK_TRUE,
       .bufferDeviceAddress = VK_TRUE,
    };
@@ -142,7 +147,7 @@ vkt_init(struct vkt *t)
    const VkApplicationInfo app = {
       .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
       .pApplicationName = "vmbind tests",
-      .apiVersion = VK_API_VERSION_1_2,
+      .apiVersion = VK_API_VERSION_1_3,
    };
    VkResult result = vkCreateInstance(
       &(VkInstanceCreateInfo){
