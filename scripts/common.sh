@@ -18,6 +18,27 @@ die() {
    exit 1
 }
 
+# Prints what a script says of itself in its first lines, and ends it, if --help is among the arguments.
+help_if_asked() {
+   local argument
+   for argument in "$@"; do
+      case "$argument" in
+         --) return 0 ;;
+         -h | --help)
+            sed -n -e '1,2d' -e '/^[^#]/q' -e '/^$/q' -e 's/^# \{0,1\}//p' "scripts/$(basename "$0")" |
+               sed '1{/^$/d}'
+            exit 0
+            ;;
+      esac
+   done
+}
+
+# Ends a script that was called wrongly.
+die_usage() {
+   echo "$(basename "$0"): $*; see scripts/$(basename "$0") --help" >&2
+   exit 2
+}
+
 # configure DIRECTORY [MESON OPTION...]: a build tree with these options, whatever it was before.
 configure() {
    local dir=$1 log=$1/configure.log

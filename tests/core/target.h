@@ -66,6 +66,8 @@ bool target_fail_op(unsigned n, int err);
 bool target_fail_jobs(unsigned n, int err);
 /** Each ioctl from now on takes that much longer, before it has looked at anything. */
 bool target_delay_ioctls(unsigned us);
+/** All BOs together cannot become larger than that. */
+bool target_limit_memory(uint64_t size_B);
 void target_fail_nothing(void);
 
 /** Page faults, leaks and the like that the target found by itself; 0 if all is well. */

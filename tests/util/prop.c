@@ -103,10 +103,18 @@ option(int argc, char **argv, const char *name, uint64_t fallback)
    return fallback;
 }
 
+uint64_t
+prop_seed(void)
+{
+   const char *given = getenv("VMBIND_TEST_SEED");
+
+   return given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u + getpid();
+}
+
 int
 prop_main(const struct prop *prop, int argc, char **argv, unsigned sequences, size_t length)
 {
-   const uint64_t seed = option(argc, argv, "--seed", (uint64_t)time(NULL) * 2654435761u + getpid());
+   const uint64_t seed = option(argc, argv, "--seed", prop_seed());
 
    sequences = option(argc, argv, "--sequences", sequences);
    length = option(argc, argv, "--length", length);

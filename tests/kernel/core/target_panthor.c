@@ -305,6 +305,13 @@ target_delay_ioctls(unsigned us)
    return true;
 }
 
+bool
+target_limit_memory(uint64_t size_B)
+{
+   (void)size_B;
+   return false;
+}
+
 void
 target_fail_nothing(void)
 {
