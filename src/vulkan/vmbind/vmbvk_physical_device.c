@@ -64,6 +64,13 @@ set_extensions(struct vk_device_extension_table *ext)
 }
 
 static void
+set_features(struct vk_features *f)
+{
+   /* As many as llvmpipe rasterizes. */
+   f->sparseResidency4Samples = true;
+}
+
+static void
 set_properties(struct vk_properties *p, int drm_fd, const struct vmbvk_probe *probe)
 {
    struct stat st;
@@ -93,6 +100,7 @@ physical_device_init(struct vmbvk_physical_device *pdev, struct vmbvk_instance *
    struct vk_features features = template->vk.supported_features;
    struct vk_properties properties = template->vk.properties;
    set_extensions(&extensions);
+   set_features(&features);
    set_properties(&properties, drm_fd, probe);
 
    const struct vk_physical_device_dispatch_table table = physical_device_dispatch_table();

@@ -13,99 +13,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "frontend/sw_winsys.h"
 #include "llvmpipe/lp_public.h"
-#include "lp_screen.h"
-#include "lp_texture.h"
-#include "pipe/p_screen.h"
 #include "sw/null/null_sw_winsys.h"
-#include "util/list.h"
 #include "util/log.h"
-#include "util/simple_mtx.h"
-#include "util/u_inlines.h"
-#include "util/u_memory.h"
 
-#include "vmbind_window.h"
-
-/**
- * llvmpipe gives its screen no room for a driver's own data, but keeps the winsys that it was made
- * with: that is us.
- */
-struct vmbind_screen {
-   struct sw_winsys winsys;
-
-   struct vmb_device *dev;
-   struct vmb_vm *vm;
-   struct vmbind_window window;
-   char name[128];
-
-   /** What holds addresses: struct vmbind_memory and sparse struct vmbind_backing.  An application
-    * may forget some of it. */
-   simple_mtx_t lock;
-   struct list_head memories;
-   struct list_head sparse_backings;
-
-   /** Where to say what is wrong, while the screen is being made. */
-   char *why;
-   size_t why_size;
-
-   /* llvmpipe's own functions. */
-   void (*destroy)(struct pipe_screen *pscreen);
-   const char *(*get_name)(struct pipe_screen *pscreen);
-   void (*resource_destroy)(struct pipe_screen *pscreen, struct pipe_resource *pres);
-   struct pipe_resource *(*resource_create)(struct pipe_screen *pscreen,
-                                            const struct pipe_resource *templat);
-   bool (*resource_bind_backing)(struct pipe_screen *pscreen, struct pipe_resource *pres,
-                                 struct pipe_memory_allocation *pmem, uint64_t fd_offset,
-                                 uint64_t size, uint64_t offset);
-};
-
-/** Memory: a BO and the addresses at which all of it is bound. */
-struct vmbind_memory {
-   /** First, because llvmpipe casts to it.  Its cpu_addr is the GPU address. */
-   struct llvmpipe_memory_allocation lp;
-   struct list_head link;
-   struct vmb_bo *bo;
-   struct vmb_range *range;
-};
-
-/**
- * What stands behind a resource that the driver did not get memory for from its user: memory of its
- * own, or addresses alone.  llvmpipe keeps it as an imported memory object, which it leaves alone
- * in backable resources.
- */
-struct vmbind_backing {
-   struct pipe_memory_object base;
-   struct list_head link;
-   struct vmbind_memory *memory;
-   struct vmb_range *sparse_range;
-};
-
-static struct vmbind_screen *
-vmbind_screen(struct pipe_screen *pscreen)
-{
-   return container_of(llvmpipe_screen(pscreen)->winsys, struct vmbind_screen, winsys);
-}
-
-static struct vmbind_backing *
-vmbind_backing(struct llvmpipe_resource *lpr)
-{
-   if (!lpr->backable || !lpr->imported_memory)
-      return NULL;
-
-   return container_of(lpr->imported_memory, struct vmbind_backing, base);
-}
-
-static void
-resource_set_address(struct llvmpipe_resource *lpr, uint64_t addr_B)
-{
-   void *ptr = (void *)(uintptr_t)addr_B;
-
-   if (llvmpipe_resource_is_texture(&lpr->base))
-      lpr->tex_data = ptr;
-   else
-      lpr->data = ptr;
-}
+#include "vmbind_private.h"
 
 static void
 track(struct vmbind_screen *screen, struct list_head *link, struct list_head *list)
@@ -287,7 +199,7 @@ vmbind_resource_create(struct pipe_screen *pscreen, const struct pipe_resource *
       goto fail_backing;
 
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
-   resource_set_address(lpr, vmb_range_addr_B(backing->memory->range));
+   vmbind_resource_set_address(lpr, vmb_range_addr_B(backing->memory->range));
    lpr->imported_memory = &backing->base;
 
    return pres;
@@ -321,6 +233,8 @@ vmbind_resource_destroy(struct pipe_screen *pscreen, struct pipe_resource *pres)
    struct vmbind_backing *backing = vmbind_backing(lpr);
 
    if (backing) {
+      if (backing->destroy)
+         backing->destroy(pscreen, backing);
       /* The addresses stay reserved: llvmpipe must not unmap what it takes for its own. */
       if (backing->sparse_range) {
          pres->flags &= ~PIPE_RESOURCE_FLAG_SPARSE;
@@ -329,7 +243,7 @@ vmbind_resource_destroy(struct pipe_screen *pscreen, struct pipe_resource *pres)
       }
       if (backing->memory)
          memory_free(screen, backing->memory);
-      resource_set_address(lpr, 0);
+      vmbind_resource_set_address(lpr, 0);
       lpr->imported_memory = NULL;
       FREE(backing);
    }
@@ -340,18 +254,14 @@ vmbind_resource_destroy(struct pipe_screen *pscreen, struct pipe_resource *pres)
 /* ------------------------------------------------------------ sparse resources */
 
 int
-vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *pres,
-                            uint64_t size_B, bool residency)
+vmbind_resource_attach_sparse(struct pipe_screen *pscreen, struct pipe_resource *pres,
+                              struct vmbind_backing *backing, uint64_t size_B, bool residency)
 {
    struct vmbind_screen *screen = vmbind_screen(pscreen);
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
 
    assert(lpr->backable && !lpr->imported_memory);
    assert(pres->target != PIPE_BUFFER || !(pres->flags & PIPE_RESOURCE_FLAG_SPARSE));
-
-   struct vmbind_backing *backing = CALLOC_STRUCT(vmbind_backing);
-   if (!backing)
-      return -ENOMEM;
 
    const struct vmb_range_params params = {
       .size_B = align64(size_B, VMBIND_SPARSE_BLOCK_SIZE_B),
@@ -360,20 +270,33 @@ vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *p
       .name = pres->target == PIPE_BUFFER ? "sparse buffer" : "sparse image",
    };
    int ret = vmb_range_create(screen->vm, &params, &backing->sparse_range);
-   if (ret) {
-      FREE(backing);
+   if (ret)
       return ret;
-   }
 
    /* llvmpipe has put memory under a sparse texture already. */
    if ((pres->flags & PIPE_RESOURCE_FLAG_SPARSE) && lpr->tex_data != MAP_FAILED)
       munmap(lpr->tex_data, lpr->size_required);
 
-   resource_set_address(lpr, vmb_range_addr_B(backing->sparse_range));
+   vmbind_resource_set_address(lpr, vmb_range_addr_B(backing->sparse_range));
    lpr->imported_memory = &backing->base;
    track(screen, &backing->link, &screen->sparse_backings);
 
    return 0;
+}
+
+int
+vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *pres,
+                            uint64_t size_B, bool residency)
+{
+   struct vmbind_backing *backing = CALLOC_STRUCT(vmbind_backing);
+   if (!backing)
+      return -ENOMEM;
+
+   int ret = vmbind_resource_attach_sparse(pscreen, pres, backing, size_B, residency);
+   if (ret)
+      FREE(backing);
+
+   return ret;
 }
 
 struct vmb_range *
@@ -455,9 +378,22 @@ vmbind_screen_destroy(struct pipe_screen *pscreen)
    screen_finish(screen);
 }
 
+/* llvmpipe would give it to a function that is ours by then. */
+static void
+free_dummy_dmabuf(struct pipe_screen *pscreen)
+{
+   struct llvmpipe_screen *lps = llvmpipe_screen(pscreen);
+
+   if (lps->dummy_dmabuf)
+      pscreen->free_memory_fd(pscreen, (struct pipe_memory_allocation *)lps->dummy_dmabuf);
+   lps->dummy_dmabuf = NULL;
+}
+
 static void
 replace_functions(struct vmbind_screen *screen, struct pipe_screen *pscreen)
 {
+   free_dummy_dmabuf(pscreen);
+
    screen->destroy = pscreen->destroy;
    screen->get_name = pscreen->get_name;
    screen->resource_create = pscreen->resource_create;
