@@ -282,6 +282,8 @@ int vmb_sync_signal(struct vmb_device *dev, const struct vmb_kmd_sync *sync);
 struct vmb_raw_submit {
    const struct vmb_gpuvm_req *reqs;
    size_t req_count;
+   /* Binds that went into another's request already. */
+   size_t joined;
    const struct vmb_sync *waits;
    uint32_t wait_count;
    const struct vmb_sync *signals;
