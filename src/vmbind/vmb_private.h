@@ -288,6 +288,8 @@ struct vmb_raw_submit {
    enum vmb_trace_kind kind;
    const struct vmb_gpuvm_req *reqs;
    size_t req_count;
+   /* Binds that went into another's request already. */
+   size_t joined;
    const struct vmb_sync *waits;
    uint32_t wait_count;
    const struct vmb_sync *signals;
