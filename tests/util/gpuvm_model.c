@@ -246,6 +246,57 @@ apply_undo(struct world *w, const struct vmb_gpuvm_req *reqs, size_t count)
    free(before);
 }
 
+/* The requests over and over, side by side or with gaps between, as one batch: hundreds of
+ * mappings, which make a tree of some height.  In ascending order, or in any. */
+#define BULK_REQS 800
+
+static void
+apply_bulk(struct world *w, const struct gpuvm_model_op *op)
+{
+   static struct vmb_gpuvm_req reqs[BULK_REQS];
+   const struct gpuvm_model_request *first = &op->reqs[0];
+   const uint32_t gap = first->bo_page % 3 * (first->pages % 16 + 1);
+   /* Whether others are among them. */
+   const bool odd = first->bo == 0;
+   uint32_t page = first->page, count = 0;
+   size_t bound;
+
+   while (count < BULK_REQS) {
+      struct gpuvm_model_request r = op->reqs[count % op->count];
+
+      r.page = page;
+      r.pages = first->pages % 16 + 1;
+      if (odd && count % 97 == 96)
+         r.pages = 1 + r.bo_page % 40;
+      else
+         r.kind = first->kind;
+      r.readonly = odd && count % 89 == 88;
+      page += r.pages + gap;
+      if (page > PAGES)
+         break;
+      reqs[count++] = to_req(w, &r);
+   }
+   if (first->readonly) {
+      for (uint32_t i = 0; i < count; i++) {
+         const uint32_t other = i * 7919ull % count;
+         const struct vmb_gpuvm_req req = reqs[i];
+         reqs[i] = reqs[other];
+         reqs[other] = req;
+      }
+   }
+
+   PROP_CHECK(vmb_gpuvm_reserve(w->gpuvm, reqs, count, &bound) == 0);
+   struct vmb_replaced replaced = {
+      .mappings = malloc((bound + 1) * sizeof(struct vmb_mapping)),
+      .capacity = bound,
+   };
+   for (uint32_t i = 0; i < count; i++)
+      apply(w, w->gpuvm, &reqs[i], &replaced);
+   vmb_gpuvm_release_replaced(replaced.mappings, replaced.count);
+   free(replaced.mappings);
+   compare(w, first->page, MIN2(page + 1, PAGES));
+}
+
 static bool
 page_equal(const struct model_page *a, const struct model_page *b)
 {
@@ -404,6 +455,9 @@ gpuvm_model_run(const struct gpuvm_model_op *ops, size_t count)
          break;
       case SET_FLAGS:
          set_flags(&w, &reqs[0]);
+         break;
+      case BULK:
+         apply_bulk(&w, &ops[o]);
          break;
       }
       vmb_gpuvm_check(w.gpuvm);
