@@ -15,8 +15,9 @@ static const struct command {
    const char *args;
    const char *what;
 } commands[] = {
-   { "run", cmd_run, "[--kmd KMD] [--trace FILE] [--gpu] -- CMD...",
-     "run a program on the vmbind Vulkan driver" },
+   { "run", cmd_run, "[--kmd KMD] [--trace FILE] [--gpu] [--gl | --zink] -- CMD...",
+     "run a program on the vmbind Vulkan driver, or on the OpenGL driver (--gl: ours; --zink:\n"
+     "      Mesa's, on our Vulkan driver)" },
    { "sim", cmd_sim, "[--kmd KMD] -- CMD...",
      "run a program with a simulated DRM render node, and its own drivers" },
    { "info", cmd_info, "[--kmd KMD | --node PATH]",

@@ -1,7 +1,7 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Messages, and where the driver and the simulator are: beside the tool in the build tree, or
+ * Messages, and where the drivers and the simulator are: beside the tool in the build tree, or
  * where they were installed, relative to the tool.
  */
 
@@ -103,10 +103,67 @@ tool_find_icd(char *path, size_t size)
                VMBIND_BIN_TO_DATA "/vulkan/icd.d/vmbind_icd." VMBIND_CPU ".json");
 }
 
+/* Before what is there already. */
+static void
+prepend(const char *variable, const char *path)
+{
+   const char *others = getenv(variable);
+   char joined[PATH_MAX * 8];
+
+   snprintf(joined, sizeof(joined), "%s%s%s", path, others && others[0] ? ":" : "",
+            others ? others : "");
+   setenv(variable, joined, 1);
+}
+
+/* The libraries come in the order in which they are looked through: ours has the name of Mesa's. */
+int
+tool_use_gl(const char *driver)
+{
+   static const struct {
+      const char *variable, *what, *in_build, *installed;
+      bool list;
+   } places[] = {
+      { "LD_LIBRARY_PATH", "Mesa's GBM library", VMBIND_MESA_SRC "/gbm", VMBIND_BIN_TO_LIB, true },
+      { "LD_LIBRARY_PATH", "Mesa's GLX library", VMBIND_MESA_SRC "/glx", VMBIND_BIN_TO_LIB, true },
+      { "LD_LIBRARY_PATH", "Mesa's EGL library", VMBIND_MESA_SRC "/egl", VMBIND_BIN_TO_LIB, true },
+      { "LD_LIBRARY_PATH", "the OpenGL driver", "../src/gallium/targets/vmbind",
+        VMBIND_BIN_TO_LIB "/vmbind", true },
+      { "GBM_BACKENDS_PATH", "Mesa's GBM backend", VMBIND_MESA_SRC "/gbm/backends/dri",
+        VMBIND_BIN_TO_LIB "/gbm", false },
+      { "__EGL_VENDOR_LIBRARY_FILENAMES", "Mesa's EGL vendor file",
+        VMBIND_MESA_SRC "/egl/50_mesa.json", VMBIND_BIN_TO_DATA "/glvnd/egl_vendor.d/50_mesa.json",
+        false },
+   };
+
+   for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+      char path[PATH_MAX];
+
+      const int status =
+         find(path, sizeof(path), places[i].what, places[i].in_build, places[i].installed);
+      if (status)
+         return status;
+      if (places[i].list)
+         prepend(places[i].variable, path);
+      else
+         setenv(places[i].variable, path, 1);
+   }
+
+   setenv("__GLX_VENDOR_LIBRARY_NAME", "mesa", 1);
+   setenv("MESA_LOADER_DRIVER_OVERRIDE", driver, 1);
+   if (!strcmp(driver, "zink")) {
+      /* Without it zink looks for a Vulkan device that is the render node's. */
+      setenv("LIBGL_ALWAYS_SOFTWARE", "1", 1);
+   } else {
+      /* For window systems without render nodes. */
+      setenv("GALLIUM_DRIVER", driver, 1);
+   }
+   return 0;
+}
+
 int
 tool_use_simulator(const char *kmd)
 {
-   char path[PATH_MAX], preload[PATH_MAX * 2];
+   char path[PATH_MAX];
 
    if (!tool_kmd_known(kmd)) {
       return tool_error(TOOL_USAGE, "no simulated kernel driver \"%s\"; there are: %s", kmd,
@@ -116,10 +173,7 @@ tool_use_simulator(const char *kmd)
    if (status)
       return status;
 
-   const char *others = getenv("LD_PRELOAD");
-   snprintf(preload, sizeof(preload), "%s%s%s", path, others && others[0] ? ":" : "",
-            others ? others : "");
-   setenv("LD_PRELOAD", preload, 1);
+   prepend("LD_PRELOAD", path);
    setenv("DRM_SIM_KMD", kmd, 1);
    return 0;
 }

@@ -19,6 +19,8 @@ struct options {
    const char *trace;
    /* No simulated node: a real one must be there. */
    bool gpu;
+   /* The OpenGL driver to use, or NULL. */
+   const char *gl;
    char **program;
 };
 
@@ -39,6 +41,10 @@ parse(int argc, char **argv, bool with_driver, struct options *options)
          options->trace = argv[++i];
       } else if (with_driver && !strcmp(argv[i], "--gpu")) {
          options->gpu = true;
+      } else if (with_driver && !strcmp(argv[i], "--gl")) {
+         options->gl = "vmbind";
+      } else if (with_driver && !strcmp(argv[i], "--zink")) {
+         options->gl = "zink";
       } else if (argv[i][0] == '-') {
          return tool_usage_error(command, "unknown option or missing value: %s", argv[i]);
       } else {
@@ -81,6 +87,8 @@ cmd_run(int argc, char **argv)
       status = tool_find_icd(icd, sizeof(icd));
    if (!status && !options.gpu)
       status = tool_use_simulator(options.kmd);
+   if (!status && options.gl)
+      status = tool_use_gl(options.gl);
    if (!status && options.trace)
       status = check_writable(options.trace);
    if (status)

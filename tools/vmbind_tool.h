@@ -36,6 +36,10 @@ int tool_find_icd(char *path, size_t size);
 /** Sets the environment for a simulated node.  0 or a status after a message. */
 int tool_use_simulator(const char *kmd);
 
+/** Sets the environment in which OpenGL programs find the driver "vmbind", or Mesa's "zink", which
+ * needs a Vulkan driver besides.  0 or a status after a message. */
+int tool_use_gl(const char *driver);
+
 int cmd_run(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 int cmd_info(int argc, char **argv);
