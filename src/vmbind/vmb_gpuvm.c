@@ -1017,24 +1017,16 @@ count_below(const struct node *leaf, unsigned i, uint64_t end_B)
    return count;
 }
 
-int
-vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count,
-                  size_t *replaced_out)
+/* The nodes that the requests can take, and what they replace at most; both_ways: with what takes
+ * them back. */
+static size_t
+count_nodes(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count,
+            bool both_ways, size_t *replaced_out)
 {
-   size_t splits = MOST_SPLITS, replaced = 0, adds = 0;
+   size_t splits = MOST_SPLITS, adds = 0;
    /* What is before it is counted. */
    uint64_t counted_B = 0, max_end_B = 0;
    bool sorted = true;
-
-   for (size_t r = 0; r < count; r++) {
-      if (!req_valid(gpuvm, &reqs[r]))
-         return -EINVAL;
-   }
-
-   /* Few requests, which the pool's slack covers whatever they meet. */
-   if (!replaced_out && count <= 4 &&
-       gpuvm->pool_count >= count * (REQUEST_SPLITS + 2 * (gpuvm->height + 2)))
-      return 0;
 
    for (size_t r = 0; r < count; r++) {
       const uint64_t addr_B = reqs[r].map.addr_B;
@@ -1042,18 +1034,18 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
 
       sorted &= addr_B >= max_end_B;
       max_end_B = MAX2(max_end_B, end_B);
-      /* What is left of a mapping that is cut in the middle, and the new one. */
-      adds += reqs[r].unmap ? 1 : 2;
 
       const struct node *leaf = locate(gpuvm, addr_B);
       unsigned i = hinted_overlap(gpuvm, leaf, addr_B);
+      /* The new one, and what is left of one that is cut in the middle. */
+      adds += !reqs[r].unmap;
+      adds += i < leaf_places(leaf) && leaf_addr(leaf, i) < addr_B && leaf_end(leaf, i) > end_B;
       for (;;) {
          if (leaf->lo >= counted_B) {
             splits += split_cost(leaf);
             counted_B = leaf->hi;
          }
-         if (replaced_out)
-            replaced += count_below(leaf, i, end_B);
+         *replaced_out += count_below(leaf, i, end_B);
          if (leaf->hi >= end_B)
             break;
          leaf = leaf->next;
@@ -1061,16 +1053,30 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
       }
    }
 
-   splits += adds / ADDS_A_SPLIT;
    if (!sorted) {
       /* Later requests meet what earlier ones leave: the new mapping and two
        * pieces each, every one of which is replaced at most once; and no leaf
        * is known. */
       splits += REQUEST_SPLITS * count;
-      replaced += 3 * count;
+      *replaced_out += 3 * count;
    }
+   splits += adds / ADDS_A_SPLIT;
+   splits = MIN2(splits, REQUEST_SPLITS * count);
+   if (both_ways) {
+      /* What was replaced comes back, in ascending order as well, to leaves that may be as full again. */
+      const size_t back = *replaced_out;
+      splits = MIN2(2 * (splits + back / ADDS_A_SPLIT), REQUEST_SPLITS * (2 * count + back));
+   }
+   return nodes_for(gpuvm, splits);
+}
 
-   const size_t want = nodes_for(gpuvm, MIN2(splits, REQUEST_SPLITS * count));
+static int
+reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count, bool both_ways,
+        size_t *replaced_out)
+{
+   size_t replaced = 0;
+
+   const size_t want = count_nodes(gpuvm, reqs, count, both_ways, &replaced);
    const int ret = pool_fill(gpuvm, want);
    if (ret)
       return ret;
@@ -1081,6 +1087,37 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
    if (replaced_out)
       *replaced_out = replaced;
    return 0;
+}
+
+static bool
+reqs_valid(const struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count)
+{
+   for (size_t r = 0; r < count; r++) {
+      if (!req_valid(gpuvm, &reqs[r]))
+         return false;
+   }
+   return true;
+}
+
+int
+vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count,
+                  size_t *replaced_out)
+{
+   if (!reqs_valid(gpuvm, reqs, count))
+      return -EINVAL;
+   /* Few requests, which the pool's slack covers whatever they meet. */
+   if (!replaced_out && count <= 4 &&
+       gpuvm->pool_count >= count * (REQUEST_SPLITS + 2 * (gpuvm->height + 2)))
+      return 0;
+   return reserve(gpuvm, reqs, count, false, replaced_out);
+}
+
+int
+vmb_gpuvm_reserve_both_ways(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs,
+                            size_t count, size_t *replaced_out)
+{
+   return reqs_valid(gpuvm, reqs, count) ? reserve(gpuvm, reqs, count, true, replaced_out)
+                                         : -EINVAL;
 }
 
 int
