@@ -312,6 +312,10 @@ residency_of_binds(const struct vmbvk_queue *queue, uint64_t point)
 static VkResult
 bind_error(struct vmbvk_queue *queue, int ret)
 {
+   vmbvk_fault_note(vmbvk_device_from_vk(queue->vk.base.device), "sparse bind failed", ret,
+                    util_dynarray_begin(&queue->binds),
+                    util_dynarray_num_elements(&queue->binds, struct vmb_bind));
+
    if (ret == -ENODEV)
       return vk_errorf(queue, VK_ERROR_DEVICE_LOST, "the kernel driver's VM is lost");
 

@@ -73,6 +73,9 @@ set_features(struct vk_features *features, struct vk_device_extension_table *ext
    ext->EXT_device_address_binding_report = true;
    features->reportAddressBinding = true;
 
+   ext->EXT_device_fault = true;
+   features->deviceFault = true;
+
    features->bufferDeviceAddressCaptureReplay = true;
 }
 
