@@ -18,11 +18,47 @@ die() {
    exit 1
 }
 
+# Prints what a script says of itself in its first lines, and ends it, if --help is among the arguments.
+help_if_asked() {
+   local argument
+   for argument in "$@"; do
+      case "$argument" in
+         --) return 0 ;;
+         -h | --help)
+            sed -n -e '1,2d' -e '/^[^#]/q' -e '/^$/q' -e 's/^# \{0,1\}//p' "scripts/$(basename "$0")" |
+               sed '1{/^$/d}'
+            exit 0
+            ;;
+      esac
+   done
+}
+
+# Ends a script that was called wrongly.
+die_usage() {
+   echo "$(basename "$0"): $*; see scripts/$(basename "$0") --help" >&2
+   exit 2
+}
+
+# Meson unpacks and patches Mesa once. What it unpacked for other patches is thrown away.
+refresh_mesa() {
+   local stamp wrap=subprojects/mesa.wrap
+   local dir=subprojects/$(sed -n 's/^directory *= *//p' $wrap)
+   stamp=$(cat $wrap subprojects/packagefiles/mesa/* | sha256sum)
+   if [ -d "$dir" ] && [ "$(cat "$dir/.patched" 2>/dev/null)" != "$stamp" ]; then
+      rm -rf "$dir"
+   fi
+   if [ ! -d "$dir" ]; then
+      meson subprojects download mesa >/dev/null || die "cannot unpack Mesa"
+      echo "$stamp" >"$dir/.patched"
+   fi
+}
+
 # configure DIRECTORY [MESON OPTION...]: a build tree with these options, whatever it was before.
 configure() {
    local dir=$1 log=$1/configure.log
    shift
    mkdir -p "$dir"
+   refresh_mesa
    local mode=()
    [ ! -f "$dir/build.ninja" ] || mode=(--reconfigure)
    if ! meson setup "${mode[@]}" "$dir" "$@" >"$log" 2>&1; then

@@ -59,16 +59,18 @@ print_caps(const char *node, const struct vmb_caps *caps)
                                                         : "when the bind runs (immediate)");
    printf("   %-22s %s\n", "binds in order", caps->fifo_per_vm ? "of a VM" : "of a queue");
    printf("   %-22s %s\n", "synchronous bind", yes(caps->immediate_bind));
-   printf("   %-22s %s\n", "syncs belong to",
-          caps->sync_mode == VMB_SYNC_PER_OP ? "an operation" : "an ioctl");
+   printf("   %-22s %s\n", "binds wait in",
+          caps->sync_mode == VMB_SYNC_KERNEL ? "the kernel" : "a thread");
    printf("   %-22s %u\n", "operations an ioctl", caps->max_ops);
    printf("   %-22s %u\n", "VMs an open file", caps->max_vms);
    printf("   %-22s %s\n", "null mapping", null_modes[caps->null_mode]);
    printf("   %-22s %s\n", "unbound reads", caps->null_mode == VMB_NULL_NONE ? "fault"
                                             : caps->null_strict              ? "zero"
                                                                              : "undefined");
-   printf("   %-22s sparse binding%s\n", "sparse features",
-          caps->null_mode == VMB_NULL_NONE ? "; no residency: the driver has no null mapping"
+   printf("   %-22s %s%s\n", "sparse features",
+          caps->kernel_addresses ? "none" : "sparse binding",
+          caps->kernel_addresses              ? ": addresses are the kernel's"
+          : caps->null_mode == VMB_NULL_NONE ? "; no residency: the driver has no null mapping"
           : caps->null_strict              ? ", residency, aliased, strict"
                                            : ", residency, aliased");
 }

@@ -83,6 +83,15 @@ struct drm_auth {
    drm_magic_t magic;
 };
 
+/* All zero since the drivers that counted are gone. */
+struct drm_stats {
+   unsigned long count;
+   struct {
+      unsigned long value;
+      unsigned int type;
+   } data[15];
+};
+
 struct drm_set_version {
    int drm_di_major;
    int drm_di_minor;
@@ -276,6 +285,7 @@ struct drm_event {
 #define DRM_IOCTL_GET_UNIQUE              DRM_IOWR(0x01, struct drm_unique)
 #define DRM_IOCTL_GET_MAGIC               DRM_IOR(0x02, struct drm_auth)
 #define DRM_IOCTL_GET_CLIENT              DRM_IOWR(0x05, struct drm_client)
+#define DRM_IOCTL_GET_STATS               DRM_IOR(0x06, struct drm_stats)
 #define DRM_IOCTL_SET_VERSION             DRM_IOWR(0x07, struct drm_set_version)
 #define DRM_IOCTL_GEM_CLOSE               DRM_IOW(0x09, struct drm_gem_close)
 #define DRM_IOCTL_GEM_FLINK               DRM_IOWR(0x0a, struct drm_gem_flink)

@@ -212,6 +212,28 @@ struct drm_xe_query_engine_cycles {
    __u64 cpu_delta;
 };
 
+#define XE_QUERY_UC_TYPE_GUC_SUBMISSION 0
+#define XE_QUERY_UC_TYPE_HUC            1
+
+struct drm_xe_query_uc_fw_version {
+   __u16 uc_type;
+   __u16 pad;
+   __u32 branch_ver;
+   __u32 major_ver;
+   __u32 minor_ver;
+   __u32 patch_ver;
+   __u32 pad2;
+   __u64 reserved;
+};
+
+/* Followed by the units, each of its own size */
+struct drm_xe_query_oa_units {
+   __u64 extensions;
+   __u32 num_oa_units;
+   __u32 pad;
+   __u64 oa_units[];
+};
+
 /* BO */
 
 #define DRM_XE_GEM_CREATE_EXTENSION_SET_PROPERTY  0

@@ -45,9 +45,10 @@ int drm_sim_select(const char *spec);
  *       lost:N               the device is lost with the N-th ioctl
  *       delay:US, slow:US    each ioctl, each bind job, takes longer
  *       mem:SIZE             a limit on the bytes of all BOs (suffixes K, M, G)
+ *       evict:SIZE           a limit above which idle BOs are evicted, and come back before a submit
  *
  *    KIND is an ioctl (vm_bind, bo_create, syncobj_wait, ..., or '*' for any), op (a bind operation
- *    when it is looked at), or job (a bind job when it runs).
+ *    when an ioctl looks at it), or job (a bind job when it runs).
  *
  *    DRM_SIM_MISAPPLY
  *       map:N, unmap:N, null:N    the N-th is applied to the tree alone: neither to the page tables
@@ -101,6 +102,16 @@ int drm_sim_lookup(int fd, uint32_t vm_id, uint64_t va, struct drm_sim_mapping *
 /* Memory through the page tables: -EFAULT at a hole. */
 int drm_sim_read(int fd, uint32_t vm_id, uint64_t va, void *data, uint64_t size_B);
 int drm_sim_write(int fd, uint32_t vm_id, uint64_t va, const void *data, uint64_t size_B);
+
+/* Takes a BO's memory away, as a shrinker would: its page table entries are gone until the next submit
+ * or bind that the driver revalidates them for. handle 0: of all BOs of the process, as far as that is
+ * possible. -EBUSY while jobs that may use it are on their way, or where the host's MMU shows it;
+ * -EPERM on a driver that never evicts.
+ */
+int drm_sim_evict(int fd, uint32_t handle);
+
+/* How many BOs were evicted, and how many ranges of addresses given back, in this process */
+void drm_sim_get_eviction_counts(uint64_t *evicted, uint64_t *restored);
 
 struct drm_sim_op_counts {
    uint64_t map;

@@ -12,6 +12,7 @@
 #include "util/macros.h"
 
 #include "sim_device.h"
+#include "sim_evict.h"
 #include "sim_fault.h"
 #include "sim_gem.h"
 #include "sim_vm.h"
@@ -261,6 +262,43 @@ drm_sim_write(int fd, uint32_t vm_id, uint64_t va, const void *data, uint64_t si
    ret = sim_vm_write(target.vm, va, data, size_B);
    target_close(&target);
    return ret;
+}
+
+static void
+evict_all(void)
+{
+   const uint64_t pass = sim_bo_new_pass();
+   struct sim_bo *bo;
+
+   while ((bo = sim_bo_pick_victim(pass))) {
+      sim_evict_bo(bo);
+      sim_bo_put(bo);
+   }
+}
+
+EXPORT int
+drm_sim_evict(int fd, uint32_t handle)
+{
+   struct sim_file *file = sim_file_from_fd(fd);
+
+   if (!file)
+      return -EBADF;
+   if (!handle) {
+      evict_all();
+      sim_file_put(file);
+      return 0;
+   }
+   struct sim_bo *bo = sim_bo_lookup(file, handle);
+   int ret = bo ? sim_evict_bo(bo) : -ENOENT;
+   sim_bo_put(bo);
+   sim_file_put(file);
+   return ret;
+}
+
+EXPORT void
+drm_sim_get_eviction_counts(uint64_t *evicted, uint64_t *restored)
+{
+   sim_evict_get_counts(evicted, restored);
 }
 
 EXPORT int

@@ -17,6 +17,7 @@
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_core.h"
 #include "sim_fault.h"
 #include "sim_fd.h"
 #include "sim_gem.h"
@@ -155,6 +156,7 @@ sim_file_put(struct sim_file *file)
    if (!file || !p_atomic_dec_zero(&file->refcount))
       return;
 
+   sim_core_close(file);
    file->device.driver->close(file);
    sim_syncobj_release_file(file);
    sim_gem_release_file(file);
@@ -175,7 +177,7 @@ static const struct sim_fd_ops node_fd_ops = {
 };
 
 int
-sim_file_open(int flags)
+sim_file_open(unsigned minor, int flags)
 {
    struct sim_device device;
 
@@ -193,6 +195,10 @@ sim_file_open(int flags)
    int ret = device.driver->open(file);
    if (ret)
       goto fail_file;
+   if (minor == SIM_PRIMARY_MINOR)
+      ret = sim_core_open_primary(file);
+   if (ret)
+      goto fail_driver;
 
    ret = sim_fd_create(&node_fd_ops, file, flags & O_CLOEXEC);
    if (ret < 0)
@@ -200,6 +206,7 @@ sim_file_open(int flags)
    return ret;
 
 fail_driver:
+   sim_core_close(file);
    device.driver->close(file);
 fail_file:
    pthread_mutex_destroy(&file->lock);
@@ -211,6 +218,16 @@ struct sim_file *
 sim_file_from_fd(int fd)
 {
    return sim_fd_lookup(fd, &node_fd_ops);
+}
+
+bool
+sim_file_is_primary(int fd)
+{
+   struct sim_file *file = sim_file_from_fd(fd);
+   bool is_primary = file && file->is_primary;
+
+   sim_file_put(file);
+   return is_primary;
 }
 
 void *
@@ -230,97 +247,82 @@ sim_file_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot, int 
 
 /* The core's ioctls */
 
-static int
-copy_string(uint64_t user, __kernel_size_t *length, const char *string)
-{
-   size_t room = *length;
-
-   *length = strlen(string);
-   return user ? sim_copy_out(user, string, MIN2(room, *length)) : 0;
-}
-
-static int
-version_ioctl(struct sim_file *file, void *data)
-{
-   const struct sim_driver *driver = file->device.driver;
-   struct drm_version *args = data;
-
-   args->version_major = driver->major;
-   args->version_minor = file->device.minor;
-   args->version_patchlevel = 0;
-   int ret = copy_string((uintptr_t)args->name, &args->name_len, driver->name);
-   if (!ret)
-      ret = copy_string((uintptr_t)args->date, &args->date_len, driver->date);
-   if (!ret)
-      ret = copy_string((uintptr_t)args->desc, &args->desc_len, driver->desc);
-   return ret;
-}
-
-static int
-get_cap_ioctl(UNUSED struct sim_file *file, void *data)
-{
-   struct drm_get_cap *args = data;
-
-   args->value = 0;
-   switch (args->capability) {
-   case DRM_CAP_TIMESTAMP_MONOTONIC:
-   case DRM_CAP_SYNCOBJ:
-   case DRM_CAP_SYNCOBJ_TIMELINE:
-      args->value = 1;
-      return 0;
-   case DRM_CAP_PRIME:
-      args->value = DRM_PRIME_CAP_IMPORT | DRM_PRIME_CAP_EXPORT;
-      return 0;
-   default:
-      /* All others are of modesetting drivers. */
-      return -EOPNOTSUPP;
-   }
-}
-
-static int
-set_client_name_ioctl(UNUSED struct sim_file *file, void *data)
-{
-   struct drm_set_client_name *args = data;
-   char name[DRM_CLIENT_NAME_MAX_LEN];
-
-   /* Nobody can ask for it: it is for debugfs. */
-   if (args->name_len > DRM_CLIENT_NAME_MAX_LEN - 1)
-      return -EINVAL;
-   int ret = sim_copy_in(name, args->name, args->name_len);
-   if (ret)
-      return ret;
-   for (unsigned i = 0; i < args->name_len; i++) {
-      if (name[i] <= ' ' || name[i] > '~')
-         return -EINVAL;
-   }
-   return 0;
-}
-
-static int
-invalid_ioctl(UNUSED struct sim_file *file, UNUSED void *data)
-{
-   return -EINVAL;
-}
-
 #define CORE(nr, NAME, func_, ...) [nr] = {.cmd = DRM_IOCTL_##NAME, .func = func_, ##__VA_ARGS__}
 
+/* Without an argument that this kernel looks at */
+#define BARE(nr, func_, name_, ...)                                                                \
+   [nr] = {.cmd = DRM_IOWR(nr, uint32_t),                                                          \
+           .func = sim_core_##func_##_ioctl,                                                       \
+           .name = name_,                                                                          \
+           .not_render = true,                                                                     \
+           ##__VA_ARGS__}
+#define MODESET(nr, ...)  BARE(nr, modeset, "modeset", ##__VA_ARGS__)
+#define BY_MASTER         .needs_master = true
+#define BY_LEGACY_MASTER  .needs_auth = true, .needs_master = true, .needs_root = true
+
 static const struct sim_ioctl core_ioctls[] = {
-   CORE(0x00, VERSION, version_ioctl, .name = "version"),
-   CORE(0x01, GET_UNIQUE, invalid_ioctl, .name = "get_unique", .not_render = true),
-   CORE(0x02, GET_MAGIC, invalid_ioctl, .name = "get_magic", .not_render = true),
-   CORE(0x05, GET_CLIENT, invalid_ioctl, .name = "get_client", .not_render = true),
-   CORE(0x07, SET_VERSION, invalid_ioctl, .name = "set_version", .not_render = true),
+   CORE(0x00, VERSION, sim_core_version_ioctl, .name = "version"),
+   CORE(0x01, GET_UNIQUE, sim_core_get_unique_ioctl, .name = "get_unique", .not_render = true),
+   CORE(0x02, GET_MAGIC, sim_core_get_magic_ioctl, .name = "get_magic", .not_render = true),
+   CORE(0x05, GET_CLIENT, sim_core_get_client_ioctl, .name = "get_client", .not_render = true),
+   CORE(0x06, GET_STATS, sim_core_get_stats_ioctl, .name = "get_stats", .not_render = true),
+   CORE(0x07, SET_VERSION, sim_core_set_version_ioctl, .name = "set_version", .not_render = true,
+        BY_MASTER),
    CORE(0x09, GEM_CLOSE, sim_gem_close_ioctl, .name = "gem_close"),
-   CORE(0x0a, GEM_FLINK, invalid_ioctl, .name = "gem_flink", .not_render = true),
-   CORE(0x0b, GEM_OPEN, invalid_ioctl, .name = "gem_open", .not_render = true),
-   CORE(0x0c, GET_CAP, get_cap_ioctl, .name = "get_cap"),
-   CORE(0x0d, SET_CLIENT_CAP, invalid_ioctl, .name = "set_client_cap", .not_render = true),
-   CORE(0x10, SET_UNIQUE, invalid_ioctl, .name = "set_unique", .not_render = true),
-   CORE(0x11, AUTH_MAGIC, invalid_ioctl, .name = "auth_magic", .not_render = true),
-   CORE(0x1e, SET_MASTER, invalid_ioctl, .name = "set_master", .not_render = true),
-   CORE(0x1f, DROP_MASTER, invalid_ioctl, .name = "drop_master", .not_render = true),
+   CORE(0x0a, GEM_FLINK, sim_gem_flink_ioctl, .name = "gem_flink", .not_render = true,
+        .needs_auth = true),
+   CORE(0x0b, GEM_OPEN, sim_gem_open_ioctl, .name = "gem_open", .not_render = true,
+        .needs_auth = true),
+   CORE(0x0c, GET_CAP, sim_core_get_cap_ioctl, .name = "get_cap"),
+   CORE(0x0d, SET_CLIENT_CAP, sim_core_modeset_ioctl, .name = "set_client_cap", .not_render = true),
+   CORE(0x10, SET_UNIQUE, sim_core_invalid_ioctl, .name = "set_unique", .not_render = true,
+        BY_LEGACY_MASTER),
+   CORE(0x11, AUTH_MAGIC, sim_core_auth_magic_ioctl, .name = "auth_magic", .not_render = true,
+        BY_MASTER),
+   BARE(0x12, noop, "block", BY_LEGACY_MASTER),
+   BARE(0x13, noop, "unblock", BY_LEGACY_MASTER),
+   CORE(0x1e, SET_MASTER, sim_core_set_master_ioctl, .name = "set_master", .not_render = true),
+   CORE(0x1f, DROP_MASTER, sim_core_drop_master_ioctl, .name = "drop_master", .not_render = true),
+   BARE(0x27, noop, "add_draw", BY_LEGACY_MASTER),
+   BARE(0x28, noop, "rm_draw", BY_LEGACY_MASTER),
+   BARE(0x2c, noop, "finish", .needs_auth = true),
    CORE(0x2d, PRIME_HANDLE_TO_FD, sim_prime_handle_to_fd_ioctl, .name = "prime_handle_to_fd"),
    CORE(0x2e, PRIME_FD_TO_HANDLE, sim_prime_fd_to_handle_ioctl, .name = "prime_fd_to_handle"),
+   MODESET(0x3a),
+   MODESET(0x3b),
+   MODESET(0x3c),
+   BARE(0x3f, noop, "update_draw", BY_LEGACY_MASTER),
+   MODESET(0xa0),
+   MODESET(0xa1),
+   MODESET(0xa2, BY_MASTER),
+   MODESET(0xa3, BY_MASTER),
+   MODESET(0xa4),
+   MODESET(0xa5, BY_MASTER),
+   MODESET(0xa6),
+   MODESET(0xa7),
+   BARE(0xa8, noop, "modeset", BY_MASTER),
+   BARE(0xa9, noop, "modeset", BY_MASTER),
+   MODESET(0xaa),
+   MODESET(0xab, BY_MASTER),
+   MODESET(0xac),
+   MODESET(0xad),
+   MODESET(0xae),
+   MODESET(0xaf),
+   MODESET(0xb0, BY_MASTER),
+   MODESET(0xb1),
+   BARE(0xb2, no_dumb, "create_dumb"),
+   BARE(0xb3, no_dumb, "map_dumb"),
+   BARE(0xb4, no_dumb, "destroy_dumb"),
+   MODESET(0xb5),
+   MODESET(0xb6),
+   MODESET(0xb7, BY_MASTER),
+   MODESET(0xb8),
+   MODESET(0xb9),
+   MODESET(0xba, BY_MASTER),
+   MODESET(0xbb, BY_MASTER),
+   MODESET(0xbc, BY_MASTER),
+   MODESET(0xbd),
+   MODESET(0xbe),
    CORE(0xBF, SYNCOBJ_CREATE, sim_syncobj_create_ioctl, .name = "syncobj_create"),
    CORE(0xC0, SYNCOBJ_DESTROY, sim_syncobj_destroy_ioctl, .name = "syncobj_destroy"),
    CORE(0xC1, SYNCOBJ_HANDLE_TO_FD, sim_syncobj_handle_to_fd_ioctl, .name = "syncobj_handle_to_fd"),
@@ -328,15 +330,21 @@ static const struct sim_ioctl core_ioctls[] = {
    CORE(0xC3, SYNCOBJ_WAIT, sim_syncobj_wait_ioctl, .name = "syncobj_wait"),
    CORE(0xC4, SYNCOBJ_RESET, sim_syncobj_reset_ioctl, .name = "syncobj_reset"),
    CORE(0xC5, SYNCOBJ_SIGNAL, sim_syncobj_signal_ioctl, .name = "syncobj_signal"),
+   MODESET(0xc6, BY_MASTER),
+   MODESET(0xc7, BY_MASTER),
+   MODESET(0xc8, BY_MASTER),
+   MODESET(0xc9, BY_MASTER),
    CORE(0xCA, SYNCOBJ_TIMELINE_WAIT, sim_syncobj_timeline_wait_ioctl,
         .name = "syncobj_timeline_wait"),
    CORE(0xCB, SYNCOBJ_QUERY, sim_syncobj_query_ioctl, .name = "syncobj_query"),
    CORE(0xCC, SYNCOBJ_TRANSFER, sim_syncobj_transfer_ioctl, .name = "syncobj_transfer"),
    CORE(0xCD, SYNCOBJ_TIMELINE_SIGNAL, sim_syncobj_timeline_signal_ioctl,
         .name = "syncobj_timeline_signal"),
+   MODESET(0xce),
    CORE(0xCF, SYNCOBJ_EVENTFD, sim_syncobj_eventfd_ioctl, .name = "syncobj_eventfd"),
-   CORE(0xD1, SET_CLIENT_NAME, set_client_name_ioctl, .name = "set_client_name"),
-   CORE(0xD2, GEM_CHANGE_HANDLE, invalid_ioctl, .name = "gem_change_handle"),
+   MODESET(0xd0),
+   CORE(0xD1, SET_CLIENT_NAME, sim_core_set_client_name_ioctl, .name = "set_client_name"),
+   CORE(0xD2, GEM_CHANGE_HANDLE, sim_core_invalid_ioctl, .name = "gem_change_handle"),
 };
 
 static uint64_t core_counts[ARRAY_SIZE(core_ioctls)];
@@ -423,7 +431,9 @@ sim_file_ioctl(struct sim_file *file, unsigned long request, void *arg)
    sim_fault_delay_ioctl();
    ret = sim_fault_ioctl(ioctl->name);
    if (!ret)
-      ret = ioctl->not_render ? -EACCES : ioctl->func(file, data);
+      ret = sim_core_permit(file, ioctl);
+   if (!ret)
+      ret = ioctl->func(file, data);
 
    /* On failure too: some drivers tell in the argument how far they came. */
    if (sim_copy_out((uintptr_t)arg, data, out_size))

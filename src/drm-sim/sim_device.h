@@ -11,11 +11,13 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "sim_handles.h"
 
 struct sim_bo;
 struct sim_file;
+struct sim_master;
 struct sim_vm;
 
 struct sim_ioctl {
@@ -26,8 +28,13 @@ struct sim_ioctl {
    const char *name;
    /* The driver's minor version that brought it */
    unsigned since_minor;
-   /* Only for primary nodes and masters: -EACCES on a render node */
+   /* -EACCES on a render node (every ioctl but those that are marked in the kernel), and for who is
+    * not authenticated, not master or not root
+    */
    bool not_render;
+   bool needs_auth;
+   bool needs_master;
+   bool needs_root;
 };
 
 struct sim_driver {
@@ -35,6 +42,7 @@ struct sim_driver {
    const char *desc;
    const char *date;
    unsigned major;
+   unsigned patchlevel;
    unsigned min_minor;
    unsigned max_minor;
    unsigned va_bits;
@@ -51,6 +59,8 @@ struct sim_driver {
    void (*close)(struct sim_file *file);
    /* 0 if a BO may become a dma-buf */
    int (*check_export)(const struct sim_bo *bo);
+   /* A handle of the BO has been closed; NULL if that concerns nobody. */
+   void (*gem_close)(struct sim_file *file, struct sim_bo *bo);
    /* mmap() at an offset that is no BO's; NULL if there are none such. MAP_FAILED and errno. */
    void *(*mmap)(struct sim_file *file, void *addr, uint64_t size_B, int prot, int flags,
                  uint64_t offset);
@@ -82,11 +92,26 @@ struct sim_file {
    struct sim_handles bos;
    struct sim_handles syncobjs;
    void *priv;
+
+   /* Of the primary node; guarded by the lock of all masters (sim_core.c). */
+   bool is_primary;
+   bool is_master;
+   bool was_master;
+   bool authenticated;
+   bool magic_is_used;
+   uint32_t magic;
+   pid_t pid;
+   struct sim_master *master;
 };
 
-/* The render node's number */
-#define SIM_DRM_MAJOR    226
-#define SIM_RENDER_MINOR 128
+/* The nodes' numbers */
+#define SIM_DRM_MAJOR     226
+#define SIM_PRIMARY_MINOR 0
+#define SIM_RENDER_MINOR  128
+
+/* What the device is called on its bus */
+#define SIM_PLATFORM_NAME "fb000000.gpu"
+#define SIM_PCI_SLOT      "0000:00:02.0"
 
 /* The device that the node shows now; false if there is to be none. */
 bool sim_device_current(struct sim_device *device);
@@ -96,8 +121,9 @@ bool sim_device_current(struct sim_device *device);
  */
 int sim_device_select(const char *spec);
 
-/* A new fd of the node, or a negative errno */
-int sim_file_open(int flags);
+/* A new fd of a node, by its minor number, or a negative errno */
+int sim_file_open(unsigned minor, int flags);
+bool sim_file_is_primary(int fd);
 struct sim_file *sim_file_from_fd(int fd);
 void sim_file_put(struct sim_file *file);
 

@@ -54,6 +54,7 @@ static struct {
    uint64_t ioctl_delay_us;
    uint64_t job_delay_us;
    uint64_t memory_limit_B;
+   uint64_t resident_limit_B;
 } state;
 static struct misapply misapplies[MAX_MISAPPLY];
 static unsigned misapply_count;
@@ -159,6 +160,8 @@ parse_item(char *item)
       state.job_delay_us = strtoull(value, NULL, 0);
    else if (!strcmp(item, "mem"))
       state.memory_limit_B = parse_size(value);
+   else if (!strcmp(item, "evict"))
+      state.resident_limit_B = parse_size(value);
    else
       return parse_failure(item, value);
    return 0;
@@ -382,6 +385,12 @@ sim_fault_memory_is_left(uint64_t size_B)
    uint64_t limit_B = read_setting(&state.memory_limit_B);
 
    return !limit_B || sim_bo_total_B() + size_B <= limit_B;
+}
+
+uint64_t
+sim_fault_resident_limit_B(void)
+{
+   return read_setting(&state.resident_limit_B);
 }
 
 /* Where else in the BO a mapping could show, or 0 if nowhere */

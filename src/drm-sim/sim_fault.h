@@ -43,6 +43,8 @@ void sim_fault_delay_job(void);
 void sim_fault_delay_ioctl(void);
 bool sim_fault_device_is_lost(void);
 bool sim_fault_memory_is_left(uint64_t size_B);
+/* Bytes of BOs above which idle ones are evicted; 0 for none */
+uint64_t sim_fault_resident_limit_B(void);
 
 struct sim_misapply sim_fault_misapply(enum sim_op_kind kind, uint64_t bo_size_B, uint64_t offset,
                                        uint64_t size_B);

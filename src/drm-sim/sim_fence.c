@@ -8,9 +8,14 @@
 #include "sim_fence.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "util/macros.h"
 #include "util/u_atomic.h"
@@ -18,25 +23,17 @@
 #include "sim_libc.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed;
-static pthread_once_t changed_once = PTHREAD_ONCE_INIT;
 static struct list_head watches = {&watches, &watches};
 
-static void
-changed_init(void)
-{
-   pthread_condattr_t attr;
-
-   pthread_condattr_init(&attr);
-   pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-   pthread_cond_init(&changed, &attr);
-   pthread_condattr_destroy(&attr);
-}
+/* Goes up with every change. Waiters sleep on it as a futex and not on a condition variable, because a
+ * signal that the program catches has to end an ioctl's wait.
+ */
+static uint32_t change_count;
+static uint32_t waiter_count;
 
 void
 sim_sync_lock(void)
 {
-   pthread_once(&changed_once, changed_init);
    pthread_mutex_lock(&lock);
 }
 
@@ -49,22 +46,74 @@ sim_sync_unlock(void)
 void
 sim_sync_changed_locked(void)
 {
-   pthread_cond_broadcast(&changed);
+   __atomic_add_fetch(&change_count, 1, __ATOMIC_SEQ_CST);
+   if (waiter_count)
+      syscall(SYS_futex, &change_count, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-bool
-sim_sync_wait_locked(uint64_t deadline_ns)
+/* A wait with a timeout does not restart by itself, whatever the handler's SA_RESTART says, and which
+ * handler ran cannot be told: the wait goes on if all that there are ask for it. Our own handlers are
+ * for faults, which do not interrupt anything.
+ */
+static bool
+handlers_all_restart(void)
 {
-   if (deadline_ns == UINT64_MAX) {
-      pthread_cond_wait(&changed, &lock);
-      return true;
-   }
+   for (int signum = 1; signum < NSIG; signum++) {
+      struct sigaction action;
 
+      if (signum == SIGSEGV || signum == SIGTRAP ||
+          sim_libc()->sigaction(signum, NULL, &action) < 0)
+         continue;
+      if (!(action.sa_flags & SA_SIGINFO) &&
+          (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN))
+         continue;
+      if (!(action.sa_flags & SA_RESTART))
+         return false;
+   }
+   return true;
+}
+
+static int
+futex_wait(uint32_t seen, uint64_t deadline_ns)
+{
    struct timespec deadline = {
       .tv_sec = deadline_ns / 1000000000,
       .tv_nsec = deadline_ns % 1000000000,
    };
-   return pthread_cond_timedwait(&changed, &lock, &deadline) == 0;
+   const bool is_bounded = deadline_ns != UINT64_MAX;
+
+   if (syscall(SYS_futex, &change_count, FUTEX_WAIT_BITSET_PRIVATE, seen,
+               is_bounded ? &deadline : NULL, NULL, FUTEX_BITSET_MATCH_ANY) == 0)
+      return 0;
+   switch (errno) {
+   case ETIMEDOUT:
+      return -ETIME;
+   case EINTR:
+      return is_bounded && handlers_all_restart() ? 0 : -EINTR;
+   default:
+      return 0;
+   }
+}
+
+int
+sim_sync_wait_locked(uint64_t deadline_ns)
+{
+   const uint32_t seen = __atomic_load_n(&change_count, __ATOMIC_SEQ_CST);
+
+   waiter_count++;
+   pthread_mutex_unlock(&lock);
+   int ret = futex_wait(seen, deadline_ns);
+   pthread_mutex_lock(&lock);
+   waiter_count--;
+   return ret;
+}
+
+void
+sim_sync_wait_for_change(uint64_t timeout_ns)
+{
+   sim_sync_lock();
+   sim_sync_wait_locked(sim_now_ns() + timeout_ns);
+   sim_sync_unlock();
 }
 
 uint64_t
@@ -84,6 +133,10 @@ fence_alloc(enum sim_fence_kind kind)
       sim_panic("out of memory for a fence");
    fence->refcount = 1;
    fence->kind = kind;
+   fence->wanted_ns = UINT64_MAX;
+   fence->driver_name = kind == SIM_FENCE_CHAIN   ? "dma_fence_chain"
+                        : kind == SIM_FENCE_ARRAY ? "dma_fence_array"
+                                                  : "drm_sched";
    fence->timeline_name = "unbound";
    return fence;
 }
@@ -104,9 +157,26 @@ sim_fence_create_signaled(void)
 {
    struct sim_fence *fence = sim_fence_create(sim_fence_new_context(), 0, "stub");
 
+   fence->driver_name = "stub";
    fence->signaled = true;
    fence->timestamp_ns = sim_now_ns();
    return fence;
+}
+
+void
+sim_fence_set_deadline_locked(struct sim_fence *fence, uint64_t deadline_ns)
+{
+   uint32_t count = sim_fence_unwrap_locked(fence, NULL, 0);
+   struct sim_fence **fences = calloc(count, sizeof(*fences));
+
+   if (!fences)
+      return;
+   count = sim_fence_unwrap_locked(fence, fences, count);
+   for (uint32_t i = 0; i < count; i++) {
+      if (!sim_fence_is_signaled_locked(fences[i]))
+         fences[i]->wanted_ns = MIN2(fences[i]->wanted_ns, deadline_ns);
+   }
+   free(fences);
 }
 
 struct sim_fence *

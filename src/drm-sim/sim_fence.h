@@ -32,6 +32,9 @@ struct sim_fence {
    /* Negative errno with which it signalled, or 0 */
    int error;
    uint64_t timestamp_ns;
+   /* The earliest time by which someone asked it to signal, or UINT64_MAX */
+   uint64_t wanted_ns;
+   const char *driver_name;
    const char *timeline_name;
 
    union {
@@ -53,15 +56,21 @@ void sim_sync_unlock(void);
 /* Something that a waiter may wait for has changed. */
 void sim_sync_changed_locked(void);
 
-/* Sleeps until a change or until the absolute time; false when the time has come. UINT64_MAX waits
- * for ever.
+/* Sleeps until a change (0), the absolute time (-ETIME; UINT64_MAX waits for ever), or a signal that
+ * the program catches and that is to end system calls (-EINTR).
  */
-bool sim_sync_wait_locked(uint64_t deadline_ns);
+int sim_sync_wait_locked(uint64_t deadline_ns);
+
+/* Without the lock: until a change, or for so long. */
+void sim_sync_wait_for_change(uint64_t timeout_ns);
 
 /* A new context of fences, as dma_fence_context_alloc() */
 uint64_t sim_fence_new_context(void);
 
 struct sim_fence *sim_fence_create(uint64_t context, uint64_t seqno, const char *timeline_name);
+
+/* dma_fence_set_deadline(): a hint to all fences inside that have not signalled */
+void sim_fence_set_deadline_locked(struct sim_fence *fence, uint64_t deadline_ns);
 
 /* A fence that has signalled already */
 struct sim_fence *sim_fence_create_signaled(void);

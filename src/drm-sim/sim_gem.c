@@ -22,6 +22,7 @@
 #include "util/u_math.h"
 
 #include "sim_device.h"
+#include "sim_evict.h"
 #include "sim_fault.h"
 #include "sim_fd.h"
 #include "sim_fence.h"
@@ -37,8 +38,10 @@
 #define FIRST_MMAP_OFFSET (1ull << 32)
 
 static uint64_t total_B;
+static uint64_t evicted_B;
+static unsigned user_bo_count;
 
-/* Guards the list, and what madvise said of each */
+/* Guards the list, which has the least recently used first, and what madvise and eviction said of each */
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list_head all_bos = {&all_bos, &all_bos};
 
@@ -90,27 +93,66 @@ sim_bo_put(struct sim_bo *bo)
    sim_libc()->close(bo->fd);
    if (bo->madv != SIM_BO_PURGED)
       p_atomic_add(&total_B, -bo->size_B);
-   sim_fence_put(bo->busy);
+   if (bo->evicted)
+      p_atomic_add(&evicted_B, -bo->size_B);
+   if (bo->user_addr)
+      p_atomic_dec(&user_bo_count);
+   sim_resv_finish(&bo->resv);
    free(bo->metadata);
    free(bo);
-}
-
-void
-sim_bo_add_fence(struct sim_bo *bo, struct sim_fence *fence)
-{
-   sim_sync_lock();
-   struct sim_fence *merged = sim_fence_merge_locked(bo->busy, fence);
-   if (merged) {
-      sim_fence_put(bo->busy);
-      bo->busy = merged;
-   }
-   sim_sync_unlock();
 }
 
 uint64_t
 sim_bo_total_B(void)
 {
    return p_atomic_read(&total_B);
+}
+
+uint64_t
+sim_bo_resident_B(void)
+{
+   return p_atomic_read(&total_B) - p_atomic_read(&evicted_B);
+}
+
+uint64_t
+sim_bo_new_pass(void)
+{
+   static uint64_t last_pass;
+
+   return p_atomic_inc_return(&last_pass);
+}
+
+struct sim_bo *
+sim_bo_pick_victim(uint64_t pass)
+{
+   struct sim_bo *victim = NULL;
+
+   pthread_mutex_lock(&all_lock);
+   list_for_each_entry (struct sim_bo, bo, &all_bos, link) {
+      if (bo->evicted || bo->madv == SIM_BO_PURGED || bo->user_addr || bo->evict_pass == pass ||
+          !bo_get_unless_zero(bo))
+         continue;
+      bo->evict_pass = pass;
+      victim = bo;
+      break;
+   }
+   pthread_mutex_unlock(&all_lock);
+   return victim;
+}
+
+bool
+sim_bo_set_evicted(struct sim_bo *bo, bool evicted)
+{
+   pthread_mutex_lock(&all_lock);
+   bool changes = bo->evicted != evicted;
+   if (changes) {
+      p_atomic_set(&bo->evicted, evicted);
+      p_atomic_add(&evicted_B, evicted ? bo->size_B : -bo->size_B);
+      list_del(&bo->link);
+      list_addtail(&bo->link, &all_bos);
+   }
+   pthread_mutex_unlock(&all_lock);
+   return changes;
 }
 
 static struct sim_bo *
@@ -145,26 +187,58 @@ sim_bo_madvise(struct sim_bo *bo, enum sim_bo_madv madv)
    pthread_mutex_lock(&all_lock);
    enum sim_bo_madv before = bo->madv;
    if (before != SIM_BO_PURGED)
-      bo->madv = madv;
+      p_atomic_set(&bo->madv, madv);
    pthread_mutex_unlock(&all_lock);
    return before;
+}
+
+/* The oldest that the program has given up, with a reference */
+static struct sim_bo *
+pick_given_up(uint64_t pass)
+{
+   struct sim_bo *found = NULL;
+
+   pthread_mutex_lock(&all_lock);
+   list_for_each_entry (struct sim_bo, bo, &all_bos, link) {
+      if (bo->madv != SIM_BO_NOT_NEEDED || bo->evict_pass == pass || !bo_get_unless_zero(bo))
+         continue;
+      bo->evict_pass = pass;
+      found = bo;
+      break;
+   }
+   pthread_mutex_unlock(&all_lock);
+   return found;
+}
+
+static void
+purge(struct sim_bo *bo)
+{
+   if (!sim_resv_is_idle(&bo->resv, SIM_RESV_BOOKKEEP))
+      return;
+   /* As far as the CPU does not look at it */
+   sim_evict_bo(bo);
+   sim_bo_set_evicted(bo, false);
+
+   pthread_mutex_lock(&all_lock);
+   if (bo->madv == SIM_BO_NOT_NEEDED) {
+      fallocate(bo->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, bo->size_B);
+      p_atomic_set(&bo->madv, SIM_BO_PURGED);
+      p_atomic_add(&total_B, -bo->size_B);
+   }
+   pthread_mutex_unlock(&all_lock);
 }
 
 /* The kernel's shrinker: the oldest BOs go first, until there is enough. */
 static bool
 make_room(uint64_t size_B)
 {
-   pthread_mutex_lock(&all_lock);
-   list_for_each_entry (struct sim_bo, bo, &all_bos, link) {
-      if (sim_fault_memory_is_left(size_B))
-         break;
-      if (bo->madv != SIM_BO_NOT_NEEDED)
-         continue;
-      fallocate(bo->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, bo->size_B);
-      bo->madv = SIM_BO_PURGED;
-      p_atomic_add(&total_B, -bo->size_B);
+   const uint64_t pass = sim_bo_new_pass();
+   struct sim_bo *bo;
+
+   while (!sim_fault_memory_is_left(size_B) && (bo = pick_given_up(pass))) {
+      purge(bo);
+      sim_bo_put(bo);
    }
-   pthread_mutex_unlock(&all_lock);
    return sim_fault_memory_is_left(size_B);
 }
 
@@ -179,6 +253,7 @@ sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid, struct
    if (size_B > 1ull << 46 || !make_room(size_B))
       return -ENOMEM;
    size_B = align64(size_B, PAGE_SIZE_B);
+   sim_evict_make_room(size_B);
 
    snprintf(name, sizeof(name), MEMFD_PREFIX "%x", flags);
    int fd = memfd_create(name, MFD_CLOEXEC);
@@ -201,32 +276,91 @@ sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid, struct
    return 0;
 }
 
-int
-sim_bo_create_from_user(uint64_t user, uint64_t size_B, struct sim_bo **out)
+/* The program's pages into the BO, and the BO's to the program's address: the same pages at both, as
+ * with memory that a GPU has pinned.
+ */
+static int
+take_user_pages(struct sim_bo *bo, uint64_t user)
 {
-   void *addr = (void *)(uintptr_t)user;
-   void *copy = malloc(size_B);
+   void *copy = malloc(bo->size_B);
 
    if (!copy)
       return -ENOMEM;
-   int ret = sim_copy_in(copy, user, size_B);
+   int ret = sim_copy_in(copy, user, bo->size_B);
    if (!ret)
-      ret = sim_copy_out(user, copy, size_B);
+      ret = sim_copy_out(user, copy, bo->size_B);
    if (!ret)
-      ret = sim_bo_create(size_B, 0, 0, out);
-   if (!ret)
-      ret = sim_bo_write(*out, 0, copy, size_B);
+      ret = sim_bo_write(bo, 0, copy, bo->size_B);
    free(copy);
+   if (!ret && sim_libc()->mmap((void *)(uintptr_t)user, bo->size_B, PROT_READ | PROT_WRITE,
+                                MAP_SHARED | MAP_FIXED, bo->fd, 0) == MAP_FAILED)
+      ret = -ENOMEM;
+   return ret;
+}
+
+int
+sim_bo_create_from_user(uint64_t user, uint64_t size_B, struct sim_bo **out)
+{
+   int ret = sim_bo_create(size_B, 0, 0, out);
+
    if (ret)
       return ret;
-
-   /* The same pages at both addresses, as with memory that a GPU has pinned. */
-   if (sim_libc()->mmap(addr, size_B, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (*out)->fd,
-                        0) == MAP_FAILED) {
+   ret = take_user_pages(*out, user);
+   if (ret) {
       sim_bo_put(*out);
+      *out = NULL;
+      return ret;
+   }
+   (*out)->user_addr = user;
+   p_atomic_inc(&user_bo_count);
+   return 0;
+}
+
+struct sim_bo *
+sim_bo_take_user_range(uint64_t addr, uint64_t size_B)
+{
+   struct sim_bo *found = NULL;
+
+   if (!p_atomic_read(&user_bo_count))
+      return NULL;
+   pthread_mutex_lock(&all_lock);
+   list_for_each_entry (struct sim_bo, bo, &all_bos, link) {
+      if (!bo->user_addr || bo->user_gone || addr >= bo->user_addr + bo->size_B ||
+          bo->user_addr >= addr + size_B || !bo_get_unless_zero(bo))
+         continue;
+      bo->user_gone = true;
+      found = bo;
+      break;
+   }
+   pthread_mutex_unlock(&all_lock);
+   return found;
+}
+
+int
+sim_bo_repin_user(struct sim_bo *bo)
+{
+   if (!bo->user_gone)
+      return 0;
+
+   /* Pages of its own again: those from before may have moved elsewhere with the program's mapping. */
+   int fd = memfd_create(MEMFD_PREFIX "0", MFD_CLOEXEC);
+   if (fd < 0)
+      return -errno;
+   if (ftruncate(fd, bo->size_B) < 0) {
+      sim_libc()->close(fd);
       return -ENOMEM;
    }
-   return 0;
+   sim_fd_unregister_file(bo->fd);
+   dup3(fd, bo->fd, O_CLOEXEC);
+   sim_libc()->close(fd);
+
+   int ret = take_user_pages(bo, bo->user_addr);
+   if (!ret) {
+      pthread_mutex_lock(&all_lock);
+      bo->user_gone = false;
+      pthread_mutex_unlock(&all_lock);
+   }
+   return ret;
 }
 
 int
@@ -331,8 +465,51 @@ sim_gem_close_ioctl(struct sim_file *file, void *data)
    pthread_mutex_unlock(&file->lock);
    if (!bo)
       return -EINVAL;
+   if (file->device.driver->gem_close)
+      file->device.driver->gem_close(file, bo);
    sim_bo_put(bo);
    return 0;
+}
+
+int
+sim_gem_flink_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_gem_flink *args = data;
+   static uint32_t last_name;
+   struct sim_bo *bo = sim_bo_lookup(file, args->handle);
+
+   if (!bo)
+      return -ENOENT;
+   pthread_mutex_lock(&all_lock);
+   if (!bo->flink)
+      bo->flink = ++last_name;
+   args->name = bo->flink;
+   pthread_mutex_unlock(&all_lock);
+   sim_bo_put(bo);
+   return 0;
+}
+
+int
+sim_gem_open_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_gem_open *args = data;
+   struct sim_bo *found = NULL;
+
+   pthread_mutex_lock(&all_lock);
+   list_for_each_entry (struct sim_bo, bo, &all_bos, link) {
+      if (args->name && bo->flink == args->name && bo_get_unless_zero(bo))
+         found = bo;
+   }
+   pthread_mutex_unlock(&all_lock);
+   if (!found)
+      return -ENOENT;
+
+   /* Each time a new handle */
+   int ret = sim_bo_add_handle(file, found, &args->handle);
+   if (!ret)
+      args->size = found->size_B;
+   sim_bo_put(found);
+   return ret;
 }
 
 int
@@ -428,9 +605,9 @@ export_sync_file(struct sim_bo *bo, void *arg)
    if (!args.flags || (args.flags & ~DMA_BUF_SYNC_RW))
       return -EINVAL;
 
-   sim_sync_lock();
-   struct sim_fence *fence = sim_fence_merge_locked(bo->busy, NULL);
-   sim_sync_unlock();
+   /* Who will read waits for writers alone. */
+   struct sim_fence *fence = sim_resv_get(
+      &bo->resv, args.flags & DMA_BUF_SYNC_WRITE ? SIM_RESV_READ : SIM_RESV_WRITE);
    args.fd = fence ? sim_sync_file_create(fence, NULL) : -ENOMEM;
    sim_fence_put(fence);
    return args.fd < 0 ? args.fd : sim_copy_out((uintptr_t)arg, &args, sizeof(args));
@@ -449,7 +626,8 @@ import_sync_file(struct sim_bo *bo, void *arg)
    struct sim_fence *fence = sim_sync_file_get_fence(args.fd);
    if (!fence)
       return -EINVAL;
-   sim_bo_add_fence(bo, fence);
+   sim_resv_add_fence(&bo->resv, fence,
+                      args.flags & DMA_BUF_SYNC_WRITE ? SIM_RESV_WRITE : SIM_RESV_READ);
    sim_fence_put(fence);
    return 0;
 }

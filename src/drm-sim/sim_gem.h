@@ -14,6 +14,8 @@
 
 #include "util/list.h"
 
+#include "sim_resv.h"
+
 struct sim_fence;
 struct sim_file;
 
@@ -35,14 +37,21 @@ struct sim_bo {
    uint32_t flags;
    /* The sim_vm.uid that alone may bind it, and it cannot be exported; 0 for none. */
    uint64_t exclusive_vm_uid;
-   /* Unsignalled work on it, as its dma_resv; under the lock of all fences */
-   struct sim_fence *busy;
+   struct sim_resv resv;
    /* Came from another process */
    bool imported;
    /* Where mmap() on the node finds it */
    uint64_t mmap_offset;
    /* What the program said of its contents; purged only when memory ran short */
    enum sim_bo_madv madv;
+   /* No page table shows it but those that a bind changed since; and when it was last looked at. */
+   bool evicted;
+   uint64_t evict_pass;
+   /* The program's own pages, and whether what is at their address has changed */
+   uint64_t user_addr;
+   bool user_gone;
+   /* By which GEM_OPEN finds it, or 0 */
+   uint32_t flink;
    char name[32];
    void *metadata;
    uint32_t metadata_size;
@@ -65,9 +74,6 @@ uint32_t sim_bo_handle_in(struct sim_file *file, const struct sim_bo *bo);
 int sim_bo_read(struct sim_bo *bo, uint64_t offset_B, void *data, uint64_t size_B);
 int sim_bo_write(struct sim_bo *bo, uint64_t offset_B, const void *data, uint64_t size_B);
 
-/* Adds to what keeps the BO busy. */
-void sim_bo_add_fence(struct sim_bo *bo, struct sim_fence *fence);
-
 /* Says whether a BO's contents matter; returns what it was before, and a purged one stays so. */
 enum sim_bo_madv sim_bo_madvise(struct sim_bo *bo, enum sim_bo_madv madv);
 
@@ -76,8 +82,24 @@ enum sim_bo_madv sim_bo_madvise(struct sim_bo *bo, enum sim_bo_madv madv);
  */
 int sim_bo_create_from_user(uint64_t user, uint64_t size_B, struct sim_bo **out);
 
-/* Bytes in all BOs of the process */
+/* The program changes what is at an address of its own: a BO of its pages there, which has not been
+ * told of a change yet, with a reference; NULL if there is none.
+ */
+struct sim_bo *sim_bo_take_user_range(uint64_t addr, uint64_t size_B);
+
+/* Shows what the program has at its address now. -EFAULT where it has nothing. */
+int sim_bo_repin_user(struct sim_bo *bo);
+
+/* Bytes in all BOs of the process, and in those that are not evicted */
 uint64_t sim_bo_total_B(void);
+uint64_t sim_bo_resident_B(void);
+
+/* For sim_evict. The oldest BO that could be evicted and was not picked in this pass, with a reference;
+ * whether the state was another.
+ */
+uint64_t sim_bo_new_pass(void);
+struct sim_bo *sim_bo_pick_victim(uint64_t pass);
+bool sim_bo_set_evicted(struct sim_bo *bo, bool evicted);
 
 /* mmap() on the node's fd: MAP_FAILED and errno as a system call would. */
 void *sim_gem_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot, int flags,
@@ -89,6 +111,8 @@ void sim_gem_release_file(struct sim_file *file);
 int sim_dma_buf_ioctl(int fd, unsigned long request, void *arg);
 
 int sim_gem_close_ioctl(struct sim_file *file, void *data);
+int sim_gem_flink_ioctl(struct sim_file *file, void *data);
+int sim_gem_open_ioctl(struct sim_file *file, void *data);
 int sim_prime_handle_to_fd_ioctl(struct sim_file *file, void *data);
 int sim_prime_fd_to_handle_ioctl(struct sim_file *file, void *data);
 

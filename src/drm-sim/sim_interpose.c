@@ -33,6 +33,7 @@
 #include "util/macros.h"
 
 #include "sim_device.h"
+#include "sim_evict.h"
 #include "sim_fd.h"
 #include "sim_gem.h"
 #include "sim_libc.h"
@@ -89,7 +90,9 @@ open_path(int dirfd, const char *path, int flags, mode_t mode)
    case SIM_VFS_FOREIGN:
       return sim_libc()->openat(dirfd, path, flags, mode);
    case SIM_VFS_NODE:
-      return result(sim_file_open(flags));
+      return result(sim_file_open(SIM_RENDER_MINOR, flags));
+   case SIM_VFS_PRIMARY_NODE:
+      return result(sim_file_open(SIM_PRIMARY_MINOR, flags));
    case SIM_VFS_SW_SYNC:
       return result(sim_sw_sync_open(flags));
    case SIM_VFS_FILE:
@@ -227,7 +230,7 @@ stat_at(int dirfd, const char *path, struct stat *st, int flags)
    struct sim_vfs_entry entry = sim_vfs_find(path);
 
    if (is_about_node(dirfd, path, flags)) {
-      sim_vfs_stat_node(st);
+      sim_vfs_stat_node(sim_file_is_primary(dirfd) ? SIM_PRIMARY_MINOR : SIM_RENDER_MINOR, st);
       return 0;
    }
    if (entry.kind == SIM_VFS_FOREIGN)
@@ -465,7 +468,11 @@ mmap_any(void *addr, size_t length, int prot, int flags, int fd, off64_t offset)
       return map;
    }
 
+   if (flags & MAP_FIXED)
+      sim_evict_user_range_start((uintptr_t)addr, length);
    void *map = sim_libc()->mmap(addr, length, prot, flags, fd, offset);
+   if (flags & MAP_FIXED)
+      sim_evict_user_range_end();
    if (map != MAP_FAILED && prot == PROT_NONE && (flags & MAP_ANONYMOUS) &&
        (flags & MAP_NORESERVE)) {
       sim_mmu_reserved(map, length);
@@ -495,7 +502,31 @@ munmap(void *addr, size_t length)
 {
    BEFORE_START(SYS_munmap, addr, length);
 
-   return sim_mmu_munmap(addr, length);
+   sim_evict_user_range_start((uintptr_t)addr, length);
+   int ret = sim_mmu_munmap(addr, length);
+   int saved_errno = errno;
+   sim_evict_user_range_end();
+   errno = saved_errno;
+   return ret;
+}
+
+EXPORT void *
+mremap(void *addr, size_t old_length, size_t length, int flags, ...)
+{
+   va_list args;
+
+   va_start(args, flags);
+   void *wanted = flags & MREMAP_FIXED ? va_arg(args, void *) : NULL;
+   va_end(args);
+
+   sim_evict_user_range_start((uintptr_t)addr, old_length);
+   if (wanted)
+      sim_evict_user_range_start((uintptr_t)wanted, length);
+   void *map = sim_libc()->mremap(addr, old_length, length, flags, wanted);
+   int saved_errno = errno;
+   sim_evict_user_range_end();
+   errno = saved_errno;
+   return map;
 }
 
 EXPORT int
@@ -503,7 +534,13 @@ madvise(void *addr, size_t length, int advice)
 {
    BEFORE_START(SYS_madvise, addr, length, advice);
 
+   const bool discards = advice == MADV_DONTNEED || advice == MADV_REMOVE || advice == MADV_FREE;
+
+   if (discards)
+      sim_evict_user_range_start((uintptr_t)addr, length);
    int ret = sim_libc()->madvise(addr, length, advice);
+   if (discards)
+      sim_evict_user_range_end();
 
    if (ret == 0 && advice == MADV_DONTDUMP)
       sim_mmu_dontdump(addr, length);

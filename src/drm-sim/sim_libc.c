@@ -51,6 +51,7 @@ libc_init(void)
       .ioctl = next_symbol("ioctl"),
       .mmap = next_symbol("mmap64"),
       .munmap = next_symbol("munmap"),
+      .mremap = next_symbol("mremap"),
       .madvise = next_symbol("madvise"),
       .fstatat = next_symbol("fstatat64"),
       .statx = next_symbol("statx"),

@@ -26,6 +26,7 @@ struct sim_libc {
    int (*ioctl)(int fd, unsigned long request, ...);
    void *(*mmap)(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
    int (*munmap)(void *addr, size_t length);
+   void *(*mremap)(void *addr, size_t old_length, size_t length, int flags, ...);
    int (*madvise)(void *addr, size_t length, int advice);
    int (*fstatat)(int dirfd, const char *path, struct stat *st, int flags);
    int (*statx)(int dirfd, const char *path, int flags, unsigned int mask, struct statx *stx);

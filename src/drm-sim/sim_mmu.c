@@ -182,6 +182,20 @@ sim_mmu_set_unseen(bool unseen)
    p_atomic_set(&mmu_unseen, unseen);
 }
 
+bool
+sim_mmu_is_shown(uint64_t va, uint64_t size_B)
+{
+   bool is_shown = false;
+
+   if (p_atomic_read(&mmu_unseen))
+      return false;
+   pthread_mutex_lock(&lock);
+   for (unsigned i = 0; i < window_count && !is_shown; i++)
+      is_shown = va < windows[i].end && windows[i].start < va + size_B;
+   pthread_mutex_unlock(&lock);
+   return is_shown;
+}
+
 int
 sim_mmu_map(uint64_t va, uint64_t size_B, const struct sim_bo *bo, uint64_t offset, bool read_only)
 {

@@ -26,6 +26,9 @@ int sim_mmu_munmap(void *addr, uint64_t size_B);
 /* Whether an address is within a reservation. Without locks, for the signal handler. */
 bool sim_mmu_is_reserved(uint64_t va);
 
+/* Whether the CPU sees any of it there */
+bool sim_mmu_is_shown(uint64_t va, uint64_t size_B);
+
 /* 0 or -ENOMEM. A BO of NULL shows zeros that cannot be written. */
 int sim_mmu_map(uint64_t va, uint64_t size_B, const struct sim_bo *bo, uint64_t offset,
                 bool read_only);

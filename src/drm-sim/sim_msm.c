@@ -45,8 +45,11 @@ msm_context_vm(struct sim_file *file)
    struct msm_file *mfile = to_msm(file);
 
    pthread_mutex_lock(&file->lock);
-   if (!mfile->vm)
+   if (!mfile->vm) {
       mfile->vm = sim_vm_create(0, "msm", VA_START, (1ull << file->device.va_bits) - VA_START);
+      if (mfile->vm)
+         mfile->vm->refuses_given_up_bos = true;
+   }
    struct sim_vm *vm = mfile->vm;
    pthread_mutex_unlock(&file->lock);
    return vm;
@@ -267,6 +270,28 @@ out:
    return ret;
 }
 
+/* An address that the kernel chose goes with the handle; what was bound keeps its BO. */
+static void
+msm_gem_close(struct sim_file *file, struct sim_bo *bo)
+{
+   struct sim_vm *vm = to_msm(file)->vm;
+
+   if (!vm || to_msm(file)->wants_vm_bind)
+      return;
+   pthread_mutex_lock(&vm->lock);
+   for (struct sim_gpuva *va = sim_gpuvm_first(&vm->gpuvm, 0), *next; va; va = next) {
+      const uint64_t addr = va->addr, range = va->range;
+
+      next = sim_gpuvm_next(va);
+      if (va->bo != bo)
+         continue;
+      sim_gpuvm_sm_unmap(&vm->gpuvm, addr, range, keep_displaced, NULL);
+      sim_vm_pt_unmap_locked(vm, addr, range);
+      sim_vm_record_locked(vm, SIM_OP_UNMAP, addr, range, NULL, 0, false);
+   }
+   pthread_mutex_unlock(&vm->lock);
+}
+
 static int
 set_name(struct sim_bo *bo, const struct drm_msm_gem_info *args)
 {
@@ -394,6 +419,8 @@ gem_cpu_prep_ioctl(struct sim_file *file, void *data)
    uint64_t deadline_ns = args->op & MSM_PREP_NOSYNC ? 0 : deadline_of(&args->timeout);
    int ret = 0;
 
+   const enum sim_resv_usage usage = args->op & MSM_PREP_WRITE ? SIM_RESV_READ : SIM_RESV_WRITE;
+
    if (args->op & ~MSM_PREP_FLAGS)
       return -EINVAL;
    struct sim_bo *bo = sim_bo_lookup(file, args->handle);
@@ -401,12 +428,13 @@ gem_cpu_prep_ioctl(struct sim_file *file, void *data)
       return -ENOENT;
 
    sim_sync_lock();
-   while (bo->busy && !sim_fence_is_signaled_locked(bo->busy)) {
+   while (!ret && !sim_resv_is_idle_locked(&bo->resv, usage)) {
       if (deadline_ns <= sim_now_ns()) {
          ret = args->op & MSM_PREP_NOSYNC ? -EBUSY : -ETIMEDOUT;
          break;
       }
-      sim_sync_wait_locked(deadline_ns);
+      if (sim_sync_wait_locked(deadline_ns) == -EINTR)
+         ret = -EINTR;
    }
    sim_sync_unlock();
    sim_bo_put(bo);
@@ -800,8 +828,9 @@ vm_bind_locked(struct sim_file *file, struct msm_queue *queue, struct drm_msm_vm
    struct sim_fence *fence = sim_fence_get(job->base.finished);
    for (uint32_t i = 0; i < job->op_count; i++) {
       if (job->bos[i])
-         sim_bo_add_fence(job->bos[i], fence);
+         sim_resv_add_fence(&job->bos[i]->resv, fence, SIM_RESV_KERNEL);
    }
+   sim_resv_add_fence(&queue->vm->resv, fence, SIM_RESV_BOOKKEEP);
    sim_entity_push_job(&queue->entity, &job->base);
    msm_syncs_apply(&syncs, fence);
    sim_fence_put(fence);
@@ -941,5 +970,6 @@ const struct sim_driver sim_msm_driver = {
    .open = msm_open,
    .close = msm_close,
    .check_export = check_export,
+   .gem_close = msm_gem_close,
    .find_vm = find_vm,
 };

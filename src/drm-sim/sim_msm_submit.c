@@ -16,6 +16,7 @@
 #include "util/u_atomic.h"
 
 #include "sim_device.h"
+#include "sim_evict.h"
 #include "sim_libc.h"
 #include "sim_sync_file.h"
 #include "sim_syncobj.h"
@@ -331,6 +332,8 @@ submit_locked(struct sim_file *file, struct msm_queue *queue, struct drm_msm_gem
       ret = MIN2(fence_fd, 0);
    }
    if (!ret)
+      ret = sim_evict_validate(queue->vm, job->base.finished);
+   if (!ret)
       ret = number_submit(queue, args, job->base.finished);
    if (ret)
       goto fail_job;
@@ -412,8 +415,8 @@ msm_wait_fence_ioctl(struct sim_file *file, void *data)
    while (!ret && fence && !sim_fence_is_signaled_locked(fence)) {
       if (deadline_ns <= sim_now_ns())
          ret = -ETIMEDOUT;
-      else
-         sim_sync_wait_locked(deadline_ns);
+      else if (sim_sync_wait_locked(deadline_ns) == -EINTR)
+         ret = -EINTR;
    }
    sim_sync_unlock();
    sim_fence_put(fence);

@@ -42,6 +42,8 @@
 /* Known are 1.0, without, and 1.9, with. */
 #define MINOR_GPU_FEATURES 7
 #define MINOR_WB_MMAP      7
+/* Known are 1.0, which keeps what is mapped in place, and 1.9, which has a shrinker. */
+#define MINOR_EVICTS 9
 #define MINOR_MAP_SPARSE   9
 
 /* A VM's own, in sim_vm.priv */
@@ -253,6 +255,7 @@ vm_create_ioctl(struct sim_file *file, void *data)
       return -ENOMEM;
    }
    priv->user_va_range = full - kernel;
+   vm->keeps_bos = file->device.minor < MINOR_EVICTS;
    vm->priv = priv;
 
    pthread_mutex_lock(&file->lock);
@@ -433,9 +436,7 @@ exec_op(struct sim_vm *vm, const struct op_ctx *ctx, bool is_job)
    if (type == DRM_PANTHOR_VM_BIND_OP_TYPE_SYNC_ONLY)
       return 0;
 
-   int ret = is_job ? sim_fault_job() : 0;
-   if (!ret)
-      ret = sim_fault_op();
+   int ret = is_job ? sim_fault_job() : sim_fault_op();
 
    pthread_mutex_lock(&vm->lock);
    if (!ret) {
@@ -587,6 +588,8 @@ vm_bind_async(struct sim_file *file, struct sim_vm *vm, const struct drm_panthor
 
    for (uint32_t i = 0; i < count && !ret; i++)
       ret = bind_job_create(file, vm, &ops[i], &submit.jobs[i]);
+   if (!ret && count)
+      sim_resv_add_fence(&vm->resv, submit.jobs[count - 1]->base.finished, SIM_RESV_BOOKKEEP);
    if (!ret)
       ret = panthor_submit_push(&submit);
    panthor_submit_finish(&submit);

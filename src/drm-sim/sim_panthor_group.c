@@ -17,6 +17,7 @@
 #include "util/u_atomic.h"
 
 #include "sim_device.h"
+#include "sim_evict.h"
 #include "sim_libc.h"
 #include "sim_vm.h"
 
@@ -424,6 +425,10 @@ panthor_group_submit_ioctl(struct sim_file *file, void *data)
    ret = panthor_submit_init(&submit, file, args->queue_submits.count);
    for (uint32_t i = 0; i < args->queue_submits.count && !ret; i++)
       ret = group_job_create(file, args->group_handle, &submits[i], &submit.jobs[i]);
+   for (uint32_t i = 0; i < args->queue_submits.count && !ret; i++) {
+      const struct group_job *job = container_of(submit.jobs[i], struct group_job, base);
+      ret = sim_evict_validate(job->group->vm, job->base.base.finished);
+   }
    if (!ret)
       ret = panthor_submit_push(&submit);
    panthor_submit_finish(&submit);

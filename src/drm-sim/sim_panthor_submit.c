@@ -173,9 +173,15 @@ add_wait(struct panthor_submit *submit, struct panthor_job *job,
    if (ret)
       return ret;
    if (signal) {
-      /* One signalled only by a later job of the same ioctl has none yet. */
-      if (!signal->fence)
+      /* Signalled only by this job or a later one of the same ioctl: the kernel warns, with a stack
+       * trace, and refuses.
+       */
+      if (!signal->fence) {
+         sim_log("a panthor submit waits for point %llu of syncobj handle %u, which only it signals: "
+                 "the kernel says WARNING and -EINVAL",
+                 (unsigned long long)sync->timeline_value, sync->handle);
          return -EINVAL;
+      }
       fence = sim_fence_get(signal->fence);
    } else {
       ret = sim_syncobj_find_fence(submit->file, sync->handle, sync->timeline_value, &fence);

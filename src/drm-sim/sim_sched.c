@@ -190,6 +190,9 @@ sim_job_finish(struct sim_job *job)
    free(job->deps);
    job->deps = NULL;
    job->dep_count = 0;
+   /* Somebody may wait for one that was never pushed. */
+   if (job->finished)
+      sim_fence_signal(job->finished, -ECANCELED);
    sim_fence_put(job->finished);
    job->finished = NULL;
 }

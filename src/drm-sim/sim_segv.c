@@ -45,6 +45,15 @@ sim_segv_remove_vm(struct sim_vm *vm)
    pthread_mutex_unlock(&vms_lock);
 }
 
+void
+sim_segv_for_each_vm(void (*fn)(struct sim_vm *vm, void *priv), void *priv)
+{
+   pthread_mutex_lock(&vms_lock);
+   list_for_each_entry (struct sim_vm, vm, &vms, link)
+      fn(vm, priv);
+   pthread_mutex_unlock(&vms_lock);
+}
+
 /* A worker may hold the lock for a moment; a handler must not wait for ever. */
 static bool
 try_for_a_while(pthread_mutex_t *mutex)

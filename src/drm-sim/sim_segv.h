@@ -20,6 +20,9 @@ void sim_segv_install(void);
 void sim_segv_add_vm(struct sim_vm *vm);
 void sim_segv_remove_vm(struct sim_vm *vm);
 
+/* Without any VM's lock held; fn may take that of the one that it is given. */
+void sim_segv_for_each_vm(void (*fn)(struct sim_vm *vm, void *priv), void *priv);
+
 /* For handlers: the VM that maps the address, locked; NULL if none does, or it stays locked by
  * somebody else.
  */

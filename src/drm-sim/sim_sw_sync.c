@@ -10,8 +10,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/types.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 
 #include "util/list.h"
 #include "util/macros.h"
@@ -39,6 +42,9 @@ struct get_deadline {
 #define IOC_INC          _IOW(SIM_SW_SYNC_MAGIC, 1, __u32)
 #define IOC_GET_DEADLINE _IOWR(SIM_SW_SYNC_MAGIC, 2, struct get_deadline)
 
+/* The name is also how a fence of ours is known again. */
+static const char SW_SYNC_DRIVER_NAME[] = "sw_sync";
+
 struct point {
    struct list_head link;
    uint32_t value;
@@ -48,6 +54,8 @@ struct point {
 /* All under the lock of all fences */
 struct timeline {
    int32_t refcount;
+   /* The task's that opened it. The fences' names point here: never freed. */
+   const char *name;
    uint64_t context;
    uint32_t value;
    /* That have not signalled, one for each value */
@@ -94,6 +102,31 @@ static const struct sim_fd_ops timeline_ops = {
    .release = timeline_put,
 };
 
+/* Names of tasks, each kept once: a fence may outlive its timeline. */
+static const char *
+task_name(void)
+{
+   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+   static struct task {
+      struct task *next;
+      char name[16];
+   } *tasks;
+   char name[16] = "";
+
+   prctl(PR_GET_NAME, name);
+   pthread_mutex_lock(&lock);
+   struct task *task = tasks;
+   while (task && strcmp(task->name, name))
+      task = task->next;
+   if (!task && (task = calloc(1, sizeof(*task)))) {
+      memcpy(task->name, name, sizeof(name));
+      task->next = tasks;
+      tasks = task;
+   }
+   pthread_mutex_unlock(&lock);
+   return task ? task->name : "";
+}
+
 int
 sim_sw_sync_open(int flags)
 {
@@ -103,6 +136,7 @@ sim_sw_sync_open(int flags)
       return -ENOMEM;
    timeline->refcount = 1;
    timeline->context = sim_fence_new_context();
+   timeline->name = task_name();
    list_inithead(&timeline->points);
 
    int fd = sim_fd_create(&timeline_ops, timeline, flags & O_CLOEXEC);
@@ -122,21 +156,27 @@ is_reached(const struct timeline *timeline, uint32_t value)
 static struct sim_fence *
 find_or_create_locked(struct timeline *timeline, uint32_t value)
 {
-   if (is_reached(timeline, value))
-      return sim_fence_create_signaled();
-
    list_for_each_entry (struct point, point, &timeline->points, link) {
       if (point->value == value)
          return sim_fence_get(point->fence);
    }
 
+   struct sim_fence *fence = sim_fence_create(timeline->context, value, timeline->name);
+   fence->driver_name = SW_SYNC_DRIVER_NAME;
+   if (is_reached(timeline, value)) {
+      sim_fence_signal_locked(fence, 0);
+      return fence;
+   }
+
    struct point *point = calloc(1, sizeof(*point));
-   if (!point)
+   if (!point) {
+      sim_fence_put(fence);
       return NULL;
+   }
    point->value = value;
-   point->fence = sim_fence_create(timeline->context, value, "sw_sync");
+   point->fence = sim_fence_get(fence);
    list_addtail(&point->link, &timeline->points);
-   return sim_fence_get(point->fence);
+   return fence;
 }
 
 static int
@@ -191,6 +231,34 @@ ioctl_inc(struct timeline *timeline, void *arg)
    return 0;
 }
 
+/* Of any timeline's fence, whichever timeline is asked */
+static int
+ioctl_get_deadline(void *arg)
+{
+   struct get_deadline args;
+
+   if (sim_copy_in(&args, (uintptr_t)arg, sizeof(args)))
+      return -EFAULT;
+   if (args.deadline_ns || args.pad)
+      return -EINVAL;
+
+   struct sim_fence *fence = sim_sync_file_get_fence(args.fence_fd);
+   if (!fence)
+      return -EINVAL;
+
+   const bool is_ours = fence->driver_name == SW_SYNC_DRIVER_NAME;
+   sim_sync_lock();
+   args.deadline_ns = fence->wanted_ns;
+   sim_sync_unlock();
+   sim_fence_put(fence);
+
+   if (!is_ours)
+      return -EINVAL;
+   if (args.deadline_ns == UINT64_MAX)
+      return -ENOENT;
+   return sim_copy_out((uintptr_t)arg, &args, sizeof(args));
+}
+
 int
 sim_sw_sync_ioctl(int fd, unsigned long request, void *arg)
 {
@@ -208,8 +276,7 @@ sim_sw_sync_ioctl(int fd, unsigned long request, void *arg)
       ret = ioctl_inc(timeline, arg);
       break;
    case IOC_GET_DEADLINE:
-      /* Deadlines are accepted and not kept: no fence has one. */
-      ret = -ENOENT;
+      ret = ioctl_get_deadline(arg);
       break;
    default:
       ret = -ENOTTY;

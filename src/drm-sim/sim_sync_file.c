@@ -7,6 +7,7 @@
 #include "sim_sync_file.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/sync_file.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,9 +144,19 @@ static void
 describe_fence_locked(struct sim_fence *fence, struct sync_fence_info *info)
 {
    snprintf(info->obj_name, sizeof(info->obj_name), "%s", fence->timeline_name);
-   snprintf(info->driver_name, sizeof(info->driver_name), "drm-sim");
+   snprintf(info->driver_name, sizeof(info->driver_name), "%s", fence->driver_name);
    info->status = sim_fence_status_locked(fence);
    info->timestamp_ns = info->status ? fence->timestamp_ns : 0;
+}
+
+static void
+describe_unnamed(const struct sim_fence *fence, char *name, size_t size)
+{
+   char text[128];
+
+   snprintf(text, sizeof(text), "%s-%s%" PRIu64 "-%" PRId64, fence->driver_name,
+            fence->timeline_name, fence->context, (int64_t)fence->seqno);
+   snprintf(name, size, "%.*s", (int)size - 1, text);
 }
 
 static int
@@ -199,21 +210,24 @@ out:
    if (file->name[0])
       snprintf(info.name, sizeof(info.name), "%s", file->name);
    else
-      snprintf(info.name, sizeof(info.name), "drm-sim-%.8s%u-%u", fence->timeline_name,
-               (unsigned)(fence->context % 100000), (unsigned)(fence->seqno % 100000));
+      describe_unnamed(fence, info.name, sizeof(info.name));
    info.num_fences = count;
    return sim_copy_out((uintptr_t)arg, &info, sizeof(info));
 }
 
 static int
-ioctl_set_deadline(void *arg)
+ioctl_set_deadline(struct sync_file *file, void *arg)
 {
    struct sim_set_deadline deadline;
 
-   /* A hint, which a simulated GPU without clocks to raise can only accept. */
    if (sim_copy_in(&deadline, (uintptr_t)arg, sizeof(deadline)))
       return -EFAULT;
-   return deadline.pad ? -EINVAL : 0;
+   if (deadline.pad)
+      return -EINVAL;
+   sim_sync_lock();
+   sim_fence_set_deadline_locked(file->watch.fence, deadline.deadline_ns);
+   sim_sync_unlock();
+   return 0;
 }
 
 int
@@ -233,7 +247,7 @@ sim_sync_file_ioctl(int fd, unsigned long request, void *arg)
       ret = ioctl_file_info(file, arg);
       break;
    case SIM_SYNC_IOC_SET_DEADLINE:
-      ret = ioctl_set_deadline(arg);
+      ret = ioctl_set_deadline(file, arg);
       break;
    default:
       ret = -ENOTTY;

@@ -153,13 +153,13 @@ find_fence(struct sim_file *file, uint32_t handle, uint64_t point, uint64_t flag
 
    if (!*fence && (flags & DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT)) {
       uint64_t deadline_ns = sim_now_ns() + WAIT_FOR_SUBMIT_TIMEOUT_NS;
-      bool in_time = true;
 
-      while (!*fence && in_time) {
-         in_time = sim_sync_wait_locked(deadline_ns);
+      ret = 0;
+      while (!*fence && !ret) {
+         ret = sim_sync_wait_locked(deadline_ns);
          *fence = point_fence_locked(syncobj, point);
       }
-      ret = *fence ? 0 : -ETIME;
+      ret = *fence ? 0 : ret;
    }
    sim_sync_unlock();
 
@@ -468,6 +468,8 @@ struct wait {
    uint32_t count;
    uint32_t flags;
    uint64_t deadline_ns;
+   /* When the program wants them signalled: WAIT_DEADLINE */
+   uint64_t hint_ns;
    uint32_t first;
 };
 
@@ -511,6 +513,15 @@ wait_count_done_locked(struct wait *wait, bool tell_first)
    return done;
 }
 
+static void
+wait_set_deadlines_locked(const struct wait *wait)
+{
+   for (uint32_t i = 0; i < wait->count; i++) {
+      if (wait->fences[i])
+         sim_fence_set_deadline_locked(wait->fences[i], wait->hint_ns);
+   }
+}
+
 static int
 wait_run_locked(struct wait *wait)
 {
@@ -527,16 +538,18 @@ wait_run_locked(struct wait *wait)
    if (wait_count_done_locked(wait, true) >= wanted)
       return 0;
 
-   while (true) {
-      bool in_time = wait->deadline_ns && sim_now_ns() < wait->deadline_ns;
+   if (wait->flags & DRM_SYNCOBJ_WAIT_FLAGS_WAIT_DEADLINE)
+      wait_set_deadlines_locked(wait);
 
-      if (in_time)
-         sim_sync_wait_locked(wait->deadline_ns);
+   int ret = wait->deadline_ns && sim_now_ns() < wait->deadline_ns ? 0 : -ETIME;
+   while (true) {
+      if (!ret)
+         ret = sim_sync_wait_locked(wait->deadline_ns);
       wait_find_fences_locked(wait);
       if (wait_count_done_locked(wait, !all) >= wanted)
          return 0;
-      if (!in_time)
-         return -ETIME;
+      if (ret)
+         return ret;
    }
 }
 
@@ -551,13 +564,14 @@ deadline_from_timeout(int64_t timeout_nsec)
 
 static int
 wait_ioctl(struct sim_file *file, uint64_t handles, uint64_t points, bool timeline, uint32_t count,
-           uint32_t flags, int64_t timeout_nsec, uint32_t *first_signaled)
+           uint32_t flags, int64_t timeout_nsec, uint64_t hint_ns, uint32_t *first_signaled)
 {
    uint64_t *copied_points = NULL;
    struct wait wait = {
       .count = count,
       .flags = flags,
       .deadline_ns = deadline_from_timeout(timeout_nsec),
+      .hint_ns = hint_ns,
       .first = UINT32_MAX,
    };
 
@@ -605,7 +619,7 @@ sim_syncobj_wait_ioctl(struct sim_file *file, void *data)
    if (args->count_handles == 0)
       return 0;
    return wait_ioctl(file, args->handles, 0, false, args->count_handles, args->flags,
-                     args->timeout_nsec, &args->first_signaled);
+                     args->timeout_nsec, args->deadline_nsec, &args->first_signaled);
 }
 
 int
@@ -620,7 +634,7 @@ sim_syncobj_timeline_wait_ioctl(struct sim_file *file, void *data)
    if (args->count_handles == 0)
       return 0;
    return wait_ioctl(file, args->handles, args->points, true, args->count_handles, args->flags,
-                     args->timeout_nsec, &args->first_signaled);
+                     args->timeout_nsec, args->deadline_nsec, &args->first_signaled);
 }
 
 static bool

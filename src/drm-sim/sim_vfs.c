@@ -23,9 +23,10 @@
 #include "sim_libc.h"
 
 #define DEV_DRI "/dev/dri"
-#define NODE    "renderD128"
-#define SYSFS   "/sys/dev/char/226:128"
-#define DEBUGFS "/sys/kernel/debug/sync"
+#define SYS_DEV "/sys/dev/char/226:"
+#define CLASS   "/sys/class/drm"
+#define SYNC    "/sys/kernel/debug/sync"
+#define DEBUGFS "/sys/kernel/debug/dri"
 #define SW_SYNC "/dev/sw_sync"
 
 enum bus {
@@ -42,36 +43,58 @@ static const struct {
    const char *content;
 } entries[] = {
    {ANY_BUS, DEV_DRI, SIM_VFS_DIR, NULL},
-   {ANY_BUS, DEV_DRI "/" NODE, SIM_VFS_NODE, NULL},
+   {ANY_BUS, DEV_DRI "/card0", SIM_VFS_PRIMARY_NODE, NULL},
+   {ANY_BUS, DEV_DRI "/renderD128", SIM_VFS_NODE, NULL},
    {ANY_BUS, SW_SYNC, SIM_VFS_SW_SYNC, NULL},
-   {ANY_BUS, DEBUGFS, SIM_VFS_DIR, NULL},
-   {ANY_BUS, DEBUGFS "/sw_sync", SIM_VFS_SW_SYNC, NULL},
-   {ANY_BUS, SYSFS, SIM_VFS_DIR, NULL},
-   {ANY_BUS, SYSFS "/dev", SIM_VFS_FILE, "226:128\n"},
-   {ANY_BUS, SYSFS "/uevent", SIM_VFS_FILE,
-    "MAJOR=226\nMINOR=128\nDEVNAME=dri/" NODE "\nDEVTYPE=drm_minor\n"},
-   {ANY_BUS, SYSFS "/subsystem", SIM_VFS_LINK, "../../../../../class/drm"},
-   {ANY_BUS, SYSFS "/device", SIM_VFS_DIR, NULL},
-   {ANY_BUS, SYSFS "/device/drm", SIM_VFS_DIR, NULL},
-   {ANY_BUS, SYSFS "/device/drm/" NODE, SIM_VFS_DIR, NULL},
-   {ANY_BUS, SYSFS "/device/drm/" NODE "/dev", SIM_VFS_FILE, "226:128\n"},
+   {ANY_BUS, SYNC, SIM_VFS_DIR, NULL},
+   {ANY_BUS, SYNC "/sw_sync", SIM_VFS_SW_SYNC, NULL},
 
-   /* $D: the driver, $C: what the device tree calls the GPU */
-   {PLATFORM, SYSFS "/device/subsystem", SIM_VFS_LINK, "../../../bus/platform"},
-   {PLATFORM, SYSFS "/device/uevent", SIM_VFS_FILE,
+   /* $D: the driver, $B: the device's name on its bus */
+   {ANY_BUS, DEBUGFS, SIM_VFS_DIR, NULL},
+   {ANY_BUS, DEBUGFS "/0", SIM_VFS_DIR, NULL},
+   {ANY_BUS, DEBUGFS "/0/name", SIM_VFS_FILE, "$D dev=$B unique=$B\n"},
+   {ANY_BUS, DEBUGFS "/128", SIM_VFS_DIR, NULL},
+   {ANY_BUS, DEBUGFS "/128/name", SIM_VFS_FILE, "$D dev=$B unique=$B\n"},
+
+   {ANY_BUS, CLASS, SIM_VFS_DIR, NULL},
+   {ANY_BUS, CLASS "/card0", SIM_VFS_LINK, "../../dev/char/226:0"},
+   {ANY_BUS, CLASS "/renderD128", SIM_VFS_LINK, "../../dev/char/226:128"},
+   {ANY_BUS, SYS_DEV "0", SIM_VFS_DIR, NULL},
+   {ANY_BUS, SYS_DEV "0/dev", SIM_VFS_FILE, "226:0\n"},
+   {ANY_BUS, SYS_DEV "0/uevent", SIM_VFS_FILE,
+    "MAJOR=226\nMINOR=0\nDEVNAME=dri/card0\nDEVTYPE=drm_minor\n"},
+   {ANY_BUS, SYS_DEV "0/subsystem", SIM_VFS_LINK, "../../../../../class/drm"},
+   {ANY_BUS, SYS_DEV "128", SIM_VFS_DIR, NULL},
+   {ANY_BUS, SYS_DEV "128/dev", SIM_VFS_FILE, "226:128\n"},
+   {ANY_BUS, SYS_DEV "128/uevent", SIM_VFS_FILE,
+    "MAJOR=226\nMINOR=128\nDEVNAME=dri/renderD128\nDEVTYPE=drm_minor\n"},
+   {ANY_BUS, SYS_DEV "128/subsystem", SIM_VFS_LINK, "../../../../../class/drm"},
+
+   /* The device, which the primary node shows as well: see sim_vfs_find(). */
+   {ANY_BUS, SYS_DEV "128/device", SIM_VFS_DIR, NULL},
+   {ANY_BUS, SYS_DEV "128/device/driver", SIM_VFS_LINK, "../../../bus/drivers/$D"},
+   {ANY_BUS, SYS_DEV "128/device/drm", SIM_VFS_DIR, NULL},
+   {ANY_BUS, SYS_DEV "128/device/drm/card0", SIM_VFS_DIR, NULL},
+   {ANY_BUS, SYS_DEV "128/device/drm/card0/dev", SIM_VFS_FILE, "226:0\n"},
+   {ANY_BUS, SYS_DEV "128/device/drm/renderD128", SIM_VFS_DIR, NULL},
+   {ANY_BUS, SYS_DEV "128/device/drm/renderD128/dev", SIM_VFS_FILE, "226:128\n"},
+
+   /* $C: what the device tree calls the GPU */
+   {PLATFORM, SYS_DEV "128/device/subsystem", SIM_VFS_LINK, "../../../bus/platform"},
+   {PLATFORM, SYS_DEV "128/device/uevent", SIM_VFS_FILE,
     "DRIVER=$D\nOF_NAME=gpu\nOF_FULLNAME=/gpu@fb000000\nOF_COMPATIBLE_0=$C\n"
     "OF_COMPATIBLE_N=1\nMODALIAS=of:NgpuT(null)\n"},
 
    /* $V, $P: vendor and product */
-   {PCI, SYSFS "/device/subsystem", SIM_VFS_LINK, "../../../bus/pci"},
-   {PCI, SYSFS "/device/uevent", SIM_VFS_FILE,
+   {PCI, SYS_DEV "128/device/subsystem", SIM_VFS_LINK, "../../../bus/pci"},
+   {PCI, SYS_DEV "128/device/uevent", SIM_VFS_FILE,
     "DRIVER=$D\nPCI_CLASS=30000\nPCI_ID=$V:$P\nPCI_SUBSYS_ID=$V:0001\n"
-    "PCI_SLOT_NAME=0000:00:02.0\n"},
-   {PCI, SYSFS "/device/vendor", SIM_VFS_FILE, "0x$V\n"},
-   {PCI, SYSFS "/device/device", SIM_VFS_FILE, "0x$P\n"},
-   {PCI, SYSFS "/device/subsystem_vendor", SIM_VFS_FILE, "0x$V\n"},
-   {PCI, SYSFS "/device/subsystem_device", SIM_VFS_FILE, "0x0001\n"},
-   {PCI, SYSFS "/device/revision", SIM_VFS_FILE, "0x0c\n"},
+    "PCI_SLOT_NAME=$B\n"},
+   {PCI, SYS_DEV "128/device/vendor", SIM_VFS_FILE, "0x$V\n"},
+   {PCI, SYS_DEV "128/device/device", SIM_VFS_FILE, "0x$P\n"},
+   {PCI, SYS_DEV "128/device/subsystem_vendor", SIM_VFS_FILE, "0x$V\n"},
+   {PCI, SYS_DEV "128/device/subsystem_device", SIM_VFS_FILE, "0x0001\n"},
+   {PCI, SYS_DEV "128/device/revision", SIM_VFS_FILE, "0x0c\n"},
 };
 
 struct vfs_dir {
@@ -135,6 +158,10 @@ fill_content(struct sim_vfs_entry *entry, const char *content, const struct sim_
          case 'C':
             snprintf(text, sizeof(text), "%s", driver->of_compatible);
             break;
+         case 'B':
+            snprintf(text, sizeof(text), "%s",
+                     driver->of_compatible ? SIM_PLATFORM_NAME : SIM_PCI_SLOT);
+            break;
          case 'V':
             snprintf(text, sizeof(text), "%04x", driver->pci_vendor);
             break;
@@ -149,6 +176,33 @@ fill_content(struct sim_vfs_entry *entry, const char *content, const struct sim_
    }
 }
 
+static bool
+is_ours(const char *path)
+{
+   static const char *const roots[] = {
+      DEV_DRI, SYS_DEV "0", SYS_DEV "128", CLASS, SYNC, DEBUGFS, SW_SYNC,
+   };
+
+   for (unsigned i = 0; i < ARRAY_SIZE(roots); i++) {
+      if (is_below(path, roots[i]))
+         return true;
+   }
+   return false;
+}
+
+/* Both nodes are of one device. */
+static void
+follow_device(char *path, size_t size)
+{
+   const char primary[] = SYS_DEV "0/device";
+   char followed[128];
+
+   if (is_below(path, primary)) {
+      snprintf(followed, sizeof(followed), SYS_DEV "128/device%s", path + sizeof(primary) - 1);
+      snprintf(path, size, "%s", followed);
+   }
+}
+
 struct sim_vfs_entry
 sim_vfs_find(const char *path)
 {
@@ -159,9 +213,9 @@ sim_vfs_find(const char *path)
       return found;
    if (!normalize(path, found.path, sizeof(found.path)))
       return found;
-   if (!is_below(found.path, DEV_DRI) && !is_below(found.path, SYSFS) &&
-       !is_below(found.path, SW_SYNC) && !is_below(found.path, DEBUGFS))
+   if (!is_ours(found.path))
       return found;
+   follow_device(found.path, sizeof(found.path));
 
    struct sim_device device;
    bool has_device = sim_device_current(&device);
@@ -176,21 +230,22 @@ sim_vfs_find(const char *path)
 }
 
 void
-sim_vfs_stat_node(struct stat *st)
+sim_vfs_stat_node(unsigned minor, struct stat *st)
 {
    memset(st, 0, sizeof(*st));
    st->st_mode = S_IFCHR | 0666;
    st->st_nlink = 1;
-   st->st_rdev = makedev(SIM_DRM_MAJOR, SIM_RENDER_MINOR);
+   st->st_rdev = makedev(SIM_DRM_MAJOR, minor);
    st->st_dev = 5;
-   st->st_ino = SIM_RENDER_MINOR;
+   st->st_ino = 100 + minor;
    st->st_blksize = 4096;
 }
 
 void
 sim_vfs_stat(const struct sim_vfs_entry *entry, struct stat *st)
 {
-   sim_vfs_stat_node(st);
+   sim_vfs_stat_node(entry->kind == SIM_VFS_PRIMARY_NODE ? SIM_PRIMARY_MINOR : SIM_RENDER_MINOR,
+                     st);
    switch (entry->kind) {
    case SIM_VFS_DIR:
       st->st_mode = S_IFDIR | 0755;

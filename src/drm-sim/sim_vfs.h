@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The files by which libdrm finds a device: /dev/dri with one render node, and what sysfs says of
- * it. Nothing of it is on the disk. Must know nothing of ioctls.
+ * The files by which libdrm finds a device: /dev/dri with a primary and a render node, and what
+ * sysfs and debugfs say of them. Nothing of it is on the disk. Must know nothing of ioctls.
  */
 
 #ifndef SIM_VFS_H
@@ -21,6 +21,7 @@ enum sim_vfs_kind {
    SIM_VFS_FILE,
    SIM_VFS_LINK,
    SIM_VFS_NODE,
+   SIM_VFS_PRIMARY_NODE,
    SIM_VFS_SW_SYNC,
 };
 
@@ -35,7 +36,7 @@ struct sim_vfs_entry {
 struct sim_vfs_entry sim_vfs_find(const char *path);
 
 void sim_vfs_stat(const struct sim_vfs_entry *entry, struct stat *st);
-void sim_vfs_stat_node(struct stat *st);
+void sim_vfs_stat_node(unsigned minor, struct stat *st);
 
 /* A read-only fd with the content of a file */
 int sim_vfs_open_file(const struct sim_vfs_entry *entry);

@@ -35,6 +35,7 @@ sim_vm_create(uint32_t id, const char *driver_name, uint64_t start, uint64_t ran
    vm->driver_name = driver_name;
    pthread_mutex_init(&vm->lock, NULL);
    sim_gpuvm_init(&vm->gpuvm, start, range);
+   list_inithead(&vm->evicted_runs);
 
    if (sim_pt_init(&vm->pt))
       goto fail_vm;
@@ -72,6 +73,20 @@ sim_vm_get(struct sim_vm *vm)
    return vm;
 }
 
+bool
+sim_vm_get_unless_zero(struct sim_vm *vm)
+{
+   int32_t count = p_atomic_read(&vm->refcount);
+
+   while (count > 0) {
+      int32_t seen = p_atomic_cmpxchg(&vm->refcount, count, count + 1);
+      if (seen == count)
+         return true;
+      count = seen;
+   }
+   return false;
+}
+
 void
 sim_vm_put(struct sim_vm *vm)
 {
@@ -84,6 +99,7 @@ sim_vm_put(struct sim_vm *vm)
    sim_sched_destroy(vm->sched);
    sim_sched_destroy(vm->engine);
    sim_pt_finish(&vm->pt);
+   sim_resv_finish(&vm->resv);
    free(vm->history);
    free(vm->priv);
    pthread_mutex_destroy(&vm->lock);
@@ -124,7 +140,57 @@ sim_vm_clear(struct sim_vm *vm)
    sim_pt_for_each(&vm->pt, hide_run, NULL);
    sim_pt_unmap(&vm->pt, 0, 1ull << 57);
    sim_gpuvm_finish(&vm->gpuvm);
+   list_for_each_entry_safe (struct sim_evicted_run, run, &vm->evicted_runs, link) {
+      list_del(&run->link);
+      sim_vm_free_evicted_run(run);
+   }
    pthread_mutex_unlock(&vm->lock);
+}
+
+void
+sim_vm_free_evicted_run(struct sim_evicted_run *run)
+{
+   sim_bo_put(run->bo);
+   free(run);
+}
+
+/* What begins at start within a run, as another; a run that is lost for want of memory would show in a
+ * hole.
+ */
+static void
+split_run(struct sim_evicted_run *run, uint64_t start)
+{
+   struct sim_evicted_run *rest = malloc(sizeof(*rest));
+
+   if (!rest)
+      sim_panic("out of memory for an evicted range");
+   *rest = *run;
+   rest->va = start;
+   rest->size_B = run->va + run->size_B - start;
+   rest->offset = run->offset + (start - run->va);
+   sim_bo_get(rest->bo);
+   list_add(&rest->link, &run->link);
+   run->size_B = start - run->va;
+}
+
+/* Something else comes to these addresses: what was evicted there does not come back. */
+static void
+forget_evicted_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B)
+{
+   list_for_each_entry_safe (struct sim_evicted_run, run, &vm->evicted_runs, link) {
+      const uint64_t end = MIN2(va + size_B, run->va + run->size_B);
+
+      if (va >= run->va + run->size_B || run->va >= va + size_B)
+         continue;
+      if (end < run->va + run->size_B)
+         split_run(run, end);
+      if (va > run->va) {
+         run->size_B = va - run->va;
+      } else {
+         list_del(&run->link);
+         sim_vm_free_evicted_run(run);
+      }
+   }
 }
 
 static int
@@ -151,6 +217,9 @@ int
 sim_vm_pt_map_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct sim_bo *bo,
                      uint64_t offset, uint32_t flags)
 {
+   forget_evicted_locked(vm, va, size_B);
+   if (bo && p_atomic_read(&bo->evicted))
+      sim_bo_set_evicted(bo, false);
    if (flags & SIM_PTE_SPARSE)
       return map_sparse_locked(vm, va, size_B, bo, flags);
 
@@ -161,8 +230,19 @@ sim_vm_pt_map_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct sim
 }
 
 int
+sim_vm_pt_map_run_locked(struct sim_vm *vm, const struct sim_evicted_run *run)
+{
+   int ret = sim_mmu_map(run->va, run->size_B, run->bo, run->offset, run->flags & SIM_PTE_READONLY);
+
+   return ret ? ret
+              : sim_pt_map(&vm->pt, run->va, run->size_B, run->bo, run->offset, run->flags);
+}
+
+int
 sim_vm_pt_unmap_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B)
 {
+   forget_evicted_locked(vm, va, size_B);
+
    int ret = sim_mmu_unmap(va, size_B);
 
    if (ret)
@@ -193,8 +273,11 @@ access_page_locked(struct sim_vm *vm, uint64_t va, void *data, uint64_t size_B, 
 {
    struct sim_pte pte;
 
-   if (!sim_pt_lookup(&vm->pt, va, &pte))
-      return -EFAULT;
+   if (!sim_pt_lookup(&vm->pt, va, &pte)) {
+      if (!vm->has_scratch)
+         return -EFAULT;
+      pte = (struct sim_pte){.flags = SIM_PTE_NULL};
+   }
    if (!pte.bo) {
       if (!write)
          memset(data, 0, size_B);

@@ -18,6 +18,7 @@
 #include "sim_fault.h"
 #include "sim_gpuvm.h"
 #include "sim_pt.h"
+#include "sim_resv.h"
 #include "sim_sched.h"
 
 /* What happened at an address, kept for the message at a fault. */
@@ -33,6 +34,16 @@ struct sim_vm_event {
 };
 
 #define SIM_VM_HISTORY 16384
+
+/* Page table entries that are gone because the BO was evicted (sim_evict) */
+struct sim_evicted_run {
+   struct list_head link;
+   uint64_t va;
+   uint64_t size_B;
+   struct sim_bo *bo;
+   uint64_t offset;
+   uint32_t flags;
+};
 
 struct sim_vm {
    int32_t refcount;
@@ -58,6 +69,22 @@ struct sim_vm {
    /* Entities are the driver's; this is the one that panthor needs for each VM. */
    struct sim_entity entity;
 
+   /* Jobs that may use anything that is mapped, and binds */
+   struct sim_resv resv;
+   struct list_head evicted_runs;
+   /* Of the evicted ones there are some of the program's own pages. */
+   bool has_user_runs;
+   /* Nothing is evicted: a submit is about to be. */
+   bool validating;
+   /* The driver: never evicts; refuses to submit with a BO whose contents were given up; has jobs that
+    * never end, and gives back at once.
+    */
+   bool keeps_bos;
+   bool refuses_given_up_bos;
+   bool rebinds_at_once;
+   /* Where nothing is mapped, reads give zero and writes go nowhere. */
+   bool has_scratch;
+
    bool unusable;
    bool destroyed;
    /* The driver's own, freed with the VM */
@@ -66,6 +93,7 @@ struct sim_vm {
 
 struct sim_vm *sim_vm_create(uint32_t id, const char *driver_name, uint64_t start, uint64_t range);
 struct sim_vm *sim_vm_get(struct sim_vm *vm);
+bool sim_vm_get_unless_zero(struct sim_vm *vm);
 void sim_vm_put(struct sim_vm *vm);
 
 /* Takes all mappings away, from the tree, the page tables and the host's MMU. */
@@ -77,6 +105,10 @@ void sim_vm_clear(struct sim_vm *vm);
 int sim_vm_pt_map_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct sim_bo *bo,
                          uint64_t offset, uint32_t flags);
 int sim_vm_pt_unmap_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B);
+
+/* An evicted run back into the page tables; it is on no list. */
+int sim_vm_pt_map_run_locked(struct sim_vm *vm, const struct sim_evicted_run *run);
+void sim_vm_free_evicted_run(struct sim_evicted_run *run);
 
 void sim_vm_record_locked(struct sim_vm *vm, enum sim_op_kind kind, uint64_t va, uint64_t range,
                           const struct sim_bo *bo, uint64_t offset, bool dropped);

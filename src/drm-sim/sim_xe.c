@@ -9,35 +9,27 @@
  * FIFO; the kernel orders those that overlap in addresses also between queues. A job that fails has
  * its error in its fence, and the VM is banned. The simulated machine has no page faults (no
  * LR-only fault mode). A userptr's pages become a BO's, at the program's address as well as the
- * GPU's; that the program takes them away (what the kernel's notifier is for) is not simulated.
+ * GPU's, until the program changes what it has there (sim_evict).
  */
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "drm-uapi/xe_drm.h"
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
 #include "sim_device.h"
+#include "sim_evict.h"
 #include "sim_fault.h"
 #include "sim_gem.h"
 #include "sim_libc.h"
 #include "sim_staged.h"
 #include "sim_syncobj.h"
 #include "sim_vm.h"
-
-#define PAGE_SIZE_B 4096ull
-
-/* System memory is the only region. */
-#define MEM_REGIONS 0x1u
-
-/* PAT index 0 is coherent with the CPU's caches, 1 to 3 are not. */
-#define PAT_ENTRIES 4
-
-/* A BO's create ioctl, packed into its flags */
-#define BO_CACHING_SHIFT 16
+#include "sim_xe.h"
 
 /* What the command streamer understands */
 #define MI_OPCODE(dword)    (((dword) >> 23) & 0x3f)
@@ -45,6 +37,10 @@
 #define MI_BATCH_BUFFER_END 0x0a
 #define MI_STORE_DATA_IMM   0x20
 #define MI_STORE_QWORD      (1u << 21)
+#define MAX_EXTENSIONS      16
+#define MAX_INSTANCES       9
+#define PRIORITY_HIGH       2
+#define MAX_TIMESLICE_US    10000000
 #define MAX_BATCH_DWORDS    (1u << 20)
 
 /* A bind that is on its way, and the addresses that it changes */
@@ -56,148 +52,19 @@ struct pending {
    struct sim_fence *fence;
 };
 
-/* sim_vm.priv */
-struct xe_vm {
-   uint32_t flags;
-   /* Under the VM's bind lock, with the order of ioctls */
-   struct list_head pending;
-   pthread_mutex_t bind_lock;
-};
-
 struct queue {
    int32_t refcount;
    struct sim_vm *vm;
    bool is_bind;
+   bool counts_as_long_running;
    bool banned;
    struct sim_entity entity;
 };
 
-struct xe_file {
-   /* Under the file's lock */
-   struct sim_handles vms;
-   struct sim_handles queues;
-};
-
-static struct xe_file *
-to_xe(struct sim_file *file)
-{
-   return file->priv;
-}
-
-static struct xe_vm *
-to_xe_vm(struct sim_vm *vm)
-{
-   return vm->priv;
-}
-
-/* Queries */
-
-static int
-answer(struct drm_xe_device_query *query, const void *data, size_t size)
-{
-   if (query->size == 0) {
-      query->size = size;
-      return 0;
-   }
-   return query->size == size ? sim_copy_out(query->data, data, size) : -EINVAL;
-}
-
-static int
-query_engines(struct drm_xe_device_query *query)
-{
-   struct {
-      struct drm_xe_query_engines head;
-      struct drm_xe_engine engines[2];
-   } engines = {.head = {.num_engines = 2}};
-
-   engines.engines[0].instance.engine_class = DRM_XE_ENGINE_CLASS_RENDER;
-   engines.engines[1].instance.engine_class = DRM_XE_ENGINE_CLASS_COPY;
-   return answer(query, &engines, sizeof(engines));
-}
-
-static int
-query_mem_regions(struct drm_xe_device_query *query)
-{
-   struct {
-      struct drm_xe_query_mem_regions head;
-      struct drm_xe_mem_region regions[1];
-   } regions = {.head = {.num_mem_regions = 1}};
-
-   regions.regions[0].mem_class = DRM_XE_MEM_REGION_CLASS_SYSMEM;
-   regions.regions[0].min_page_size = PAGE_SIZE_B;
-   regions.regions[0].total_size = 16ull << 30;
-   regions.regions[0].used = sim_bo_total_B();
-   return answer(query, &regions, sizeof(regions));
-}
-
-static int
-query_config(const struct sim_device *device, struct drm_xe_device_query *query)
-{
-   struct {
-      struct drm_xe_query_config head;
-      uint64_t info[DRM_XE_QUERY_CONFIG_MAX_EXEC_QUEUE_PRIORITY + 1];
-   } config = {
-      .head = {.num_params = DRM_XE_QUERY_CONFIG_MAX_EXEC_QUEUE_PRIORITY + 1},
-      .info =
-         {
-            [DRM_XE_QUERY_CONFIG_REV_AND_DEVICE_ID] = device->driver->pci_device | 0x0c << 16,
-            [DRM_XE_QUERY_CONFIG_FLAGS] =
-               DRM_XE_QUERY_CONFIG_FLAG_HAS_LOW_LATENCY |
-               DRM_XE_QUERY_CONFIG_FLAG_HAS_DISABLE_STATE_CACHE_PERF_FIX |
-               DRM_XE_QUERY_CONFIG_FLAG_HAS_PURGING_SUPPORT,
-            [DRM_XE_QUERY_CONFIG_MIN_ALIGNMENT] = PAGE_SIZE_B,
-            [DRM_XE_QUERY_CONFIG_VA_BITS] = device->va_bits,
-            [DRM_XE_QUERY_CONFIG_MAX_EXEC_QUEUE_PRIORITY] = 1,
-         },
-   };
-
-   return answer(query, &config, sizeof(config));
-}
-
-static int
-query_gt_list(struct drm_xe_device_query *query)
-{
-   struct {
-      struct drm_xe_query_gt_list head;
-      struct drm_xe_gt gts[1];
-   } list = {.head = {.num_gt = 1}};
-
-   list.gts[0].type = DRM_XE_QUERY_GT_TYPE_MAIN;
-   list.gts[0].reference_clock = 19200000;
-   list.gts[0].near_mem_regions = MEM_REGIONS;
-   list.gts[0].ip_ver_major = 12;
-   return answer(query, &list, sizeof(list));
-}
-
-static int
-device_query_ioctl(struct sim_file *file, void *data)
-{
-   struct drm_xe_device_query *args = data;
-
-   if (args->extensions || args->reserved[0] || args->reserved[1])
-      return -EINVAL;
-
-   switch (args->query) {
-   case DRM_XE_DEVICE_QUERY_ENGINES:
-      return query_engines(args);
-   case DRM_XE_DEVICE_QUERY_MEM_REGIONS:
-      return query_mem_regions(args);
-   case DRM_XE_DEVICE_QUERY_CONFIG:
-      return query_config(&file->device, args);
-   case DRM_XE_DEVICE_QUERY_GT_LIST:
-      return query_gt_list(args);
-   case DRM_XE_DEVICE_QUERY_HWCONFIG:
-      /* Xe-LP's firmware has no such table. */
-      return answer(args, NULL, 0);
-   default:
-      return -EINVAL;
-   }
-}
-
 /* VMs */
 
-static struct sim_vm *
-find_vm(struct sim_file *file, uint32_t id)
+struct sim_vm *
+xe_find_vm(struct sim_file *file, uint32_t id)
 {
    pthread_mutex_lock(&file->lock);
    struct sim_vm *vm = sim_vm_get(sim_handles_get(&to_xe(file)->vms, id));
@@ -222,6 +89,9 @@ vm_create_ioctl(struct sim_file *file, void *data)
       return -ENOMEM;
    }
    priv->flags = args->flags;
+   vm->has_scratch = args->flags & DRM_XE_VM_CREATE_FLAG_SCRATCH_PAGE;
+   /* What is evicted under a long-running VM is bound again at once, by a worker. */
+   vm->keeps_bos = vm->rebinds_at_once = args->flags & DRM_XE_VM_CREATE_FLAG_LR_MODE;
    pthread_mutex_init(&priv->bind_lock, NULL);
    list_inithead(&priv->pending);
    vm->priv = priv;
@@ -267,12 +137,17 @@ vm_destroy_ioctl(struct sim_file *file, void *data)
    if (args->pad || args->reserved[0] || args->reserved[1])
       return -EINVAL;
    pthread_mutex_lock(&file->lock);
-   struct sim_vm *vm = sim_handles_remove(&to_xe(file)->vms, args->vm_id);
+   struct sim_vm *vm = sim_handles_get(&to_xe(file)->vms, args->vm_id);
+   int ret = vm ? 0 : -ENOENT;
+   /* Of a long-running VM all queues have to go first. */
+   if (vm && p_atomic_read(&to_xe_vm(vm)->long_running_queues))
+      ret = -EBUSY;
+   if (!ret)
+      sim_handles_remove(&to_xe(file)->vms, args->vm_id);
    pthread_mutex_unlock(&file->lock);
-   if (!vm)
-      return -ENOENT;
-   vm_destroy(vm);
-   return 0;
+   if (!ret)
+      vm_destroy(vm);
+   return ret;
 }
 
 static int
@@ -280,14 +155,14 @@ vm_get_property_ioctl(struct sim_file *file, void *data)
 {
    struct drm_xe_vm_get_property *args = data;
 
-   if (args->reserved[0] || args->reserved[1] || args->reserved[2])
+   if (args->reserved[0] || args->reserved[1] || args->reserved[2] || args->extensions || args->pad)
       return -EINVAL;
-   struct sim_vm *vm = find_vm(file, args->vm_id);
+   struct sim_vm *vm = xe_find_vm(file, args->vm_id);
    if (!vm)
       return -ENOENT;
    sim_vm_put(vm);
    /* No page faults on this GPU: there are none to tell. */
-   return -EINVAL;
+   return args->property == DRM_XE_VM_GET_PROPERTY_FAULTS && !args->size ? 0 : -EINVAL;
 }
 
 /* BOs */
@@ -301,13 +176,13 @@ gem_create_ioctl(struct sim_file *file, void *data)
 
    if (args->pad[0] || args->pad[1] || args->pad[2] || args->reserved[0] || args->reserved[1])
       return -EINVAL;
-   if (!args->placement || (args->placement & ~MEM_REGIONS))
+   if (!args->placement || (args->placement & ~XE_MEM_REGIONS))
       return -EINVAL;
    if (args->flags &
        ~(DRM_XE_GEM_CREATE_FLAG_DEFER_BACKING | DRM_XE_GEM_CREATE_FLAG_SCANOUT |
          DRM_XE_GEM_CREATE_FLAG_NEEDS_VISIBLE_VRAM | DRM_XE_GEM_CREATE_FLAG_NO_COMPRESSION))
       return -EINVAL;
-   if (args->handle || !args->size || args->size % PAGE_SIZE_B)
+   if (args->handle || !args->size || args->size % XE_PAGE_SIZE_B)
       return -EINVAL;
    if (args->flags & DRM_XE_GEM_CREATE_FLAG_NO_COMPRESSION)
       return -EOPNOTSUPP;
@@ -322,7 +197,7 @@ gem_create_ioctl(struct sim_file *file, void *data)
    if (args->extensions)
       return -ENODEV;
    if (args->vm_id) {
-      struct sim_vm *vm = find_vm(file, args->vm_id);
+      struct sim_vm *vm = xe_find_vm(file, args->vm_id);
       if (!vm)
          return -ENOENT;
       vm_uid = vm->uid;
@@ -330,7 +205,7 @@ gem_create_ioctl(struct sim_file *file, void *data)
    }
 
    int ret =
-      sim_bo_create(args->size, args->flags | args->cpu_caching << BO_CACHING_SHIFT, vm_uid, &bo);
+      sim_bo_create(args->size, args->flags | args->cpu_caching << XE_BO_CACHING_SHIFT, vm_uid, &bo);
    if (ret)
       return ret;
    ret = sim_bo_add_handle(file, bo, &args->handle);
@@ -368,6 +243,8 @@ queue_put(struct queue *queue)
    if (!queue || !p_atomic_dec_zero(&queue->refcount))
       return;
    sim_entity_finish(&queue->entity);
+   if (queue->counts_as_long_running)
+      p_atomic_dec(&to_xe_vm(queue->vm)->long_running_queues);
    sim_vm_put(queue->vm);
    free(queue);
 }
@@ -403,35 +280,92 @@ check_instance(const struct drm_xe_exec_queue_create *args,
 }
 
 static int
+check_property(const struct drm_xe_ext_set_property *property)
+{
+   if (property->pad)
+      return -EINVAL;
+
+   switch (property->property) {
+   case DRM_XE_EXEC_QUEUE_SET_PROPERTY_PRIORITY:
+      if (property->value > PRIORITY_HIGH)
+         return -EINVAL;
+      return property->value > XE_MAX_PRIORITY ? -EPERM : 0;
+   case DRM_XE_EXEC_QUEUE_SET_PROPERTY_TIMESLICE:
+      /* Root may ask for what it likes. */
+      return geteuid() == 0 || (property->value >= 1 && property->value <= MAX_TIMESLICE_US)
+                ? 0
+                : -EINVAL;
+   case DRM_XE_EXEC_QUEUE_SET_PROPERTY_PXP_TYPE:
+      /* No protected content */
+      return property->value == 0 ? 0 : property->value == 1 ? -ENODEV : -EINVAL;
+   case DRM_XE_EXEC_QUEUE_SET_DISABLE_STATE_CACHE_PERF_FIX:
+      return property->value > 1 ? -EINVAL : 0;
+   default:
+      /* Groups of queues and replayed hangs are not of this GPU. */
+      return -EINVAL;
+   }
+}
+
+static int
+check_extensions(uint64_t address)
+{
+   struct drm_xe_ext_set_property extension;
+
+   for (unsigned i = 0; address; i++, address = extension.base.next_extension) {
+      if (i >= MAX_EXTENSIONS)
+         return -E2BIG;
+      int ret = sim_copy_in(&extension, address, sizeof(extension.base));
+      if (ret)
+         return ret;
+      if (extension.base.pad || extension.base.name != DRM_XE_EXEC_QUEUE_EXTENSION_SET_PROPERTY)
+         return -EINVAL;
+      ret = sim_copy_in(&extension, address, sizeof(extension));
+      if (!ret)
+         ret = check_property(&extension);
+      if (ret)
+         return ret;
+   }
+   return 0;
+}
+
+static int
 exec_queue_create_ioctl(struct sim_file *file, void *data)
 {
    struct drm_xe_exec_queue_create *args = data;
-   struct drm_xe_engine_class_instance instance;
+   struct drm_xe_engine_class_instance instances[MAX_INSTANCES];
 
    if ((args->flags & ~DRM_XE_EXEC_QUEUE_LOW_LATENCY_HINT) || args->reserved[0] ||
-       args->reserved[1] || args->extensions)
+       args->reserved[1])
       return -EINVAL;
-   if (!args->width || !args->num_placements)
+   const unsigned count = args->width * args->num_placements;
+   if (!count || count > MAX_INSTANCES)
       return -EINVAL;
-   int ret = sim_copy_in(&instance, args->instances, sizeof(instance));
+   int ret = sim_copy_in(instances, args->instances, count * sizeof(instances[0]));
    if (!ret)
-      ret = check_instance(args, &instance);
+      ret = check_instance(args, &instances[0]);
    if (ret)
       return ret;
 
-   struct sim_vm *vm = find_vm(file, args->vm_id);
+   struct sim_vm *vm = xe_find_vm(file, args->vm_id);
    if (!vm)
       return -ENOENT;
-   struct queue *queue = p_atomic_read(&vm->unusable) ? NULL : calloc(1, sizeof(*queue));
+   if (p_atomic_read(&vm->unusable))
+      ret = -ENOENT;
+   if (!ret)
+      ret = check_extensions(args->extensions);
+   struct queue *queue = ret ? NULL : calloc(1, sizeof(*queue));
    if (!queue) {
-      ret = p_atomic_read(&vm->unusable) ? -ENOENT : -ENOMEM;
       sim_vm_put(vm);
-      return ret;
+      return ret ? ret : -ENOMEM;
    }
    queue->refcount = 1;
    queue->vm = vm;
-   queue->is_bind = instance.engine_class == DRM_XE_ENGINE_CLASS_VM_BIND;
+   queue->is_bind = instances[0].engine_class == DRM_XE_ENGINE_CLASS_VM_BIND;
    sim_entity_init(&queue->entity, queue->is_bind ? vm->sched : vm->engine);
+   queue->counts_as_long_running =
+      !queue->is_bind && (to_xe_vm(vm)->flags & DRM_XE_VM_CREATE_FLAG_LR_MODE);
+   if (queue->counts_as_long_running)
+      p_atomic_inc(&to_xe_vm(vm)->long_running_queues);
 
    pthread_mutex_lock(&file->lock);
    args->exec_queue_id = sim_handles_add(&to_xe(file)->queues, queue);
@@ -457,6 +391,22 @@ exec_queue_destroy_ioctl(struct sim_file *file, void *data)
       return -ENOENT;
    queue_put(queue);
    return 0;
+}
+
+static int
+exec_queue_set_property_ioctl(struct sim_file *file, void *data)
+{
+   struct drm_xe_exec_queue_set_property *args = data;
+
+   if (args->reserved[0] || args->reserved[1] ||
+       args->property != DRM_XE_EXEC_QUEUE_SET_PROPERTY_MULTI_QUEUE_PRIORITY)
+      return -EINVAL;
+   struct queue *queue = find_queue(file, args->exec_queue_id);
+   if (!queue)
+      return -ENOENT;
+   queue_put(queue);
+   /* Only of groups of queues */
+   return -EINVAL;
 }
 
 static int
@@ -685,7 +635,7 @@ check_bind_op(const struct drm_xe_vm_bind_op *op)
    if (op->op == DRM_XE_VM_BIND_OP_MAP_USERPTR && op->pat_index != 0)
       return -EINVAL;
 
-   if (op->pat_index >= PAT_ENTRIES || op->op > DRM_XE_VM_BIND_OP_PREFETCH ||
+   if (op->pat_index >= XE_PAT_ENTRIES || op->op > DRM_XE_VM_BIND_OP_PREFETCH ||
        (op->flags & ~supported))
       return -EINVAL;
    if (is_null && (op->obj || op->obj_offset || !is_map))
@@ -701,7 +651,7 @@ check_bind_op(const struct drm_xe_vm_bind_op *op)
    if (op->prefetch_mem_region_instance &&
        (op->op != DRM_XE_VM_BIND_OP_PREFETCH || op->prefetch_mem_region_instance != UINT32_MAX))
       return -EINVAL;
-   if ((op->obj_offset | op->addr | op->range) % PAGE_SIZE_B || (!op->range && !is_unmap_all))
+   if ((op->obj_offset | op->addr | op->range) % XE_PAGE_SIZE_B || (!op->range && !is_unmap_all))
       return -EINVAL;
    return op->flags & DRM_XE_VM_BIND_FLAG_DECOMPRESS ? -EOPNOTSUPP : 0;
 }
@@ -709,7 +659,7 @@ check_bind_op(const struct drm_xe_vm_bind_op *op)
 static int
 check_bo(const struct drm_xe_vm_bind_op *op, const struct sim_bo *bo, const struct sim_vm *vm)
 {
-   uint32_t caching = bo->flags >> BO_CACHING_SHIFT;
+   uint32_t caching = bo->flags >> XE_BO_CACHING_SHIFT;
 
    if (op->range > bo->size_B || op->obj_offset > bo->size_B - op->range)
       return -EINVAL;
@@ -811,6 +761,7 @@ translate_op_locked(struct sim_staged *staged, const struct drm_xe_vm_bind_op *o
       staged_op.kind = bo ? SIM_OP_MAP : SIM_OP_NULL;
       staged_op.bo = bo;
       staged_op.offset = op->op == DRM_XE_VM_BIND_OP_MAP ? op->obj_offset : 0;
+      staged_op.va_flags = op->pat_index << XE_VA_PAT_SHIFT;
       staged_op.pte_flags = (bo ? 0 : SIM_PTE_NULL) |
                             (op->flags & DRM_XE_VM_BIND_FLAG_READONLY ? SIM_PTE_READONLY : 0);
       return sim_staged_translate_locked(staged, &staged_op);
@@ -944,6 +895,7 @@ bind_submit(struct bind *bind)
    }
 
    struct sim_fence *fence = sim_fence_get(job->base.finished);
+   sim_resv_add_fence(&bind->vm->resv, fence, SIM_RESV_BOOKKEEP);
    sim_entity_push_job(bind->entity, &job->base);
    syncs_signal(&bind->syncs, fence);
    sim_fence_put(fence);
@@ -975,7 +927,7 @@ static int
 vm_bind_ioctl(struct sim_file *file, void *data)
 {
    struct drm_xe_vm_bind *args = data;
-   struct bind bind = {.file = file, .vm = find_vm(file, args->vm_id)};
+   struct bind bind = {.file = file, .vm = xe_find_vm(file, args->vm_id)};
    struct queue *queue = NULL;
    int ret = 0;
 
@@ -1115,6 +1067,8 @@ exec_submit(struct queue *queue, const struct drm_xe_exec *args, const struct sy
    sim_job_init(&job->base, &queue->entity);
 
    int ret = syncs_add_waits(syncs, &job->base);
+   if (!ret)
+      ret = sim_evict_validate(queue->vm, job->base.finished);
    if (ret) {
       sim_job_finish(&job->base);
       exec_job_free(&job->base);
@@ -1180,35 +1134,68 @@ user_fence_passes(const struct drm_xe_wait_user_fence *args, uint64_t value)
    }
 }
 
+/* Absolute; a negative timeout is for ever, also an absolute one. */
+static uint64_t
+user_fence_deadline(struct drm_xe_wait_user_fence *args, uint64_t start_ns)
+{
+   if (args->timeout < 0) {
+      args->timeout = INT64_MAX;
+      return UINT64_MAX;
+   }
+   if (args->flags & DRM_XE_UFENCE_WAIT_FLAG_ABSTIME)
+      return args->timeout;
+   return start_ns + args->timeout;
+}
+
 static int
-wait_user_fence_ioctl(UNUSED struct sim_file *file, void *data)
+wait_for_user_fence(const struct drm_xe_wait_user_fence *args, struct queue *queue,
+                    uint64_t deadline_ns)
+{
+   uint64_t value;
+   int ret;
+
+   while (true) {
+      if (sim_copy_in(&value, args->addr, sizeof(value)))
+         return -EFAULT;
+      if (user_fence_passes(args, value))
+         return 0;
+      if (queue && p_atomic_read(&queue->banned))
+         return -EIO;
+      uint64_t now_ns = sim_now_ns();
+      if (now_ns >= deadline_ns)
+         return -ETIME;
+      /* The CPU may write it as well, and nobody would tell. */
+      sim_sync_lock();
+      ret = sim_sync_wait_locked(MIN2(deadline_ns, now_ns + 1000000));
+      sim_sync_unlock();
+      if (ret == -EINTR)
+         return ret;
+   }
+}
+
+static int
+wait_user_fence_ioctl(struct sim_file *file, void *data)
 {
    struct drm_xe_wait_user_fence *args = data;
-   uint64_t value;
+   struct queue *queue = NULL;
 
    if (args->extensions || args->pad || args->pad2 || args->reserved[0] || args->reserved[1])
       return -EINVAL;
    if ((args->flags & ~DRM_XE_UFENCE_WAIT_FLAG_ABSTIME) || args->op > DRM_XE_UFENCE_WAIT_OP_LTE ||
        (args->addr & 7))
       return -EINVAL;
-
-   /* A negative relative timeout is for ever. */
-   uint64_t deadline_ns = args->flags & DRM_XE_UFENCE_WAIT_FLAG_ABSTIME ? MAX2(args->timeout, 0)
-                          : args->timeout < 0                           ? INT64_MAX
-                                              : sim_now_ns() + args->timeout;
-   while (true) {
-      if (sim_copy_in(&value, args->addr, sizeof(value)))
-         return -EFAULT;
-      if (user_fence_passes(args, value))
-         return 0;
-      uint64_t now_ns = sim_now_ns();
-      if (now_ns >= deadline_ns)
-         return -ETIME;
-      /* The CPU may write it as well, and nobody would tell. */
-      sim_sync_lock();
-      sim_sync_wait_locked(MIN2(deadline_ns, now_ns + 1000000));
-      sim_sync_unlock();
+   if (args->exec_queue_id) {
+      queue = find_queue(file, args->exec_queue_id);
+      if (!queue)
+         return -ENOENT;
    }
+
+   const uint64_t start_ns = sim_now_ns();
+   int ret = wait_for_user_fence(args, queue, user_fence_deadline(args, start_ns));
+   if (!(args->flags & DRM_XE_UFENCE_WAIT_FLAG_ABSTIME))
+      args->timeout = MAX2(args->timeout - (int64_t)(sim_now_ns() - start_ns), 0);
+   queue_put(queue);
+   return ret;
 }
 
 /* The file */
@@ -1240,7 +1227,7 @@ xe_close(struct sim_file *file)
    [DRM_XE_##NAME] = {.cmd = DRM_IOCTL_XE_##NAME, .func = func_, .name = name_}
 
 static const struct sim_ioctl ioctls[] = {
-   XE(DEVICE_QUERY, device_query_ioctl, "device_query"),
+   XE(DEVICE_QUERY, xe_device_query_ioctl, "device_query"),
    XE(GEM_CREATE, gem_create_ioctl, "gem_create"),
    XE(GEM_MMAP_OFFSET, gem_mmap_offset_ioctl, "gem_mmap_offset"),
    XE(VM_CREATE, vm_create_ioctl, "vm_create"),
@@ -1249,7 +1236,10 @@ static const struct sim_ioctl ioctls[] = {
    XE(EXEC_QUEUE_CREATE, exec_queue_create_ioctl, "exec_queue_create"),
    XE(EXEC_QUEUE_DESTROY, exec_queue_destroy_ioctl, "exec_queue_destroy"),
    XE(EXEC_QUEUE_GET_PROPERTY, exec_queue_get_property_ioctl, "exec_queue_get_property"),
+   XE(EXEC_QUEUE_SET_PROPERTY, exec_queue_set_property_ioctl, "exec_queue_set_property"),
    XE(EXEC, exec_ioctl, "exec"),
+   XE(MADVISE, xe_madvise_ioctl, "madvise"),
+   XE(VM_QUERY_MEM_RANGE_ATTRS, xe_query_mem_range_attrs_ioctl, "query_mem_range_attrs"),
    XE(WAIT_USER_FENCE, wait_user_fence_ioctl, "wait_user_fence"),
    XE(VM_GET_PROPERTY, vm_get_property_ioctl, "vm_get_property"),
 };
@@ -1269,5 +1259,5 @@ const struct sim_driver sim_xe_driver = {
    .open = xe_open,
    .close = xe_close,
    .check_export = check_export,
-   .find_vm = find_vm,
+   .find_vm = xe_find_vm,
 };

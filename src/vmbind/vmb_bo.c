@@ -3,7 +3,9 @@
  *
  * BOs: made, shared, mapped for the CPU, and kept alive by what is bound to
  * them.  A GEM handle is unique in a file, so importing a BO twice gives the
- * same handle; the device's list finds the BO again.
+ * same handle; the device's list finds the BO again.  One that nobody uses any more
+ * may stay, struct and all, in the cache (vmb_bo_cache.h) for the next who wants
+ * its like; the kernel may take its pages meanwhile.
  */
 
 #include <errno.h>
@@ -18,6 +20,7 @@
 #include "util/u_math.h"
 
 #include "vmb_private.h"
+#include "vmb_util.h"
 
 /* The last one after 15 ms. */
 #define RECLAIM_TRIES 5
@@ -36,8 +39,7 @@ obj_unref(struct vmb_gpuvm_obj *obj)
 
 /* The handle becomes the BO's.  The bo_lock is held. */
 static struct vmb_bo *
-bo_new(struct vmb_device *dev, uint32_t handle, uint64_t size_B, const struct vmb_vm *vm,
-       const char *name)
+bo_new(struct vmb_device *dev, uint32_t handle, uint64_t size_B, const char *name)
 {
    struct vmb_bo *bo = calloc(1, sizeof(*bo));
    char *copy = strdup(name ? name : "");
@@ -53,10 +55,169 @@ bo_new(struct vmb_device *dev, uint32_t handle, uint64_t size_B, const struct vm
    bo->handle = handle;
    bo->id = vmb_next_id();
    bo->size_B = size_B;
-   bo->vm = vm;
    bo->name = copy;
    list_addtail(&bo->link, &dev->bos);
    return bo;
+}
+
+static void
+close_handle(struct vmb_bo *bo)
+{
+   if (bo->map)
+      munmap(bo->map, bo->size_B);
+   drmCloseBufferHandle(bo->dev->fd, bo->handle);
+}
+
+static void
+free_struct(struct vmb_bo *bo)
+{
+   vmb_gpuvm_obj_finish(&bo->obj);
+   free(bo->name);
+   free(bo);
+}
+
+/* It is on no list any more. */
+static void
+bo_free(struct vmb_bo *bo)
+{
+   close_handle(bo);
+   free_struct(bo);
+}
+
+/* ------------------------------------------------------------------- cache
+ *
+ * The bo_lock is held. */
+
+static struct vmb_bo *
+bo_from_entry(struct vmb_bo_cache_entry *entry)
+{
+   return entry ? (struct vmb_bo *)((char *)entry - offsetof(struct vmb_bo, cache_entry)) : NULL;
+}
+
+static bool
+vm_lives(const struct vmb_device *dev, uint32_t vm_id)
+{
+   list_for_each_entry(struct vmb_vm, vm, &dev->vms, link) {
+      if (vm->id == vm_id)
+         return true;
+   }
+   return false;
+}
+
+static void
+cache_expire(struct vmb_device *dev)
+{
+   const int64_t now_ns = vmb_now_ns();
+   struct vmb_bo *bo;
+
+   while ((bo = bo_from_entry(vmb_bo_cache_expire(&dev->bo_cache, now_ns))))
+      bo_free(bo);
+}
+
+/* Takes the BO over, or says false. */
+static bool
+cache_put(struct vmb_bo *bo)
+{
+   struct vmb_device *dev = bo->dev;
+   bool retained = true;
+
+   if (bo->purge == VMB_BO_PURGED || (bo->vm_id && !vm_lives(dev, bo->vm_id)))
+      return false;
+   bo->cache_entry.kind = (struct vmb_bo_cache_kind){
+      .size_B = bo->size_B,
+      .vm_id = bo->vm_id,
+      .cached = bo->cached,
+   };
+   if (!vmb_bo_cache_put(&dev->bo_cache, &bo->cache_entry, vmb_now_ns()))
+      return false;
+   if (dev->caps.purgeable)
+      dev->kmd->bo_set_purgeable(dev->kdev, bo->handle, true, &retained);
+   cache_expire(dev);
+   return true;
+}
+
+static struct vmb_bo *
+cache_take(struct vmb_device *dev, const struct vmb_bo_cache_kind *kind)
+{
+   struct vmb_bo *bo;
+
+   cache_expire(dev);
+   while ((bo = bo_from_entry(vmb_bo_cache_take(&dev->bo_cache, kind)))) {
+      bool retained = true;
+
+      if (!dev->caps.purgeable ||
+          (dev->kmd->bo_set_purgeable(dev->kdev, bo->handle, false, &retained) == 0 && retained))
+         return bo;
+      /* Its pages are gone, and do not come back. */
+      bo_free(bo);
+   }
+   return NULL;
+}
+
+bool
+vmb_bo_cache_empty(struct vmb_device *dev, uint32_t vm_id)
+{
+   struct vmb_bo *bo;
+   bool any = false;
+
+   vmb_lock(&dev->bo_lock, VMB_LOCK_LEAF);
+   while ((bo = bo_from_entry(vmb_bo_cache_flush(&dev->bo_cache, vm_id)))) {
+      bo_free(bo);
+      any = true;
+   }
+   vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
+   return any;
+}
+
+/* ------------------------------------------------------------------ create */
+
+/* One out of the cache, as if it were new; NULL if there is none. */
+static struct vmb_bo *
+reuse(struct vmb_device *dev, const struct vmb_bo_cache_kind *kind, const char *name)
+{
+   char *copy = strdup(name ? name : "");
+   if (!copy)
+      return NULL;
+
+   vmb_lock(&dev->bo_lock, VMB_LOCK_LEAF);
+   struct vmb_bo *bo = cache_take(dev, kind);
+   if (bo) {
+      bo->refcount = 1;
+      bo->id = vmb_next_id();
+      bo->purge = VMB_BO_NEEDED;
+      char *old = bo->name;
+      bo->name = copy;
+      copy = old;
+      list_addtail(&bo->link, &dev->bos);
+   }
+   vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
+   free(copy);
+   if (bo)
+      p_atomic_inc(&dev->stats.bos_reused);
+   return bo;
+}
+
+/* Tries again with what can be freed. */
+static int
+create_handle(struct vmb_device *dev, const struct vmb_bo_params *params, uint64_t *size_B,
+              uint32_t *handle_out)
+{
+   const bool private = params->vm && dev->caps.private_bos;
+   struct vmb_kmd_vm *kvm = private ? params->vm->kvm : NULL;
+
+   int ret = dev->kmd->bo_create(dev->kdev, kvm, size_B, params->cached, handle_out);
+   if (ret == -ENOMEM && vmb_bo_cache_empty(dev, 0))
+      ret = dev->kmd->bo_create(dev->kdev, kvm, size_B, params->cached, handle_out);
+   for (unsigned i = 0; ret == -ENOMEM && params->vm && i < RECLAIM_TRIES; i++) {
+      /* What was freed a moment ago may still be waiting to be unbound; and a kernel lets go of what
+       * a job held only some time after the job's fence has signalled. */
+      vmb_vm_reclaim(params->vm);
+      vmb_bo_cache_empty(dev, 0);
+      if (i)
+         usleep(1000 << (i - 1));
+      ret = dev->kmd->bo_create(dev->kdev, kvm, size_B, params->cached, handle_out);
+   }
+   return ret;
 }
 
 int
@@ -65,28 +226,29 @@ vmb_bo_create(struct vmb_device *dev, const struct vmb_bo_params *params, struct
    if (!params->size_B || params->size_B > UINT64_MAX / 2)
       return -EINVAL;
 
-   const bool private = params->vm && dev->caps.private_bos;
-   struct vmb_kmd_vm *kvm = private ? params->vm->kvm : NULL;
-   uint64_t size_B = align64(params->size_B, dev->caps.page_size_B);
-   uint32_t handle;
-   int ret = dev->kmd->bo_create(dev->kdev, kvm, &size_B, params->cached, &handle);
-   for (unsigned i = 0; ret == -ENOMEM && params->vm && i < RECLAIM_TRIES; i++) {
-      /* What was freed a moment ago may still be waiting to be unbound; and a kernel lets go of what
-       * a job held only some time after the job's fence has signalled. */
-      vmb_vm_reclaim(params->vm);
-      if (i)
-         usleep(1000 << (i - 1));
-      ret = dev->kmd->bo_create(dev->kdev, kvm, &size_B, params->cached, &handle);
-   }
-   if (ret)
-      return ret;
+   const uint64_t pages_B = align64(params->size_B, dev->caps.page_size_B);
+   struct vmb_bo_cache_kind kind = {
+      .size_B = vmb_bo_cache_round(&dev->bo_cache, pages_B),
+      .vm_id = params->vm ? params->vm->id : 0,
+      .cached = params->cached,
+   };
+   struct vmb_bo *bo = reuse(dev, &kind, params->name);
 
-   vmb_lock(&dev->bo_lock, VMB_LOCK_LEAF);
-   struct vmb_bo *bo = bo_new(dev, handle, size_B, params->vm, params->name);
-   vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
    if (!bo) {
-      drmCloseBufferHandle(dev->fd, handle);
-      return -ENOMEM;
+      uint32_t handle;
+      const int ret = create_handle(dev, params, &kind.size_B, &handle);
+      if (ret)
+         return ret;
+
+      vmb_lock(&dev->bo_lock, VMB_LOCK_LEAF);
+      bo = bo_new(dev, handle, kind.size_B, params->name);
+      vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
+      if (!bo) {
+         drmCloseBufferHandle(dev->fd, handle);
+         return -ENOMEM;
+      }
+      bo->vm_id = kind.vm_id;
+      bo->cached = kind.cached;
    }
    vmb_trace_bo(dev->trace, bo, true);
    *bo_out = bo;
@@ -119,8 +281,10 @@ vmb_bo_import(struct vmb_device *dev, int dmabuf_fd, struct vmb_bo **bo_out)
          return 0;
       }
    }
-   struct vmb_bo *bo = bo_new(dev, handle, size, NULL, "imported");
-   if (!bo)
+   struct vmb_bo *bo = bo_new(dev, handle, size, "imported");
+   if (bo)
+      bo->shared = true;
+   else
       drmCloseBufferHandle(dev->fd, handle);
    vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
    if (!bo)
@@ -134,8 +298,11 @@ vmb_bo_import(struct vmb_device *dev, int dmabuf_fd, struct vmb_bo **bo_out)
 int
 vmb_bo_export(struct vmb_bo *bo, int *dmabuf_fd_out)
 {
-   if (bo->vm)
+   if (bo->vm_id)
       return -EPERM;
+   if (p_atomic_read(&bo->purge) != VMB_BO_NEEDED)
+      return -EBUSY;
+   p_atomic_set(&bo->shared, true);
    if (drmPrimeHandleToFD(bo->dev->fd, bo->handle, DRM_CLOEXEC | DRM_RDWR, dmabuf_fd_out))
       return -errno;
    return 0;
@@ -167,15 +334,48 @@ vmb_bo_unref(struct vmb_bo *bo)
       return;
    }
    list_del(&bo->link);
-   if (bo->map)
-      munmap(bo->map, bo->size_B);
-   drmCloseBufferHandle(dev->fd, bo->handle);
+   /* An import must find either the BO or no handle of it. */
+   const bool shared = bo->shared;
+   if (shared)
+      close_handle(bo);
    vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
 
    vmb_trace_bo(dev->trace, bo, false);
-   vmb_gpuvm_obj_finish(&bo->obj);
-   free(bo->name);
-   free(bo);
+   if (dev->caps.kernel_addresses)
+      vmb_device_unplace_bo(dev, bo);
+   if (shared) {
+      free_struct(bo);
+      return;
+   }
+   vmb_lock(&dev->bo_lock, VMB_LOCK_LEAF);
+   if (!cache_put(bo))
+      bo_free(bo);
+   vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
+}
+
+int
+vmb_bo_set_purgeable(struct vmb_bo *bo, bool purgeable, bool *retained_out)
+{
+   struct vmb_device *dev = bo->dev;
+   bool retained = true;
+
+   if (!dev->caps.purgeable)
+      return -EOPNOTSUPP;
+   if (p_atomic_read(&bo->shared))
+      return -EPERM;
+
+   const int ret = dev->kmd->bo_set_purgeable(dev->kdev, bo->handle, purgeable, &retained);
+   if (ret)
+      return ret;
+   if (!retained) {
+      p_atomic_set(&bo->purge, VMB_BO_PURGED);
+      p_atomic_inc(&dev->stats.bos_purged);
+      vmb_device_evict_bo(dev, bo);
+   } else {
+      p_atomic_set(&bo->purge, purgeable ? VMB_BO_PURGEABLE : VMB_BO_NEEDED);
+   }
+   *retained_out = retained;
+   return 0;
 }
 
 int

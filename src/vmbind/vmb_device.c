@@ -16,6 +16,9 @@
 
 #include "vmb_private.h"
 
+/* After that, what nobody has wanted again is given back. */
+#define CACHE_AGE_NS INT64_C(1000000000)
+
 #ifndef NDEBUG
 thread_local uint32_t vmb_locks_held;
 #endif
@@ -117,7 +120,9 @@ vmb_device_create(const struct vmb_device_params *params, struct vmb_device **de
    dev->log = params->log ? params->log : log_to_stderr;
    dev->log_data = params->log_data;
    list_inithead(&dev->bos);
+   list_inithead(&dev->vms);
    mtx_init(&dev->bo_lock, mtx_plain);
+   mtx_init(&dev->vms_lock, mtx_plain);
 
    int ret;
    dev->fd = fcntl(params->drm_fd, F_DUPFD_CLOEXEC, 3);
@@ -140,6 +145,13 @@ vmb_device_create(const struct vmb_device_params *params, struct vmb_device **de
               dev->caps.version_minor, why[0] ? why : strerror(-ret));
       goto fail_close;
    }
+   if (why[0]) {
+      vmb_log(dev, VMB_LOG_WARN, "%s %d.%d: %s", dev->driver_name, dev->caps.version_major,
+              dev->caps.version_minor, why);
+   }
+   /* An address that the kernel chose goes with the handle. */
+   vmb_bo_cache_init(&dev->bo_cache, dev->caps.kernel_addresses ? 0 : params->bo_cache_B,
+                     CACHE_AGE_NS, dev->caps.page_size_B);
 
    ret = vmb_trace_create(dev, &dev->trace);
    if (ret)
@@ -154,6 +166,7 @@ fail_close:
    close(dev->fd);
 fail_free:
    mtx_destroy(&dev->bo_lock);
+   mtx_destroy(&dev->vms_lock);
    free(dev->driver_name);
    free(dev);
    return ret;
@@ -163,10 +176,12 @@ void
 vmb_device_destroy(struct vmb_device *dev)
 {
    assert(list_is_empty(&dev->bos));
+   vmb_bo_cache_empty(dev, 0);
    vmb_trace_destroy(dev->trace);
    dev->kmd->close(dev->kdev);
    close(dev->fd);
    mtx_destroy(&dev->bo_lock);
+   mtx_destroy(&dev->vms_lock);
    free(dev->driver_name);
    free(dev);
 }

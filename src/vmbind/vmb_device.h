@@ -41,13 +41,14 @@ enum vmb_null_mode {
    VMB_NULL_BLACK_HOLE,
 };
 
-/** Where the syncs of a bind go. */
+/** Who waits and signals for a bind. */
 enum vmb_sync_mode {
-   /** In- and out-syncs belong to an ioctl. */
-   VMB_SYNC_PER_IOCTL,
-   /** They belong to an operation: waits go to an ioctl's first one, signals
-    * to its last. */
-   VMB_SYNC_PER_OP,
+   /** The kernel: the ioctl attaches its fence to what is to be signalled. */
+   VMB_SYNC_KERNEL,
+   /** A thread of the queue's, where there is something to wait for: syncobjs have
+    * no fence until they are signalled, so who waits for them must be ready to wait for a
+    * fence (DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT). */
+   VMB_SYNC_THREAD,
 };
 
 struct vmb_caps {
@@ -59,6 +60,10 @@ struct vmb_caps {
    /** GPU addresses that userspace may map. */
    uint64_t va_start_B;
    uint64_t va_range_B;
+
+   /** The kernel chooses the addresses, of BOs as a whole (vmb_vm_get_bo_addr()), and there
+    * is nothing to bind: no ranges, no sparse features.  A BO's address goes with the BO. */
+   bool kernel_addresses;
 
    /** Granularity of addresses, sizes and BO offsets of a bind. */
    uint32_t page_size_B;
@@ -95,9 +100,13 @@ struct vmb_caps {
    /** Most operations of one ioctl; what costs the least with everything that
     * the kernel allocates for it. */
    uint32_t max_ops;
+   /** Most syncs of one ioctl, waits and signals together; at least 2. */
+   uint32_t max_syncs;
 
    /** BOs may be private to a VM, which is cheaper. */
    bool private_bos;
+   /** Pages of BOs may be left to the kernel: vmb_bo_set_purgeable(). */
+   bool purgeable;
 
    /** VMs that one open file may have. */
    uint32_t max_vms;
@@ -118,6 +127,13 @@ struct vmb_device_params {
    /** Receives a line without newline; NULL prints to stderr. */
    void (*log)(void *data, enum vmb_log_level level, const char *line);
    void *log_data;
+
+   /** Bytes of BOs that nobody uses any more which are kept for the next
+    * vmb_bo_create() of their like: same VM, same caching, same size class (sizes
+    * are then rounded up by a quarter at most).  Such a BO holds what it held
+    * before.  They go after a second, when the kernel wants their pages
+    * (vmb_caps.purgeable), and all of them before an allocation fails.  0: none. */
+   uint64_t bo_cache_B;
 };
 
 /**
@@ -166,6 +182,10 @@ struct vmb_stats {
    uint64_t chunked;
    uint64_t retried;
    uint64_t rolled_back;
+   /** BOs that came out of the cache; that were found to have lost their
+    * pages. */
+   uint64_t bos_reused;
+   uint64_t bos_purged;
 };
 
 void vmb_device_get_stats(const struct vmb_device *dev, struct vmb_stats *stats_out);
@@ -220,7 +240,19 @@ int vmb_bo_map(struct vmb_bo *bo, void **ptr_out);
  */
 int vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr);
 
-/** Rounded up to pages. */
+/**
+ * Lets the kernel take the BO's pages when memory is short, or wants them to stay
+ * again.  While it is purgeable it cannot be bound, exported or used by the GPU.
+ * When its pages are gone they do not come back: what is bound of it is evicted, and
+ * unbound by the next vmb_vm_validate() of each VM.
+ *
+ * \param retained_out  whether the BO still has its pages
+ * \return 0; -EOPNOTSUPP without vmb_caps.purgeable; -EPERM if it is shared;
+ *         what the kernel said
+ */
+int vmb_bo_set_purgeable(struct vmb_bo *bo, bool purgeable, bool *retained_out);
+
+/** Rounded up to pages, or to a size class: vmb_device_params.bo_cache_B. */
 uint64_t vmb_bo_size_B(const struct vmb_bo *bo);
 uint32_t vmb_bo_handle(const struct vmb_bo *bo);
 const char *vmb_bo_name(const struct vmb_bo *bo);

@@ -58,7 +58,8 @@ struct vmb_kmd_ops {
 
    /**
     * Fills in all caps but the driver's name and version, which are there.
-    * On failure says the cause in \p why, a line.
+    * On failure says the cause in \p why, a line; on success what is to be
+    * warned of, if anything.
     * \return 0; -ENOTSUP if the driver cannot do VM_BIND; what the kernel said
     */
    int (*open)(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *why,
@@ -72,6 +73,9 @@ struct vmb_kmd_ops {
    /** 0; -ENODEV if the VM can no longer be used. */
    int (*vm_status)(struct vmb_kmd_vm *kvm);
 
+   /** With caps.kernel_addresses: maps the BO, if it is not yet, and says where. */
+   int (*bo_address)(struct vmb_kmd_vm *kvm, uint32_t handle, uint64_t *addr_out);
+
    /** A FIFO of binds of the VM; with caps.fifo_per_vm all are one. */
    int (*queue_create)(struct vmb_kmd_vm *kvm, uint32_t *queue_out);
    void (*queue_destroy)(struct vmb_kmd_vm *kvm, uint32_t queue);
@@ -79,18 +83,22 @@ struct vmb_kmd_ops {
    /** \p kvm is NULL for a BO that may be shared.  *size_B is rounded up. */
    int (*bo_create)(struct vmb_kmd_device *kdev, struct vmb_kmd_vm *kvm, uint64_t *size_B,
                     bool cached, uint32_t *handle_out);
+   /** With caps.purgeable: whether the kernel may take the BO's pages.  Says
+    * whether it still has them; once they are gone they stay gone. */
+   int (*bo_set_purgeable)(struct vmb_kmd_device *kdev, uint32_t handle, bool purgeable,
+                           bool *retained_out);
    /** The offset at which the node's fd can be mmapped. */
    int (*bo_mmap_offset)(struct vmb_kmd_device *kdev, uint32_t handle, uint64_t *offset_out);
 
    /**
-    * Sends one ioctl; calls on one VM come one at a time.  Operations take effect in order, after all waits and
+    * With VMB_SYNC_KERNEL.  Sends one ioctl; calls on one VM come one at a time.  Operations take effect in order, after all waits and
     * before all signals.  With no operation it only carries syncs (at least one).
     * \return 0; -ENOMEM, -ENOBUFS try fewer operations; -ENODEV the VM is lost;
     *         others as the kernel said.  The VM is then as it was.
     */
    int (*bind)(struct vmb_kmd_vm *kvm, const struct vmb_kmd_bind *bind);
 
-   /** With caps.immediate_bind: done on return.  On failure *applied_out
+   /** With caps.immediate_bind, as always with VMB_SYNC_THREAD: done on return.  On failure *applied_out
     * operations took effect. */
    int (*bind_immediate)(struct vmb_kmd_vm *kvm, const struct vmb_kmd_op *ops, uint32_t op_count,
                          uint32_t *applied_out);

@@ -13,6 +13,7 @@
 #include "util/list.h"
 #include "util/u_atomic.h"
 
+#include "vmb_bo_cache.h"
 #include "vmb_kmd.h"
 #include "vmb_plan.h"
 #include "vmb_trace.h"
@@ -25,6 +26,7 @@
  * with assertions check that. */
 
 enum vmb_lock_level {
+   VMB_LOCK_VMS = 0,   /* vmb_device.vms_lock: a walk over the VMs' states */
    VMB_LOCK_BIND = 1,  /* vmb_vm.bind_lock: sleeps in ioctls */
    VMB_LOCK_STATE = 2, /* vmb_vm.state_lock: short */
    VMB_LOCK_LEAF = 3,  /* vmb_device.bo_lock, and the trace's: nothing inside */
@@ -73,9 +75,14 @@ struct vmb_device {
    uint32_t vm_count;
    struct vmb_stats stats;
 
-   /* Guards bos, and the step from one reference to none. */
+   /* Guards bos and the cache, and the step from one reference to none. */
    mtx_t bo_lock;
    struct list_head bos;
+   struct vmb_bo_cache bo_cache;
+
+   /* The VMs: changed with both locks, read with either. */
+   mtx_t vms_lock;
+   struct list_head vms;
 
    struct vmb_trace *trace;
 };
@@ -91,6 +98,13 @@ void vmb_device_set_lost(struct vmb_device *dev, const char *why);
 
 /* ---------------------------------------------------------------------- bo */
 
+enum vmb_bo_purge {
+   VMB_BO_NEEDED,
+   VMB_BO_PURGEABLE,
+   /* The kernel has taken the pages. */
+   VMB_BO_PURGED,
+};
+
 struct vmb_bo {
    struct vmb_gpuvm_obj obj;
    struct vmb_device *dev;
@@ -99,12 +113,22 @@ struct vmb_bo {
    uint32_t handle;
    uint32_t id;
    uint64_t size_B;
-   /* The only VM it may be mapped in, or NULL.  Never followed. */
-   const struct vmb_vm *vm;
+   /* Of the only VM it may be mapped in, or 0. */
+   uint32_t vm_id;
+   bool cached;
+   /* Atomic.  Others may have it: imported or exported. */
+   bool shared;
+   /* Atomic; enum vmb_bo_purge. */
+   uint32_t purge;
    /* Atomic; NULL until mapped. */
    void *map;
    char *name;
+   /* While nobody has it. */
+   struct vmb_bo_cache_entry cache_entry;
 };
+
+/* Frees what the cache keeps for the VM, or for all if vm_id is 0; false if there was nothing. */
+bool vmb_bo_cache_empty(struct vmb_device *dev, uint32_t vm_id);
 
 static inline struct vmb_bo *
 vmb_bo_from_obj(struct vmb_gpuvm_obj *obj)
@@ -134,6 +158,8 @@ struct vmb_queue {
    /* The back-end's. */
    uint32_t kqueue;
    uint32_t syncobj;
+   /* VMB_SYNC_THREAD: once there was something to wait for. */
+   struct vmb_thread *thread;
    /* The timeline's latest point, and the latest one known to have completed. */
    uint64_t submitted;
    uint64_t completed;
@@ -160,6 +186,7 @@ struct vmb_batch {
 
 struct vmb_vm {
    struct vmb_device *dev;
+   struct list_head link;
    struct vmb_kmd_vm *kvm;
    uint32_t id;
    bool ordered;
@@ -203,6 +230,12 @@ void vmb_vm_reclaim(struct vmb_vm *vm);
 /* With no lock held: drops what the deferred vm_bos keep. */
 void vmb_vm_free_deferred(struct vmb_vm *vm);
 
+/* With no lock held: the BO is about to go, and its addresses with it (caps.kernel_addresses). */
+void vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo);
+
+/* With no lock held: the pages behind the BO are gone, in every VM that maps it. */
+void vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo);
+
 /* 0, or -ENODEV if a bind failed when it ran, as far as the kernel tells. */
 int vmb_vm_check_status(struct vmb_vm *vm);
 
@@ -219,6 +252,30 @@ void vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch);
 void vmb_queue_unref(struct vmb_queue *queue);
 
 int vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t abs_timeout_ns);
+
+/* ------------------------------------------------------------------ thread
+ *
+ * VMB_SYNC_THREAD: see vmb_thread.c. */
+
+struct vmb_thread;
+struct vmb_thread_job;
+
+/* 0 if all waits are over; -ETIME, or what is wrong with them. */
+int vmb_thread_poll(struct vmb_device *dev, const struct vmb_kmd_sync *waits, uint32_t count);
+
+/* Everything that can fail: copies operations and syncs, the first signal being the queue's own
+ * point.  The bind lock is held. */
+int vmb_thread_prepare(struct vmb_queue *queue, const struct vmb_kmd_bind *bind,
+                       struct vmb_thread_job **job_out);
+/* Takes the job over: it is bound behind those that were pushed before. */
+void vmb_thread_push(struct vmb_queue *queue, struct vmb_thread_job *job);
+void vmb_thread_job_free(struct vmb_device *dev, struct vmb_thread_job *job);
+/* Nothing is left to be signalled.  The bind lock is held. */
+bool vmb_thread_is_idle(struct vmb_queue *queue);
+/* When nothing is pending. */
+void vmb_thread_stop(struct vmb_queue *queue);
+
+int vmb_sync_signal(struct vmb_device *dev, const struct vmb_kmd_sync *sync);
 
 /* A submit of requests that are checked already and hold no references.  The
  * bind lock is held. */
@@ -238,6 +295,10 @@ struct vmb_raw_submit {
    /* If not NULL: vmb_plan.merged of the batch. */
    size_t *merged_out;
 };
+
+/* What brings a part of a range back to what its unbound parts are. */
+struct vmb_gpuvm_req vmb_unbind_req(const struct vmb_range *range, uint64_t offset_B,
+                                    uint64_t size_B);
 
 int vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
                          uint64_t *point_out);

@@ -62,6 +62,7 @@ vmb_queue_unref(struct vmb_queue *queue)
    if (--queue->refcount)
       return;
    list_del(&queue->link);
+   vmb_thread_stop(queue);
    queue->vm->dev->kmd->queue_destroy(queue->vm->kvm, queue->kqueue);
    drmSyncobjDestroy(queue->vm->dev->fd, queue->syncobj);
    free(queue);
@@ -93,9 +94,15 @@ vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t abs_t
 
    if (!point)
       return 0;
-   if (drmSyncobjTimelineWait(dev->fd, &syncobj, &point, 1, abs_timeout_ns, 0, NULL))
-      return -errno;
-   return 0;
+   /* With VMB_SYNC_THREAD there may be no fence yet. */
+   if (drmSyncobjTimelineWait(dev->fd, &syncobj, &point, 1, abs_timeout_ns,
+                              DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL) == 0)
+      return 0;
+   const int ret = -errno;
+   /* Of an unplugged device every ioctl says so. */
+   if (ret == -ENODEV)
+      vmb_device_set_lost(dev, "the device is gone");
+   return ret;
 }
 
 int
@@ -143,13 +150,15 @@ bind_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
       return "outside of its BO";
    if (bind->bo->dev != vm->dev)
       return "a BO of another device";
-   if (bind->bo->vm && bind->bo->vm != vm)
+   if (bind->bo->vm_id && bind->bo->vm_id != vm->id)
       return "a BO that is private to another VM";
+   if (p_atomic_read(&bind->bo->purge) != VMB_BO_NEEDED)
+      return "a BO whose pages the kernel may take";
    return NULL;
 }
 
-static struct vmb_gpuvm_req
-unbind_req(const struct vmb_range *range, uint64_t offset_B, uint64_t size_B)
+struct vmb_gpuvm_req
+vmb_unbind_req(const struct vmb_range *range, uint64_t offset_B, uint64_t size_B)
 {
    const bool null = range->unbound == VMB_UNBOUND_NULL;
 
@@ -196,14 +205,14 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, size
          return -EINVAL;
       }
       if (!bind->bo) {
-         vm->reqs[i] = unbind_req(bind->range, bind->offset_B, bind->size_B);
+         vm->reqs[i] = vmb_unbind_req(bind->range, bind->offset_B, bind->size_B);
          continue;
       }
       if (bind->bo != last_bo) {
          /* Only its holder changes the set of vm_bos, but readers look at it. */
          vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
          const int ret =
-            vmb_gpuvm_bo_obtain(vm->gpuvm, &bind->bo->obj, !bind->bo->vm, &vm_bo);
+            vmb_gpuvm_bo_obtain(vm->gpuvm, &bind->bo->obj, !bind->bo->vm_id, &vm_bo);
          vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
          if (ret)
             return ret;
@@ -375,86 +384,198 @@ struct send {
    struct vmb_queue *queue;
    const struct vmb_gpuvm_req *ops;
    uint32_t op_count;
+   /* What is left to be sent. */
    const struct vmb_kmd_sync *waits;
    uint32_t wait_count;
    const struct vmb_kmd_sync *signals;
    uint32_t signal_count;
    bool immediate;
+   /* If not NULL, where the thread's job goes that does it all later. */
+   struct vmb_thread_job **job_out;
 
    /* Results. */
    uint32_t applied;
    uint32_t ioctls;
 };
 
-/* Sends operations [first, first + count). */
+/* Sends operations [first, first + count) with so many of the syncs that are left. */
 static int
-send_chunk(struct send *send, uint32_t first, uint32_t count)
+send_ioctl(struct send *send, uint32_t first, uint32_t count, uint32_t waits, uint32_t signals)
 {
    struct vmb_vm *vm = send->queue->vm;
-   const struct vmb_kmd_ops *kmd = vm->dev->kmd;
-   const bool is_first = first == 0, is_last = first + count == send->op_count;
-
-   send->ioctls++;
-   if (send->immediate) {
-      uint32_t applied = 0;
-      const int ret = kmd->bind_immediate(vm->kvm, vm->kmd_ops + first, count, &applied);
-      send->applied += ret ? applied : count;
-      return ret;
-   }
-
    const struct vmb_kmd_bind bind = {
       .queue = send->queue->kqueue,
       .ops = vm->kmd_ops + first,
       .op_count = count,
-      .waits = is_first ? send->waits : NULL,
-      .wait_count = is_first ? send->wait_count : 0,
-      .signals = is_last ? send->signals : NULL,
-      .signal_count = is_last ? send->signal_count : 0,
+      .waits = send->waits,
+      .wait_count = waits,
+      .signals = send->signals,
+      .signal_count = signals,
    };
-   const int ret = kmd->bind(vm->kvm, &bind);
-   if (!ret)
-      send->applied += count;
+
+   send->ioctls++;
+   const int ret = vm->dev->kmd->bind(vm->kvm, &bind);
+   if (ret)
+      return ret;
+   send->applied += count;
+   send->waits += waits;
+   send->wait_count -= waits;
+   send->signals += signals;
+   send->signal_count -= signals;
+   return 0;
+}
+
+/* Sends operations [first, first + count): the first ones wait, the last ones signal. */
+static int
+send_chunk(struct send *send, uint32_t first, uint32_t count)
+{
+   struct vmb_vm *vm = send->queue->vm;
+   const bool is_last = first + count == send->op_count;
+
+   if (send->immediate) {
+      uint32_t applied = 0;
+
+      send->ioctls++;
+      const int ret =
+         vm->dev->kmd->bind_immediate(vm->kvm, vm->kmd_ops + first, count, &applied);
+      send->applied += ret ? applied : count;
+      return ret;
+   }
+
+   const uint32_t room = vm->dev->caps.max_syncs - send->wait_count;
+   return send_ioctl(send, first, count, send->wait_count,
+                     is_last ? MIN2(send->signal_count, room) : 0);
+}
+
+static bool
+is_shortage(int ret)
+{
+   return ret == -ENOMEM || ret == -ENOBUFS;
+}
+
+/* Only waits, or only signals, until \p keep of them are left. */
+static int
+send_syncs(struct send *send, bool waits, uint32_t keep)
+{
+   struct vmb_device *dev = send->queue->vm->dev;
+   const uint32_t *left = waits ? &send->wait_count : &send->signal_count;
+   uint32_t most = dev->caps.max_syncs;
+
+   while (*left > keep) {
+      const uint32_t count = MIN2(*left - keep, most);
+      const int ret = send_ioctl(send, 0, 0, waits ? count : 0, waits ? 0 : count);
+
+      if (!ret)
+         continue;
+      if (!is_shortage(ret) || count == 1)
+         return ret;
+      most = count / 2;
+      p_atomic_inc(&dev->stats.retried);
+   }
+   return 0;
+}
+
+/* Signals that do not fit beside the operations, or that are ours to make, come behind them, when
+ * there is no way back any more: what is wrong with them must be known before. */
+static int
+check_signals(const struct send *send)
+{
+   const struct vmb_device *dev = send->queue->vm->dev;
+   const bool thread = dev->caps.sync_mode == VMB_SYNC_THREAD;
+   const uint64_t count = (uint64_t)send->wait_count + send->signal_count;
+
+   if (thread ? send->signal_count < 2 : send->immediate || count <= dev->caps.max_syncs)
+      return 0;
+
+   uint32_t *handles = malloc(send->signal_count * sizeof(*handles));
+   uint64_t *points = malloc(send->signal_count * sizeof(*points));
+   int ret = handles && points ? 0 : -ENOMEM;
+   if (!ret) {
+      for (uint32_t i = 0; i < send->signal_count; i++)
+         handles[i] = send->signals[i].syncobj;
+      if (drmSyncobjQuery(dev->fd, handles, points, send->signal_count))
+         ret = -errno;
+   }
+   free(handles);
+   free(points);
    return ret;
 }
 
-/* The kernel's binds of a queue are FIFO, so what comes first waits and what
- * comes last signals. */
+/* Cut into ioctls, halved when the kernel has no memory. */
+static int
+send_chunks(struct send *send)
+{
+   struct vmb_vm *vm = send->queue->vm;
+   const uint32_t ioctls = send->ioctls;
+   bool retried = false;
+
+   while (send->applied < send->op_count) {
+      const uint32_t before = send->applied;
+      const uint32_t count = MIN2(send->op_count - before, vm->chunk_ops);
+      const int ret = send_chunk(send, before, count);
+
+      if (!ret)
+         continue;
+      if (!is_shortage(ret) || count == 1 || send->applied != before)
+         return ret;
+      vm->chunk_ops = count / 2;
+      retried = true;
+      p_atomic_inc(&vm->dev->stats.retried);
+   }
+   if (send->ioctls - ioctls > 1)
+      p_atomic_inc(&vm->dev->stats.chunked);
+   if (vm->chunk_ops < vm->dev->caps.max_ops && !retried)
+      vm->chunk_ops = MIN2(vm->chunk_ops * 2, vm->dev->caps.max_ops);
+   return 0;
+}
+
+static int
+send_to_thread(struct send *send)
+{
+   const struct vmb_kmd_bind bind = {
+      .ops = send->queue->vm->kmd_ops,
+      .op_count = send->op_count,
+      .waits = send->waits,
+      .wait_count = send->wait_count,
+      .signals = send->signals,
+      .signal_count = send->signal_count,
+   };
+   const int ret = vmb_thread_prepare(send->queue, &bind, send->job_out);
+
+   if (!ret)
+      send->applied = send->op_count;
+   return ret;
+}
+
+/* The kernel's binds of a queue are FIFO, so what comes first waits and what comes last signals;
+ * syncs that one ioctl does not take go into ioctls of their own before and behind. */
 static int
 send_ops(struct send *send)
 {
    struct vmb_vm *vm = send->queue->vm;
-   struct vmb_stats *stats = &vm->dev->stats;
 
    int ret = vmb_grow((void **)&vm->kmd_ops, &vm->kmd_op_capacity, MAX2(send->op_count, 1),
-                  sizeof(*vm->kmd_ops));
+                      sizeof(*vm->kmd_ops));
    if (ret)
       return ret;
    for (uint32_t i = 0; i < send->op_count; i++)
       vm->kmd_ops[i] = to_kmd_op(&send->ops[i]);
 
-   if (send->op_count == 0)
-      return send_chunk(send, 0, 0);
+   ret = check_signals(send);
+   if (ret)
+      return ret;
+   if (send->immediate)
+      return send_chunks(send);
+   if (send->job_out)
+      return send_to_thread(send);
 
-   bool retried = false;
-   while (send->applied < send->op_count) {
-      const uint32_t left = send->op_count - send->applied;
-      const uint32_t count = MIN2(left, vm->chunk_ops);
-
-      const uint32_t before = send->applied;
-      ret = send_chunk(send, before, count);
-      if (!ret)
-         continue;
-      if ((ret != -ENOMEM && ret != -ENOBUFS) || count == 1 || send->applied != before)
-         return ret;
-      vm->chunk_ops = count / 2;
-      retried = true;
-      p_atomic_inc(&stats->retried);
-   }
-   if (send->ioctls > 1)
-      p_atomic_inc(&stats->chunked);
-   if (vm->chunk_ops < vm->dev->caps.max_ops && !retried)
-      vm->chunk_ops = MIN2(vm->chunk_ops * 2, vm->dev->caps.max_ops);
-   return 0;
+   /* One place is for our own signal, the first one. */
+   ret = send_syncs(send, true, vm->dev->caps.max_syncs - 1);
+   if (!ret)
+      ret = send->op_count ? send_chunks(send) : send_chunk(send, 0, 0);
+   if (ret)
+      return ret;
+   return send_syncs(send, false, 0) ? -ENODEV : 0;
 }
 
 /* ------------------------------------------------------------------ commit */
@@ -613,23 +734,14 @@ roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t app
    return ret;
 }
 
-/* Nothing is left that would signal them. */
 static void
 signal_all(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t count)
 {
-   const int fd = queue->vm->dev->fd;
-
-   for (uint32_t i = 0; i < count; i++) {
-      uint32_t syncobj = signals[i].syncobj;
-      uint64_t point = signals[i].point;
-
-      if (point)
-         drmSyncobjTimelineSignal(fd, &syncobj, &point, 1);
-      else
-         drmSyncobjSignal(fd, &syncobj, 1);
-   }
+   for (uint32_t i = 0; i < count; i++)
+      vmb_sync_signal(queue->vm->dev, &signals[i]);
 }
 
+/* Nothing is left that would signal them. */
 static void
 lose(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t count, const char *why)
 {
@@ -673,6 +785,31 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
    return 0;
 }
 
+/* Whether the batch can be bound by an immediate bind, which overtakes what is queued: if that is
+ * wanted, and, where the kernel knows no fences, whenever there is nothing to wait for. */
+static int
+choose_immediate(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint32_t wait_count,
+                 bool *immediate_out)
+{
+   struct vmb_vm *vm = queue->vm;
+   const struct vmb_caps *caps = &vm->dev->caps;
+   const bool thread = caps->sync_mode == VMB_SYNC_THREAD;
+
+   *immediate_out = false;
+   if (!caps->immediate_bind || !(raw->immediate || thread))
+      return 0;
+
+   const int ret = thread ? vmb_thread_poll(vm->dev, vm->syncs, wait_count) : 0;
+   if (ret)
+      return ret == -ETIME ? 0 : ret;
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_vm_retire_locked(vm);
+   /* Signals of one timeline must not overtake each other either. */
+   *immediate_out = list_is_empty(&vm->batches) && vmb_thread_is_idle(queue);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   return 0;
+}
+
 static int
 plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t *point_out)
 {
@@ -694,46 +831,47 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    if (ret)
       return ret;
 
-   /* An immediate bind overtakes what is queued. */
-   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   if (raw->immediate)
-      vmb_vm_retire_locked(vm);
-   const bool immediate =
-      raw->immediate && dev->caps.immediate_bind && list_is_empty(&vm->batches);
-   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
-
-   if (raw->immediate && !plan->op_count && immediate) {
-      if (point_out)
-         *point_out = 0;
-      return 0;
-   }
-
    const uint64_t point = queue->submitted + 1;
    uint32_t wait_count, signal_count;
    ret = gather_syncs(queue, raw, point, &wait_count, &signal_count);
    if (ret)
       return ret;
 
+   bool immediate;
+   ret = choose_immediate(queue, raw, wait_count, &immediate);
+   if (ret)
+      return ret;
+   /* Who asked for it waits for nothing and nobody: there is no point. */
+   const bool pointless = immediate && raw->immediate;
+   if (pointless && !plan->op_count) {
+      if (point_out)
+         *point_out = 0;
+      return 0;
+   }
+
    struct vmb_batch *batch = batch_create(plan->op_count, replaced);
    if (!batch)
       return -ENOMEM;
 
+   const struct vmb_kmd_sync *signals = vm->syncs + wait_count;
+   struct vmb_thread_job *job = NULL;
    struct send send = {
       .queue = queue,
       .ops = plan->ops,
       .op_count = plan->op_count,
       .waits = vm->syncs,
       .wait_count = wait_count,
-      .signals = vm->syncs + wait_count,
+      .signals = signals,
       .signal_count = signal_count,
       .immediate = immediate,
+      .job_out = dev->caps.sync_mode == VMB_SYNC_THREAD ? &job : NULL,
    };
    ret = send_ops(&send);
 
    struct vmb_trace_submit trace = {
       .vm = vm->id,
       .queue = queue->id,
-      .point = immediate ? 0 : point,
+      .point = pointless ? 0 : point,
       .bind_count = raw->req_count,
       .ioctl_count = send.ioctls,
       .merged = plan->merged,
@@ -752,11 +890,11 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    if (ret) {
       batch_free(batch);
       if (ret == -ENODEV)
-         lose(queue, send.signals, signal_count, "the kernel refuses binds on the VM");
+         lose(queue, signals, signal_count, "the kernel refuses binds on the VM");
       else if (send.applied && roll_back(queue, plan->ops, send.applied, immediate, point))
-         lose(queue, send.signals, signal_count, "a half applied bind could not be taken back");
+         lose(queue, signals, signal_count, "a half applied bind could not be taken back");
       else if (vmb_device_is_lost(dev))
-         signal_all(queue, send.signals, signal_count);
+         signal_all(queue, signals, signal_count);
       return vmb_device_is_lost(dev) ? -ENODEV : ret;
    }
 
@@ -764,9 +902,13 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    p_atomic_add(&dev->stats.dropped, plan->dropped);
    /* An immediate bind has completed: no point to wait for. */
    batch->sorted = !plan->params.ordered;
-   commit(queue, batch, plan->ops, plan->op_count, immediate ? 0 : point);
+   commit(queue, batch, plan->ops, plan->op_count, pointless ? 0 : point);
+   if (job)
+      vmb_thread_push(queue, job);
+   else if (immediate && !pointless)
+      signal_all(queue, signals, signal_count);
    if (point_out)
-      *point_out = immediate ? 0 : point;
+      *point_out = pointless ? 0 : point;
    return 0;
 }
 

@@ -47,6 +47,21 @@ create_heap(struct vmb_vm *vm, uint64_t start_B, uint64_t end_B)
    return vmb_va_heap_create(&info, &vm->heap);
 }
 
+static void
+link_vm(struct vmb_vm *vm, bool created)
+{
+   struct vmb_device *dev = vm->dev;
+
+   vmb_lock(&dev->vms_lock, VMB_LOCK_VMS);
+   vmb_lock(&dev->bo_lock, VMB_LOCK_LEAF);
+   if (created)
+      list_addtail(&vm->link, &dev->vms);
+   else
+      list_del(&vm->link);
+   vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
+   vmb_unlock(&dev->vms_lock, VMB_LOCK_VMS);
+}
+
 int
 vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct vmb_vm **vm_out)
 {
@@ -97,6 +112,7 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
       .va_start_B = caps->va_start_B,
       .va_range_B = caps->va_range_B,
       .page_size_B = caps->page_size_B,
+      .weak = caps->kernel_addresses,
    };
    int ret = vmb_gpuvm_create(&gpuvm_params, &vm->gpuvm);
    if (ret)
@@ -111,6 +127,7 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
    if (ret)
       goto fail_kvm;
 
+   link_vm(vm, true);
    vmb_trace_vm(dev->trace, vm, start_B, range_B, true);
    *vm_out = vm;
    return 0;
@@ -149,6 +166,8 @@ vmb_vm_destroy(struct vmb_vm *vm)
    vmb_vm_free_deferred(vm);
 
    vmb_trace_vm(dev->trace, vm, 0, 0, false);
+   link_vm(vm, false);
+   vmb_bo_cache_empty(dev, vm->id);
    dev->kmd->vm_destroy(vm->kvm);
    vmb_va_heap_destroy(vm->heap);
    vmb_gpuvm_unref(vm->gpuvm);
@@ -364,7 +383,8 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    if (!params->size_B || params->size_B > caps->va_range_B ||
        (unsigned)params->zone > VMB_ZONE_REPLAY)
       return -EINVAL;
-   if (params->unbound == VMB_UNBOUND_NULL && caps->null_mode == VMB_NULL_NONE)
+   if (caps->kernel_addresses ||
+       (params->unbound == VMB_UNBOUND_NULL && caps->null_mode == VMB_NULL_NONE))
       return -ENOTSUP;
 
    struct vmb_range *range = calloc(1, sizeof(*range));
@@ -489,6 +509,154 @@ uint64_t
 vmb_range_size_B(const struct vmb_range *range)
 {
    return range->size_B;
+}
+
+/* ------------------------------------------------- addresses of the kernel's */
+
+/* With both locks held. */
+static int
+place_locked(struct vmb_vm *vm, struct vmb_bo *bo, uint64_t addr_B)
+{
+   struct vmb_gpuvm_req req = { .map = { .addr_B = addr_B, .range_B = bo->size_B } };
+   int ret = vmb_gpuvm_bo_obtain(vm->gpuvm, &bo->obj, false, &req.map.vm_bo);
+   if (ret)
+      return ret;
+
+   if (!req.map.vm_bo->mapping_count) {
+      ret = vmb_gpuvm_reserve(vm->gpuvm, &req, 1, NULL);
+      if (!ret)
+         vmb_gpuvm_map(vm->gpuvm, &req.map, NULL);
+   }
+   vmb_gpuvm_bo_put_deferred(req.map.vm_bo);
+   return ret;
+}
+
+int
+vmb_vm_get_bo_addr(struct vmb_vm *vm, struct vmb_bo *bo, uint64_t *addr_B_out)
+{
+   if (!vm->dev->caps.kernel_addresses)
+      return -ENOTSUP;
+   if (bo->dev != vm->dev)
+      return -EINVAL;
+
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   int ret = vm->dev->kmd->bo_address(vm->kvm, bo->handle, addr_B_out);
+   if (!ret) {
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+      ret = place_locked(vm, bo, *addr_B_out);
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   }
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   vmb_vm_free_deferred(vm);
+   return ret;
+}
+
+void
+vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo)
+{
+   vmb_lock(&dev->vms_lock, VMB_LOCK_VMS);
+   list_for_each_entry(struct vmb_vm, vm, &dev->vms, link) {
+      vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+      struct vmb_gpuvm_bo *vm_bo = vmb_gpuvm_bo_find(vm->gpuvm, &bo->obj);
+      if (vm_bo)
+         vmb_gpuvm_bo_unmap_all(vm_bo, NULL);
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+      vmb_vm_free_deferred(vm);
+   }
+   vmb_unlock(&dev->vms_lock, VMB_LOCK_VMS);
+}
+
+/* ----------------------------------------------------------------- evicted */
+
+void
+vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo)
+{
+   vmb_lock(&dev->vms_lock, VMB_LOCK_VMS);
+   list_for_each_entry(struct vmb_vm, vm, &dev->vms, link) {
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+      struct vmb_gpuvm_bo *vm_bo = vmb_gpuvm_bo_find(vm->gpuvm, &bo->obj);
+      if (vm_bo)
+         vmb_gpuvm_bo_set_evicted(vm_bo, true);
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   }
+   vmb_unlock(&dev->vms_lock, VMB_LOCK_VMS);
+}
+
+/* What takes an evicted BO out of its ranges, with array NULL only counted.  The bind lock is
+ * held, or the state lock. */
+static size_t
+drop_reqs(struct vmb_vm *vm, const struct vmb_gpuvm_bo *vm_bo, struct vmb_gpuvm_req *reqs)
+{
+   size_t count = 0;
+
+   list_for_each_entry(struct vmb_range, range, &vm->ranges, link) {
+      const uint64_t end_B = range->addr_B + range->size_B;
+      struct vmb_gpuvm_iter iter;
+      struct vmb_mapping m;
+
+      vmb_gpuvm_iter_init(vm->gpuvm, &iter, range->addr_B, end_B);
+      while (vmb_gpuvm_iter_next(&iter, &m)) {
+         if (m.vm_bo != vm_bo)
+            continue;
+         const struct vmb_mapping piece = vmb_mapping_clip(&m, range->addr_B, end_B);
+         if (reqs) {
+            reqs[count] =
+               vmb_unbind_req(range, piece.addr_B - range->addr_B, piece.range_B);
+         }
+         count++;
+      }
+   }
+   return count;
+}
+
+/* With the bind lock held; vm_bo is the caller's reference. */
+static int
+drop_evicted(struct vmb_vm *vm, struct vmb_gpuvm_bo *vm_bo)
+{
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   const size_t count = drop_reqs(vm, vm_bo, NULL);
+   struct vmb_gpuvm_req *reqs = malloc(MAX2(count, 1) * sizeof(*reqs));
+   if (reqs)
+      drop_reqs(vm, vm_bo, reqs);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   if (!reqs)
+      return -ENOMEM;
+
+   const struct vmb_raw_submit raw = { .reqs = reqs, .req_count = count, .immediate = true };
+   const int ret = count ? vmb_queue_submit_raw(vm->internal, &raw, NULL) : 0;
+   free(reqs);
+   return ret;
+}
+
+int
+vmb_vm_validate(struct vmb_vm *vm)
+{
+   int ret = 0;
+
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   while (!ret) {
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+      struct list_head *evicted = vmb_gpuvm_evicted(vm->gpuvm);
+      struct vmb_gpuvm_bo *vm_bo =
+         evicted && !list_is_empty(evicted)
+            ? vmb_gpuvm_bo_get(list_first_entry(evicted, struct vmb_gpuvm_bo, evict_link))
+            : NULL;
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      if (!vm_bo)
+         break;
+
+      ret = vmb_device_is_lost(vm->dev) ? -ENODEV : drop_evicted(vm, vm_bo);
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+      if (!ret)
+         vmb_gpuvm_bo_set_evicted(vm_bo, false);
+      vmb_gpuvm_bo_put_deferred(vm_bo);
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   }
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   vmb_vm_free_deferred(vm);
+   return ret;
 }
 
 /* -------------------------------------------------------------------- seen */

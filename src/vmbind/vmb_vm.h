@@ -78,6 +78,15 @@ void vmb_vm_retire(struct vmb_vm *vm);
  * -ENODEV. */
 int vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns);
 
+/**
+ * Makes the VM fit for GPU work again after pages behind its BOs have gone: what is
+ * bound of a purged BO is unbound.  To be called before GPU work is submitted; costs
+ * next to nothing if nothing has gone.  GPU work must wait for vmb_vm_get_sync().
+ * Follows drm_gpuvm_validate().
+ * \return 0; -ENOMEM; -ENODEV
+ */
+int vmb_vm_validate(struct vmb_vm *vm);
+
 /* ------------------------------------------------------------------- range */
 
 /** What the unbound parts of a range are. */
@@ -114,7 +123,8 @@ struct vmb_range_params {
  * needs vmb_vm_get_sync().
  *
  * \return 0; -EINVAL (size, alignment); -ENOSPC no such room; -EADDRINUSE
- *         (fixed); -ENOTSUP null on a device that has none; -ENOMEM; -ENODEV
+ *         (fixed); -ENOTSUP null on a device that has none, or vmb_caps.kernel_addresses;
+ *         -ENOMEM; -ENODEV
  */
 int vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
                      struct vmb_range **range_out);
@@ -137,6 +147,15 @@ int vmb_range_defragment(struct vmb_range *range, uint64_t *saved_out);
 uint64_t vmb_range_addr_B(const struct vmb_range *range);
 /** Rounded up to pages. */
 uint64_t vmb_range_size_B(const struct vmb_range *range);
+
+/**
+ * With vmb_caps.kernel_addresses, in place of ranges and binds: the address at which the
+ * kernel has mapped the BO.  Mapped by the first call; it stays as long as the BO
+ * lives.
+ * \return 0; -ENOTSUP where addresses are the user's; -EINVAL a BO of another device;
+ *         -ENOSPC, -ENOMEM, what the kernel said
+ */
+int vmb_vm_get_bo_addr(struct vmb_vm *vm, struct vmb_bo *bo, uint64_t *addr_B_out);
 
 /* ------------------------------------------------------------------- queue */
 

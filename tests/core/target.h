@@ -45,16 +45,29 @@ bool target_get_tree(int drm_fd, uint32_t kernel_vm, struct target_mapping **map
  * page.  False for a hole. */
 bool target_get_page(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint32_t *handle_out,
                      uint64_t *offset_B_out);
-/** Whether target_get_page() works. */
+/** The same for all pages of 4 KiB in [addr_B, end_B), in address order; *pages_out is the caller's to
+ * free(). */
+struct target_page {
+   uint64_t addr_B;
+   uint32_t handle;
+   uint64_t offset_B;
+};
+void target_get_pages(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint64_t end_B,
+                      struct target_page **pages_out, size_t *count_out);
+/** Whether both work. */
 bool target_has_pages(void);
 
 /** The n-th VM_BIND ioctl from now on fails with err, and `times - 1` more after it.  False if the
  * target cannot do that. */
 bool target_fail_binds(unsigned n, unsigned times, int err);
+/** The n-th operation that an ioctl applies itself fails with err, once. */
+bool target_fail_op(unsigned n, int err);
 /** The ioctl succeeds; the n-th bind that runs from now on fails, and all after it. */
 bool target_fail_jobs(unsigned n, int err);
 /** Each ioctl from now on takes that much longer, before it has looked at anything. */
 bool target_delay_ioctls(unsigned us);
+/** All BOs together cannot become larger than that. */
+bool target_limit_memory(uint64_t size_B);
 void target_fail_nothing(void);
 
 /** Page faults, leaks and the like that the target found by itself; 0 if all is well. */

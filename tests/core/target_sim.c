@@ -9,9 +9,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
-
-#include <xf86drm.h>
 
 #include "drm_sim.h"
 #include "util/macros.h"
@@ -26,75 +25,51 @@ target_open(void)
 
 /* ------------------------------------------------------------------ fences
  *
- * The out-fence of a bind of another open file, whose VM is held. */
+ * Those of software timelines (the kernel's drivers/dma-buf/sw_sync.c). */
 
-static struct held {
-   int fence_fd;
-   int drm_fd;
-   struct vmb_device *dev;
-   struct vmb_vm *vm;
-   struct vmb_queue *queue;
-   struct vmb_range *range;
-   struct vmb_bo *bo;
+struct sw_sync_create_fence {
+   uint32_t value;
+   char name[32];
+   int32_t fence;
+};
+
+#define SW_SYNC_CREATE_FENCE _IOWR('W', 0, struct sw_sync_create_fence)
+#define SW_SYNC_INC          _IOW('W', 1, uint32_t)
+
+static struct {
+   int fence_fd, timeline_fd;
 } helds[8];
 
 int
 target_fence_create(void)
 {
-   struct held *held = NULL;
-   uint32_t syncobj;
+   for (unsigned i = 0; i < ARRAY_SIZE(helds); i++) {
+      struct sw_sync_create_fence args = { .value = 1 };
 
-   for (unsigned i = 0; i < ARRAY_SIZE(helds) && !held; i++)
-      held = helds[i].dev ? NULL : &helds[i];
-   if (!held)
-      return -1;
-
-   held->drm_fd = target_open();
-   if (vmb_device_create(&(struct vmb_device_params){ .drm_fd = held->drm_fd }, &held->dev) ||
-       vmb_vm_create(held->dev, &(struct vmb_vm_params){ 0 }, &held->vm) ||
-       vmb_queue_create(held->vm, &held->queue) ||
-       vmb_range_create(held->vm, &(struct vmb_range_params){ .size_B = 1 }, &held->range) ||
-       vmb_bo_create(held->dev, &(struct vmb_bo_params){ .size_B = 1, .vm = held->vm },
-                     &held->bo) ||
-       drmSyncobjCreate(held->drm_fd, 0, &syncobj) ||
-       drm_sim_hold(held->drm_fd, vmb_vm_kernel_id(held->vm)) ||
-       vmb_queue_submit(held->queue,
-                        &(struct vmb_submit){
-                           .binds =
-                              &(struct vmb_bind){
-                                 .range = held->range,
-                                 .size_B = vmb_range_size_B(held->range),
-                                 .bo = held->bo,
-                              },
-                           .bind_count = 1,
-                           .signals = &(struct vmb_sync){ syncobj, 0 },
-                           .signal_count = 1,
-                        },
-                        NULL) ||
-       drmSyncobjExportSyncFile(held->drm_fd, syncobj, &held->fence_fd)) {
-      fprintf(stderr, "the simulator makes no fence\n");
-      abort();
+      if (helds[i].timeline_fd)
+         continue;
+      helds[i].timeline_fd = open("/sys/kernel/debug/sync/sw_sync", O_RDWR | O_CLOEXEC);
+      if (helds[i].timeline_fd < 0 || ioctl(helds[i].timeline_fd, SW_SYNC_CREATE_FENCE, &args)) {
+         fprintf(stderr, "the simulator makes no fence\n");
+         abort();
+      }
+      helds[i].fence_fd = args.fence;
+      return args.fence;
    }
-   drmSyncobjDestroy(held->drm_fd, syncobj);
-   return held->fence_fd;
+   return -1;
 }
 
 void
 target_fence_signal(int fence_fd)
 {
-   for (unsigned i = 0; i < ARRAY_SIZE(helds); i++) {
-      struct held *held = &helds[i];
+   uint32_t step = 1;
 
-      if (!held->dev || held->fence_fd != fence_fd)
+   for (unsigned i = 0; i < ARRAY_SIZE(helds); i++) {
+      if (!helds[i].timeline_fd || helds[i].fence_fd != fence_fd)
          continue;
-      drm_sim_release(held->drm_fd, vmb_vm_kernel_id(held->vm));
-      vmb_range_destroy(held->range);
-      vmb_bo_unref(held->bo);
-      vmb_queue_destroy(held->queue);
-      vmb_vm_destroy(held->vm);
-      vmb_device_destroy(held->dev);
-      close(held->drm_fd);
-      held->dev = NULL;
+      ioctl(helds[i].timeline_fd, SW_SYNC_INC, &step);
+      close(helds[i].timeline_fd);
+      helds[i].timeline_fd = 0;
       return;
    }
    fprintf(stderr, "no such fence\n");
@@ -158,6 +133,20 @@ target_get_page(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint32_t *handl
    return true;
 }
 
+void
+target_get_pages(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint64_t end_B,
+                 struct target_page **pages_out, size_t *count_out)
+{
+   *pages_out = malloc((end_B - addr_B) / 4096 * sizeof(**pages_out));
+   *count_out = 0;
+   for (; addr_B < end_B; addr_B += 4096) {
+      struct target_page page = { .addr_B = addr_B };
+
+      if (target_get_page(drm_fd, kernel_vm, addr_B, &page.handle, &page.offset_B))
+         (*pages_out)[(*count_out)++] = page;
+   }
+}
+
 /* ------------------------------------------------------------------ faults */
 
 bool
@@ -166,6 +155,15 @@ target_fail_binds(unsigned n, unsigned times, int err)
    char spec[64];
 
    snprintf(spec, sizeof(spec), "vm_bind:%u%s=%d", n, times > 1 ? "+" : "", err);
+   return drm_sim_set_fault(spec) == 0;
+}
+
+bool
+target_fail_op(unsigned n, int err)
+{
+   char spec[64];
+
+   snprintf(spec, sizeof(spec), "op:%u=%d", n, err);
    return drm_sim_set_fault(spec) == 0;
 }
 
@@ -184,6 +182,15 @@ target_delay_ioctls(unsigned us)
    char spec[64];
 
    snprintf(spec, sizeof(spec), "delay:%u", us);
+   return drm_sim_set_fault(spec) == 0;
+}
+
+bool
+target_limit_memory(uint64_t size_B)
+{
+   char spec[64];
+
+   snprintf(spec, sizeof(spec), "mem:%llu", (unsigned long long)size_B);
    return drm_sim_set_fault(spec) == 0;
 }
 

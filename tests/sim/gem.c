@@ -23,7 +23,8 @@ test_libdrm_finds_the_node(void **state)
    assert_ok(drm_sim_select("msm"));
    assert_int_equal(drmGetDevices2(0, devices, 4), 1);
    assert_int_equal(devices[0]->bustype, DRM_BUS_PLATFORM);
-   assert_int_equal(devices[0]->available_nodes, 1 << DRM_NODE_RENDER);
+   assert_int_equal(devices[0]->available_nodes,
+                    1 << DRM_NODE_PRIMARY | 1 << DRM_NODE_RENDER);
    assert_string_equal(devices[0]->nodes[DRM_NODE_RENDER], NODE_PATH);
    assert_string_equal(devices[0]->deviceinfo.platform->compatible[0], "qcom,adreno-43051401");
 

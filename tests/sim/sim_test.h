@@ -450,6 +450,46 @@ xe_map_cpu(int fd, uint32_t handle, uint64_t size)
    return map;
 }
 
+static inline uint32_t
+xe_queue_create(int fd, uint32_t vm, uint16_t engine_class)
+{
+   struct drm_xe_engine_class_instance instance = {.engine_class = engine_class};
+   struct drm_xe_exec_queue_create args = {
+      .width = 1,
+      .num_placements = 1,
+      .vm_id = vm,
+      .instances = (uintptr_t)&instance,
+   };
+
+   assert_ok(call(fd, DRM_IOCTL_XE_EXEC_QUEUE_CREATE, &args));
+   return args.exec_queue_id;
+}
+
+/* MI_STORE_DATA_IMM of a dword, and MI_BATCH_BUFFER_END */
+static inline void
+xe_write_batch(uint32_t *batch, uint64_t addr, uint32_t value)
+{
+   batch[0] = 0x20u << 23 | 2;
+   batch[1] = addr;
+   batch[2] = addr >> 32;
+   batch[3] = value;
+   batch[4] = 0;
+   batch[5] = 0x0au << 23;
+}
+
+static inline int
+xe_exec(int fd, uint32_t queue, uint64_t address, struct drm_xe_sync *syncs, uint32_t count)
+{
+   struct drm_xe_exec args = {
+      .exec_queue_id = queue,
+      .num_syncs = count,
+      .syncs = (uintptr_t)syncs,
+      .address = address,
+      .num_batch_buffer = 1,
+   };
+   return call(fd, DRM_IOCTL_XE_EXEC, &args);
+}
+
 /* What the page tables and the tree say */
 
 #define MAX_MAPPINGS 4096

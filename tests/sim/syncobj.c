@@ -9,7 +9,10 @@
 
 #include <linux/sync_file.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/time.h>
 
 static int fd;
 
@@ -479,6 +482,215 @@ test_sw_sync(void **state)
    close(zero);
 }
 
+static int
+sync_file_import(uint32_t handle, int file)
+{
+   struct drm_syncobj_handle import = {
+      .handle = handle,
+      .flags = DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE,
+      .fd = file,
+   };
+   return call(fd, DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE, &import);
+}
+
+static void
+test_sw_sync_names(void **state)
+{
+   struct sync_fence_info fence;
+   struct sync_file_info info = {.num_fences = 1, .sync_fence_info = (uintptr_t)&fence};
+   char task[16];
+   (void)state;
+
+   int timeline = open("/dev/sw_sync", O_RDWR | O_CLOEXEC);
+   int file = sw_sync_fence(timeline, 7);
+   assert_ok(call(file, SYNC_IOC_FILE_INFO, &info));
+   assert_string_equal(fence.driver_name, "sw_sync");
+   prctl(PR_GET_NAME, task);
+   assert_string_equal(fence.obj_name, task);
+   assert_int_equal(strncmp(info.name, "sw_sync-", 8), 0);
+   assert_int_equal(fence.timestamp_ns, 0);
+   close(file);
+
+   /* The stub that a signalled syncobj has */
+   file = export_sync_file(fd, syncobj_create(fd, DRM_SYNCOBJ_CREATE_SIGNALED));
+   assert_ok(call(file, SYNC_IOC_FILE_INFO, &info));
+   assert_string_equal(fence.driver_name, "stub");
+   assert_true(fence.timestamp_ns > 0);
+   close(file);
+   close(timeline);
+}
+
+struct deadline {
+   uint64_t deadline_ns;
+   uint64_t pad;
+};
+
+struct sw_sync_deadline {
+   uint64_t deadline_ns;
+   uint32_t pad;
+   int32_t fence_fd;
+};
+
+#define SET_DEADLINE    _IOW('>', 5, struct deadline)
+#define SW_GET_DEADLINE _IOWR('W', 2, struct sw_sync_deadline)
+
+static void
+test_deadlines(void **state)
+{
+   int timeline = open("/dev/sw_sync", O_RDWR | O_CLOEXEC);
+   int file = sw_sync_fence(timeline, 1);
+   struct sw_sync_deadline get = {.fence_fd = file};
+   struct deadline set = {.deadline_ns = 5000, .pad = 1};
+   (void)state;
+
+   assert_error(call(timeline, SW_GET_DEADLINE, &get), ENOENT);
+   assert_error(call(file, SET_DEADLINE, &set), EINVAL);
+   set.pad = 0;
+   assert_ok(call(file, SET_DEADLINE, &set));
+   assert_ok(call(timeline, SW_GET_DEADLINE, &get));
+   assert_int_equal(get.deadline_ns, 5000);
+   /* Only an empty one is filled in. */
+   assert_error(call(timeline, SW_GET_DEADLINE, &get), EINVAL);
+
+   /* The earliest counts, also when it comes by way of a timeline. */
+   uint32_t handle = syncobj_create(fd, 0), chain = syncobj_create(fd, 0);
+   assert_ok(sync_file_import(handle, file));
+   assert_ok(syncobj_transfer(fd, chain, 3, handle, 0));
+   uint64_t point = 3;
+   struct drm_syncobj_timeline_wait wait = {
+      .handles = (uintptr_t)&chain,
+      .points = (uintptr_t)&point,
+      .count_handles = 1,
+      .flags = DRM_SYNCOBJ_WAIT_FLAGS_WAIT_DEADLINE,
+      .deadline_nsec = 4000,
+   };
+   assert_error(call(fd, DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT, &wait), ETIME);
+   wait.deadline_nsec = 9000;
+   assert_error(call(fd, DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT, &wait), ETIME);
+   get.deadline_ns = 0;
+   assert_ok(call(timeline, SW_GET_DEADLINE, &get));
+   assert_int_equal(get.deadline_ns, 4000);
+
+   get = (struct sw_sync_deadline){.fence_fd = fd};
+   assert_error(call(timeline, SW_GET_DEADLINE, &get), EINVAL);
+   close(file);
+   close(timeline);
+}
+
+static volatile sig_atomic_t signals_seen;
+
+static void
+count_signal(int signum)
+{
+   (void)signum;
+   signals_seen++;
+}
+
+/* Again and again, so that one comes while the wait sleeps however busy the machine is. */
+static void
+start_timer(int flags)
+{
+   struct sigaction action = {.sa_handler = count_signal, .sa_flags = flags};
+   const struct itimerval every = {{0, 2000}, {0, 2000}};
+
+   sigemptyset(&action.sa_mask);
+   signals_seen = 0;
+   assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+   assert_int_equal(setitimer(ITIMER_REAL, &every, NULL), 0);
+}
+
+static void
+stop_timer(void)
+{
+   const struct itimerval never = {0};
+
+   assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+   signal(SIGALRM, SIG_DFL);
+}
+
+static void
+test_signals_interrupt_a_wait(void **state)
+{
+   uint32_t empty = syncobj_create(fd, 0), pending = syncobj_create(fd, 0);
+   int timeline = open("/dev/sw_sync", O_RDWR | O_CLOEXEC);
+   int file = sw_sync_fence(timeline, 1);
+   (void)state;
+
+   assert_ok(sync_file_import(pending, file));
+
+   start_timer(0);
+   assert_error(syncobj_wait(fd, empty, 0, SUBMIT, INT64_MAX), EINTR);
+   assert_error(syncobj_wait(fd, pending, 0, 0, INT64_MAX), EINTR);
+   assert_error(syncobj_wait(fd, pending, 0, 0, in_ms(600000)), EINTR);
+   struct drm_syncobj_transfer transfer = {
+      .src_handle = empty,
+      .dst_handle = pending,
+      .flags = SUBMIT,
+   };
+   assert_error(call(fd, DRM_IOCTL_SYNCOBJ_TRANSFER, &transfer), EINTR);
+   assert_true(signals_seen >= 4);
+   /* What is there already needs no sleep. */
+   assert_ok(syncobj_wait(fd, syncobj_create(fd, DRM_SYNCOBJ_CREATE_SIGNALED), 0, 0, INT64_MAX));
+   stop_timer();
+
+   /* A handler that wants system calls restarted */
+   start_timer(SA_RESTART);
+   assert_error(syncobj_wait(fd, pending, 0, 0, in_ms(50)), ETIME);
+   assert_true(signals_seen > 0);
+   stop_timer();
+   close(file);
+   close(timeline);
+}
+
+/* Many threads at one timeline: each waits for its own point, and all come back. */
+#define WAITERS 16
+
+static uint32_t contended;
+
+static void *
+wait_for_own_point(void *arg)
+{
+   const uint64_t point = (uintptr_t)arg;
+   int ret = syncobj_wait(fd, contended, point, SUBMIT, INT64_MAX);
+
+   return (void *)(intptr_t)ret;
+}
+
+static void
+test_many_waiters(void **state)
+{
+   pthread_t threads[WAITERS];
+   (void)state;
+
+   contended = syncobj_create(fd, 0);
+   for (uintptr_t i = 0; i < WAITERS; i++)
+      assert_int_equal(pthread_create(&threads[i], NULL, wait_for_own_point, (void *)(i + 1)), 0);
+   for (uint64_t point = 2; point <= WAITERS; point += 2)
+      assert_ok(syncobj_timeline_signal(fd, contended, point));
+   for (unsigned i = 0; i < WAITERS; i++) {
+      void *ret;
+      pthread_join(threads[i], &ret);
+      assert_null(ret);
+   }
+}
+
+static void
+test_timeouts(void **state)
+{
+   uint32_t empty = syncobj_create(fd, 0);
+   (void)state;
+
+   /* Zero polls, and so does any time that has been. */
+   assert_error(syncobj_wait(fd, empty, 0, SUBMIT, 0), ETIME);
+   assert_error(syncobj_wait(fd, empty, 0, SUBMIT, 1), ETIME);
+   assert_error(syncobj_wait(fd, empty, 0, SUBMIT, -1), ETIME);
+   assert_error(syncobj_wait(fd, empty, 0, SUBMIT, INT64_MIN), ETIME);
+   assert_error(syncobj_wait(fd, empty, 0, SUBMIT, now_ns() - 1), ETIME);
+   const int64_t until = in_ms(20);
+   assert_error(syncobj_wait(fd, empty, 0, SUBMIT, until), ETIME);
+   assert_true(now_ns() >= until);
+}
+
 static void
 test_closing_the_last_fd_ends_the_file(void **state)
 {
@@ -512,6 +724,11 @@ main(void)
       cmocka_unit_test(test_sync_file_merge_and_info),
       cmocka_unit_test(test_eventfd),
       cmocka_unit_test(test_sw_sync),
+      cmocka_unit_test(test_sw_sync_names),
+      cmocka_unit_test(test_deadlines),
+      cmocka_unit_test(test_signals_interrupt_a_wait),
+      cmocka_unit_test(test_many_waiters),
+      cmocka_unit_test(test_timeouts),
       cmocka_unit_test(test_closing_the_last_fd_ends_the_file),
    };
    return cmocka_run_group_tests_name("sim syncobj", tests, setup, teardown);

@@ -31,21 +31,6 @@ sync_signal(uint32_t handle, uint64_t point)
    };
 }
 
-static uint32_t
-queue_create(int fd, uint32_t vm, uint16_t engine_class)
-{
-   struct drm_xe_engine_class_instance instance = {.engine_class = engine_class};
-   struct drm_xe_exec_queue_create args = {
-      .width = 1,
-      .num_placements = 1,
-      .vm_id = vm,
-      .instances = (uintptr_t)&instance,
-   };
-
-   assert_ok(call(fd, DRM_IOCTL_XE_EXEC_QUEUE_CREATE, &args));
-   return args.exec_queue_id;
-}
-
 /* A syncobj of fd that signals when the gate opens */
 static uint32_t
 import_gate(int fd, const struct gate *gate)
@@ -243,13 +228,13 @@ test_queues_are_ordered_where_they_overlap(void **state)
    int fd = open_node("xe");
    uint32_t vm = xe_vm_create(fd, 0);
    uint32_t bo = xe_bo_create(fd, 4 * PAGE, 0);
-   uint32_t second = queue_create(fd, vm, DRM_XE_ENGINE_CLASS_VM_BIND);
+   uint32_t second = xe_queue_create(fd, vm, DRM_XE_ENGINE_CLASS_VM_BIND);
    struct gate gate = gate_close(gate_fd);
    struct drm_xe_sync wait = sync_wait(import_gate(fd, &gate));
    struct drm_xe_vm_bind_op blocked = xe_map(bo, 0, BASE, 2 * PAGE);
    struct drm_xe_vm_bind_op overlaps = xe_unmap(BASE + PAGE, PAGE);
    struct drm_xe_vm_bind_op elsewhere = xe_map(bo, 0, BASE + GIB, PAGE);
-   uint32_t third = queue_create(fd, vm, DRM_XE_ENGINE_CLASS_VM_BIND);
+   uint32_t third = xe_queue_create(fd, vm, DRM_XE_ENGINE_CLASS_VM_BIND);
    (void)state;
 
    assert_ok(xe_bind(fd, vm, 0, &blocked, 1, &wait, 1));
@@ -264,7 +249,7 @@ test_queues_are_ordered_where_they_overlap(void **state)
    assert_true(is_hole(fd, vm, BASE + PAGE));
 
    /* Not a bind queue */
-   uint32_t render = queue_create(fd, vm, DRM_XE_ENGINE_CLASS_RENDER);
+   uint32_t render = xe_queue_create(fd, vm, DRM_XE_ENGINE_CLASS_RENDER);
    assert_error(xe_bind(fd, vm, render, &elsewhere, 1, NULL, 0), EINVAL);
    close(fd);
    close(gate_fd);
@@ -290,38 +275,13 @@ test_failed_job_bans_the_vm(void **state)
    close(fd);
 }
 
-/* MI_STORE_DATA_IMM of a dword, and MI_BATCH_BUFFER_END */
-static void
-write_batch(uint32_t *batch, uint64_t addr, uint32_t value)
-{
-   batch[0] = 0x20u << 23 | 2;
-   batch[1] = addr;
-   batch[2] = addr >> 32;
-   batch[3] = value;
-   batch[4] = 0;
-   batch[5] = 0x0au << 23;
-}
-
-static int
-exec(int fd, uint32_t queue, uint64_t address, struct drm_xe_sync *syncs, uint32_t count)
-{
-   struct drm_xe_exec args = {
-      .exec_queue_id = queue,
-      .num_syncs = count,
-      .syncs = (uintptr_t)syncs,
-      .address = address,
-      .num_batch_buffer = 1,
-   };
-   return call(fd, DRM_IOCTL_XE_EXEC, &args);
-}
-
 static void
 test_exec(void **state)
 {
    int fd = open_node("xe");
    uint32_t vm = xe_vm_create(fd, 0);
    uint32_t bo = xe_bo_create(fd, 2 * PAGE, 0);
-   uint32_t queue = queue_create(fd, vm, DRM_XE_ENGINE_CLASS_RENDER);
+   uint32_t queue = xe_queue_create(fd, vm, DRM_XE_ENGINE_CLASS_RENDER);
    uint32_t bound = syncobj_create(fd, 0), done = syncobj_create(fd, 0);
    uint32_t *cpu = xe_map_cpu(fd, bo, 2 * PAGE);
    struct drm_xe_sync bind_signal = sync_signal(bound, 0);
@@ -340,10 +300,10 @@ test_exec(void **state)
    (void)state;
 
    /* The exec waits for the bind, which waits for the test. */
-   write_batch(cpu, BASE + PAGE + 8, 0xc0ffee);
+   xe_write_batch(cpu, BASE + PAGE + 8, 0xc0ffee);
    assert_ok(drm_sim_hold(fd, vm));
    assert_ok(xe_bind(fd, vm, 0, &op, 1, &bind_signal, 1));
-   assert_ok(exec(fd, queue, BASE, syncs, 3));
+   assert_ok(xe_exec(fd, queue, BASE, syncs, 3));
    assert_error(syncobj_wait(fd, done, 0, 0, in_ms(10)), ETIME);
    assert_ok(drm_sim_release(fd, vm));
    assert_ok(syncobj_wait(fd, done, 0, 0, in_ms(5000)));
@@ -363,13 +323,13 @@ test_exec(void **state)
 
    /* A store into a hole: the queue is banned. */
    struct drm_xe_exec_queue_get_property ban = {.exec_queue_id = queue};
-   write_batch(cpu, BASE + GIB, 1);
+   xe_write_batch(cpu, BASE + GIB, 1);
    syncs[1] = sync_signal(done, 0);
-   assert_ok(exec(fd, queue, BASE, syncs, 2));
+   assert_ok(xe_exec(fd, queue, BASE, syncs, 2));
    assert_ok(syncobj_wait(fd, done, 0, 0, in_ms(5000)));
    assert_ok(call(fd, DRM_IOCTL_XE_EXEC_QUEUE_GET_PROPERTY, &ban));
    assert_int_equal(ban.value, 1);
-   assert_error(exec(fd, queue, BASE, NULL, 0), ECANCELED);
+   assert_error(xe_exec(fd, queue, BASE, NULL, 0), ECANCELED);
    munmap(cpu, 2 * PAGE);
    close(fd);
 }

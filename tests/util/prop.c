@@ -103,14 +103,22 @@ option(int argc, char **argv, const char *name, uint64_t fallback)
    return fallback;
 }
 
+uint64_t
+prop_seed(void)
+{
+   const char *given = getenv("VMBIND_TEST_SEED");
+
+   return given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u + getpid();
+}
+
 int
 prop_main(const struct prop *prop, int argc, char **argv, unsigned sequences, size_t length)
 {
-   const uint64_t seed = option(argc, argv, "--seed", (uint64_t)time(NULL) * 2654435761u + getpid());
+   const uint64_t seed = option(argc, argv, "--seed", prop_seed());
 
    sequences = option(argc, argv, "--sequences", sequences);
    length = option(argc, argv, "--length", length);
-   printf("%s: %u sequences of %zu operations; again with --seed %" PRIu64 "\n", prop->name,
+   printf("# %s: %u sequences of %zu operations; again with --seed %" PRIu64 "\n", prop->name,
           sequences, length, seed);
 
    char *ops = malloc(length * prop->op_size);
@@ -125,7 +133,7 @@ prop_main(const struct prop *prop, int argc, char **argv, unsigned sequences, si
          continue;
 
       const size_t count = shrink(prop, ops, length);
-      printf("%s: sequence %u fails; what is left of it:\n", prop->name, s);
+      printf("# %s: sequence %u fails; what is left of it:\n", prop->name, s);
       for (size_t i = 0; i < count; i++)
          prop->print(ops + i * prop->op_size);
       passes(prop, ops, count, false);

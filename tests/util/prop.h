@@ -27,6 +27,9 @@ uint64_t rng_below(struct rng *rng, uint64_t bound);
 /** True once in n. */
 bool rng_one_in(struct rng *rng, unsigned n);
 
+/** VMBIND_TEST_SEED, as "scripts/test --seed" sets it, or another one every time. */
+uint64_t prop_seed(void);
+
 struct prop {
    const char *name;
    size_t op_size;

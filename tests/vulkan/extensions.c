@@ -1,9 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Extensions about memory and addresses, each by the clause that it is about; and that nothing is
- * missing that stock lavapipe has (VKT_STOCK_ICD).  Not under the validation layer, which is older
- * than some of them.
+ * Extensions about memory and addresses, each by the clause that it is about.  Not under the
+ * validation layer, which is older than some of them.
  */
 
 #define _GNU_SOURCE
@@ -441,62 +440,10 @@ priorities(struct vkt *t)
    vkFreeMemory(t->device, memory, NULL);
 }
 
-/* ----------------------------------------------------------------- stock lavapipe's */
-
-struct abilities {
-   VkExtensionProperties extensions[512];
-   uint32_t extension_count;
-   VkPhysicalDeviceFeatures features;
-};
-
-static void
-get_abilities(const char *icd, struct abilities *out)
-{
-   VkInstance instance;
-   VkPhysicalDevice pdev;
-   uint32_t count = 1;
-
-   setenv("VK_DRIVER_FILES", icd, 1);
-   setenv("VK_ICD_FILENAMES", icd, 1);
-   vkt_check(vkCreateInstance(
-      &(VkInstanceCreateInfo){.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO}, NULL, &instance));
-   vkt_check(vkEnumeratePhysicalDevices(instance, &count, &pdev));
-   out->extension_count = VKT_ARRAY_SIZE(out->extensions);
-   vkt_check(vkEnumerateDeviceExtensionProperties(pdev, NULL, &out->extension_count,
-                                                  out->extensions));
-   vkGetPhysicalDeviceFeatures(pdev, &out->features);
-   vkDestroyInstance(instance, NULL);
-}
-
-/* It says so on any host, and only Android has such buffers. */
-#define ANDROIDS "VK_ANDROID_external_memory_android_hardware_buffer"
-
-static void
-nothing_is_missing(const char *ours_icd, const char *stock_icd)
-{
-   static struct abilities ours, stock;
-
-   get_abilities(stock_icd, &stock);
-   get_abilities(ours_icd, &ours);
-   for (uint32_t i = 0; i < stock.extension_count; i++) {
-      bool found = !strcmp(stock.extensions[i].extensionName, ANDROIDS);
-      for (uint32_t j = 0; j < ours.extension_count; j++) {
-         found |=
-            !strcmp(stock.extensions[i].extensionName, ours.extensions[j].extensionName) &&
-            ours.extensions[j].specVersion >= stock.extensions[i].specVersion;
-      }
-      vkt_expect(found, "%s is missing", stock.extensions[i].extensionName);
-   }
-   const VkBool32 *a = (const VkBool32 *)&stock.features, *b = (const VkBool32 *)&ours.features;
-   for (unsigned i = 0; i < sizeof(stock.features) / sizeof(*a); i++)
-      vkt_expect(b[i] >= a[i], "feature %u of VkPhysicalDeviceFeatures is missing", i);
-}
-
 int
 main(int argc, char **argv)
 {
    int (*set_fault)(const char *) = dlsym(RTLD_DEFAULT, "drm_sim_set_fault");
-   const char *stock_icd = getenv("VKT_STOCK_ICD"), *ours_icd = getenv("VK_ICD_FILENAMES");
    struct vkt t;
 
    if (argc > 1)
@@ -512,8 +459,6 @@ main(int argc, char **argv)
    captured_addresses(argv[0]);
    if (set_fault)
       fault_info(set_fault);
-   if (stock_icd && ours_icd)
-      nothing_is_missing(ours_icd, stock_icd);
 
    return 0;
 }

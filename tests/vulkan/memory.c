@@ -406,7 +406,9 @@ nothing_is_left(struct vkt *t)
    cycles(t, 100000, count / 20);
 
    /* What was freed last is unbound by and by; each allocation looks what has been. */
-   for (unsigned ms = 0; ms < 2000 && count_lines("/proc/self/maps") > areas; ms++) {
+   for (unsigned ms = 0; ms < 5000 && (count_lines("/proc/self/maps") > areas ||
+                                       count_entries("/proc/self/fd") > fds);
+        ms++) {
       usleep(1000);
       vkFreeMemory(t->device, alloc(t, 100000, NULL), NULL);
    }

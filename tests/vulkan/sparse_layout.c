@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "util/u_math.h"
+
 #include "vmbvk_sparse.h"
 
 #define KiB 1024ull
@@ -22,35 +24,38 @@
 static struct vmbvk_sparse_layout
 rgba8_2d(uint32_t width, uint32_t height, uint32_t levels, uint32_t layers)
 {
-   struct vmbvk_sparse_layout layout = {
-      .block_px = {128, 128, 1},
+   const struct vmbvk_sparse_image image = {
+      .dimensions = 2,
+      .element_px = {1, 1, 1},
+      .element_size_B = 4,
+      .block_el = {128, 128, 1},
       .size_px = {width, height, 1},
       .level_count = levels,
       .layer_count = layers,
+      .sample_count = 1,
    };
+   struct vmbvk_sparse_layout layout;
 
-   for (uint32_t l = 0; l < levels; l++) {
-      const struct vmbvk_extent blocks = vmbvk_sparse_level_blocks(&layout, l);
-      layout.level_offset_B[l] = layout.size_B;
-      layout.layer_stride_B[l] = (uint64_t)blocks.width * blocks.height * VMBVK_BLOCK_SIZE_B;
-      layout.size_B += layout.layer_stride_B[l] * layers;
-   }
-
+   vmbvk_sparse_layout_init(&image, &layout);
    return layout;
 }
 
 static struct vmbvk_sparse_layout
 rgba8_3d(uint32_t width, uint32_t height, uint32_t depth)
 {
-   struct vmbvk_sparse_layout layout = {
-      .block_px = {32, 32, 16},
+   const struct vmbvk_sparse_image image = {
+      .dimensions = 3,
+      .element_px = {1, 1, 1},
+      .element_size_B = 4,
+      .block_el = {32, 32, 16},
       .size_px = {width, height, depth},
       .level_count = 1,
       .layer_count = 1,
+      .sample_count = 1,
    };
-   const struct vmbvk_extent blocks = vmbvk_sparse_level_blocks(&layout, 0);
+   struct vmbvk_sparse_layout layout;
 
-   layout.size_B = (uint64_t)blocks.width * blocks.height * blocks.depth * VMBVK_BLOCK_SIZE_B;
+   vmbvk_sparse_layout_init(&image, &layout);
    return layout;
 }
 
@@ -197,6 +202,270 @@ every_region_of_an_array(void **state)
    util_dynarray_fini(&runs);
 }
 
+/* ----------------------------------------------------------------- every layout */
+
+/* Every class of formats: bytes of an element, its texels, and the standard block shapes in elements
+ * (Vulkan, "Standard Sparse Image Block Shapes").  Three bytes have the shape of four.
+ */
+static const struct format_class {
+   const char *name;
+   uint32_t element_size_B;
+   struct vmbvk_extent element_px;
+   struct vmbvk_extent block_2d, block_2d_4x, block_3d;
+} classes[] = {
+   {"8 bits", 1, {1, 1, 1}, {256, 256, 1}, {128, 128, 1}, {64, 32, 32}},
+   {"16 bits", 2, {1, 1, 1}, {256, 128, 1}, {128, 64, 1}, {32, 32, 32}},
+   {"24 bits", 3, {1, 1, 1}, {128, 128, 1}, {64, 64, 1}, {32, 32, 16}},
+   {"32 bits", 4, {1, 1, 1}, {128, 128, 1}, {64, 64, 1}, {32, 32, 16}},
+   {"64 bits", 8, {1, 1, 1}, {128, 64, 1}, {64, 32, 1}, {32, 16, 16}},
+   {"128 bits", 16, {1, 1, 1}, {64, 64, 1}, {32, 32, 1}, {16, 16, 16}},
+   {"BC1", 8, {4, 4, 1}, {128, 64, 1}, {0, 0, 0}, {32, 16, 16}},
+   {"BC7", 16, {4, 4, 1}, {64, 64, 1}, {0, 0, 0}, {16, 16, 16}},
+   {"ASTC 5x4", 16, {5, 4, 1}, {64, 64, 1}, {0, 0, 0}, {16, 16, 16}},
+   {"ASTC 12x10", 16, {12, 10, 1}, {64, 64, 1}, {0, 0, 0}, {16, 16, 16}},
+   {"4:2:2", 4, {2, 1, 1}, {128, 128, 1}, {0, 0, 0}, {32, 32, 16}},
+};
+
+static const struct vmbvk_extent sizes_2d[] = {
+   {1, 1, 1},     {11, 37, 1},    {37, 11, 1},   {64, 64, 1},    {127, 127, 1},  {128, 128, 1},
+   {129, 127, 1}, {255, 256, 1},  {256, 1, 1},   {1, 1000, 1},   {503, 137, 1},  {512, 256, 1},
+   {600, 400, 1}, {1023, 511, 1}, {1024, 16, 1},
+};
+static const struct vmbvk_extent sizes_3d[] = {
+   {1, 1, 1},    {11, 37, 5},  {16, 16, 16}, {32, 32, 16},  {33, 31, 17},
+   {64, 64, 64}, {64, 32, 3},  {1, 1, 100},  {503, 137, 3}, {128, 128, 8},
+};
+
+static uint32_t
+full_chain(const struct vmbvk_extent *size)
+{
+   return util_logbase2(MAX3(size->width, size->height, size->depth)) + 1;
+}
+
+/* Where an element is, by the words of the header and one step at a time. */
+static uint64_t
+element_at(const struct vmbvk_sparse_image *image, const struct vmbvk_sparse_layout *layout,
+           uint32_t level, uint32_t layer, uint32_t sample, uint32_t x, uint32_t y, uint32_t z)
+{
+   const struct vmbvk_extent *b = &image->block_el;
+   const uint32_t width_el =
+      DIV_ROUND_UP(u_minify(image->size_px.width, level), image->element_px.width);
+   const uint32_t height_el =
+      DIV_ROUND_UP(u_minify(image->size_px.height, level), image->element_px.height);
+   uint64_t block = 0, at = layout->level_offset_B[level] + layout->layer_stride_B[level] * layer;
+
+   for (uint32_t k = 0; k < z / b->depth; k++)
+      block += DIV_ROUND_UP(height_el, b->height) * DIV_ROUND_UP(width_el, b->width);
+   for (uint32_t j = 0; j < y / b->height; j++)
+      block += DIV_ROUND_UP(width_el, b->width);
+   block += x / b->width;
+
+   at += block * VMBVK_BLOCK_SIZE_B + (uint64_t)sample * layout->sample_stride_B;
+   at += ((uint64_t)(z % b->depth) * b->height + y % b->height) * layout->row_stride_B;
+   return at + (uint64_t)(x % b->width) * image->element_size_B;
+}
+
+/* Each element of an image has bytes of its own, inside the image; a level of the tail is in the tail
+ * of its layer; those that can be rendered to may be written in squares of 4 by 4 texels.
+ */
+static void
+check_image(const char *name, const struct vmbvk_sparse_image *image)
+{
+   struct vmbvk_sparse_layout layout;
+   vmbvk_sparse_layout_init(image, &layout);
+
+   uint8_t *taken = calloc(layout.size_B, 1);
+   assert_non_null(taken);
+   assert_int_equal(layout.size_B % VMBVK_BLOCK_SIZE_B, 0);
+
+   for (uint32_t level = 0; level < image->level_count; level++) {
+      const bool in_tail = level >= layout.tail_first_level;
+      uint32_t width = DIV_ROUND_UP(u_minify(image->size_px.width, level), image->element_px.width);
+      uint32_t height =
+         DIV_ROUND_UP(u_minify(image->size_px.height, level), image->element_px.height);
+      const uint32_t depth = u_minify(image->size_px.depth, level);
+
+      if (image->element_px.width == 1) {
+         width = align(width, 4);
+         height = align(height, 4);
+      }
+      if (!in_tail)
+         assert_int_equal(layout.level_offset_B[level] % VMBVK_BLOCK_SIZE_B, 0);
+
+      for (uint32_t layer = 0; layer < image->layer_count; layer++)
+      for (uint32_t sample = 0; sample < image->sample_count; sample++)
+      for (uint32_t z = 0; z < depth; z++)
+      for (uint32_t y = 0; y < height; y++)
+      for (uint32_t x = 0; x < width; x++) {
+         const uint64_t at = element_at(image, &layout, level, layer, sample, x, y, z);
+         const uint64_t end = at + image->element_size_B;
+
+         if (end > layout.size_B)
+            fail_msg("%s: level %u, layer %u, %u,%u,%u: outside", name, level, layer, x, y, z);
+         for (uint64_t i = at; i < end; i++) {
+            if (taken[i]++)
+               fail_msg("%s: level %u, layer %u, %u,%u,%u: taken", name, level, layer, x, y, z);
+         }
+         if (in_tail) {
+            const uint64_t tail = layout.tail_offset_B + layout.tail_stride_B * layer;
+            assert_true(at >= tail && end <= tail + layout.tail_size_B);
+         } else {
+            assert_true(end <= layout.tail_offset_B);
+         }
+      }
+   }
+
+   free(taken);
+}
+
+static void
+every_element_has_a_place(void **state)
+{
+   for (unsigned c = 0; c < ARRAY_SIZE(classes); c++) {
+      struct vmbvk_sparse_image image = {
+         .dimensions = 2,
+         .element_px = classes[c].element_px,
+         .element_size_B = classes[c].element_size_B,
+         .block_el = classes[c].block_2d,
+         .sample_count = 1,
+      };
+
+      for (unsigned s = 0; s < ARRAY_SIZE(sizes_2d); s++) {
+         image.size_px = sizes_2d[s];
+         image.level_count = full_chain(&sizes_2d[s]);
+         for (image.layer_count = 1; image.layer_count <= 6; image.layer_count += 5) {
+            if (image.layer_count > 1 && sizes_2d[s].width > 600)
+               continue;
+            image.single_tail = false;
+            check_image(classes[c].name, &image);
+            image.single_tail = true;
+            check_image(classes[c].name, &image);
+         }
+      }
+
+      image.dimensions = 3;
+      image.block_el = classes[c].block_3d;
+      image.layer_count = 1;
+      for (unsigned s = 0; s < ARRAY_SIZE(sizes_3d); s++) {
+         image.size_px = sizes_3d[s];
+         image.level_count = full_chain(&sizes_3d[s]);
+         check_image(classes[c].name, &image);
+      }
+
+      if (!classes[c].block_2d_4x.width)
+         continue;
+      image.dimensions = 2;
+      image.block_el = classes[c].block_2d_4x;
+      image.sample_count = 4;
+      image.level_count = 1;
+      image.layer_count = 2;
+      for (unsigned s = 0; s < ARRAY_SIZE(sizes_2d); s++) {
+         image.size_px = sizes_2d[s];
+         check_image(classes[c].name, &image);
+      }
+   }
+}
+
+/* Rows of bytes: nothing of blocks. */
+static void
+one_dimension_is_linear(void **state)
+{
+   const struct vmbvk_sparse_image image = {
+      .dimensions = 1,
+      .element_px = {1, 1, 1},
+      .element_size_B = 16,
+      .block_el = {65536, 1, 1},
+      .size_px = {16384, 1, 1},
+      .level_count = 15,
+      .layer_count = 3,
+      .sample_count = 1,
+   };
+   struct vmbvk_sparse_layout layout;
+   vmbvk_sparse_layout_init(&image, &layout);
+
+   assert_int_equal(layout.tail_first_level, 15);
+   assert_int_equal(layout.layer_stride_B[0], 256 * KiB);
+   assert_int_equal(layout.level_offset_B[1], 3 * 256 * KiB);
+   assert_int_equal(layout.layer_stride_B[14], 64 * KiB);
+}
+
+/* The tail begins with the first level, but not level 0, for which half a block is enough. */
+static void
+tails(void **state)
+{
+   const struct vmbvk_sparse_layout square = rgba8_2d(512, 512, 10, 3);
+   assert_int_equal(square.tail_first_level, 3);
+   assert_int_equal(square.tail_offset_B, 3 * (16 + 4 + 1) * 64 * KiB);
+   assert_int_equal(square.tail_size_B, 64 * KiB);
+   assert_int_equal(square.tail_stride_B, 64 * KiB);
+   assert_int_equal(square.size_B, 3 * (16 + 4 + 1 + 1) * 64 * KiB);
+
+   /* One level is level 0, however small. */
+   assert_int_equal(rgba8_2d(11, 37, 1, 1).tail_first_level, 1);
+   assert_int_equal(rgba8_2d(11, 37, 6, 1).tail_first_level, 1);
+   /* 256 x 32, 128 x 16. */
+   assert_int_equal(rgba8_2d(1024, 128, 11, 1).tail_first_level, 3);
+
+   /* One tail for six faces: each takes 68 rows of 512 bytes, and not a block. */
+   struct vmbvk_sparse_image cube = {
+      .dimensions = 2,
+      .element_px = {1, 1, 1},
+      .element_size_B = 4,
+      .block_el = {128, 128, 1},
+      .size_px = {128, 128, 1},
+      .level_count = 8,
+      .layer_count = 6,
+      .sample_count = 1,
+      .single_tail = true,
+   };
+   struct vmbvk_sparse_layout layout;
+   vmbvk_sparse_layout_init(&cube, &layout);
+   assert_int_equal(layout.tail_first_level, 1);
+   assert_int_equal(layout.tail_stride_B, 0);
+   assert_int_equal(layout.layer_stride_B[1], 68 * 512);
+   assert_int_equal(layout.tail_size_B, 4 * 64 * KiB);
+   assert_int_equal(layout.size_B, (6 + 4) * 64 * KiB);
+}
+
+/* Samples are inside a block. */
+static void
+samples_share_blocks(void **state)
+{
+   const struct vmbvk_sparse_image image = {
+      .dimensions = 2,
+      .element_px = {1, 1, 1},
+      .element_size_B = 4,
+      .block_el = {64, 64, 1},
+      .size_px = {100, 100, 1},
+      .level_count = 1,
+      .layer_count = 2,
+      .sample_count = 4,
+   };
+   struct vmbvk_sparse_layout layout;
+   vmbvk_sparse_layout_init(&image, &layout);
+
+   assert_int_equal(layout.sample_stride_B, 16 * KiB);
+   assert_int_equal(layout.layer_stride_B[0], 4 * 64 * KiB);
+   assert_int_equal(layout.size_B, 8 * 64 * KiB);
+}
+
+/* No image bind reaches into the tail. */
+static void
+regions_of_the_tail_are_none(void **state)
+{
+   const struct vmbvk_sparse_layout layout = rgba8_2d(512, 512, 10, 1);
+   struct util_dynarray runs;
+   util_dynarray_init(&runs, NULL);
+
+   assert_int_equal(vmbvk_sparse_image_runs(&layout, 2, 0, &(struct vmbvk_extent){0, 0, 0},
+                                            &(struct vmbvk_extent){128, 128, 1}, 0, &runs),
+                    0);
+   assert_int_equal(vmbvk_sparse_image_runs(&layout, 3, 0, &(struct vmbvk_extent){0, 0, 0},
+                                            &(struct vmbvk_extent){64, 64, 1}, 0, &runs),
+                    -EINVAL);
+   util_dynarray_fini(&runs);
+}
+
 static void
 slices_of_3d_images(void **state)
 {
@@ -301,6 +570,11 @@ main(void)
       cmocka_unit_test(rows_of_a_part_are_a_run_each),
       cmocka_unit_test(runs_are_appended),
       cmocka_unit_test(every_region_of_an_array),
+      cmocka_unit_test(every_element_has_a_place),
+      cmocka_unit_test(one_dimension_is_linear),
+      cmocka_unit_test(tails),
+      cmocka_unit_test(samples_share_blocks),
+      cmocka_unit_test(regions_of_the_tail_are_none),
       cmocka_unit_test(slices_of_3d_images),
       cmocka_unit_test(offsets_have_64_bits),
       cmocka_unit_test(regions_that_are_none),

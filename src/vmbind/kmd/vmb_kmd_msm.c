@@ -8,6 +8,9 @@
  * when the bind runs.  Each bind queue is a FIFO; the kernel does not order
  * different ones.  A bind that fails after it was prepared in part leaves the VM
  * unusable, which later ioctls say with EPIPE.
+ *
+ * Without VM_BIND the VM stays the kernel's: a BO has an address from the first time
+ * that somebody asks until its handle is closed.
  */
 
 #include <errno.h>
@@ -30,6 +33,7 @@
 
 struct vmb_kmd_device {
    int fd;
+   bool vm_bind;
 };
 
 struct vmb_kmd_vm {
@@ -64,6 +68,7 @@ msm_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *
       .value = 1,
    };
    uint64_t start_B = 0, range_B = 0, prr = 0;
+   bool vm_bind = true;
 
    /* First of all: asking for any other parameter would make the VM the
     * kernel's. */
@@ -76,8 +81,9 @@ msm_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *
          return -EBUSY;
       }
       snprintf(why, why_size,
-               "no VM_BIND: it needs Linux 6.17 and per-process page tables of the GPU's SMMU");
-      return -ENOTSUP;
+               "no VM_BIND, which needs Linux 6.17 and per-process page tables of the GPU's SMMU: "
+               "addresses are the kernel's, and there are no sparse features");
+      vm_bind = false;
    }
    int ret = get_param(fd, MSM_PARAM_VA_START, &start_B);
    if (!ret)
@@ -86,14 +92,16 @@ msm_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *
       snprintf(why, why_size, "the VA range cannot be queried");
       return ret;
    }
-   if (get_param(fd, MSM_PARAM_HAS_PRR, &prr))
+   if (!vm_bind || get_param(fd, MSM_PARAM_HAS_PRR, &prr))
       prr = 0;
 
    struct vmb_kmd_device *kdev = calloc(1, sizeof(*kdev));
    if (!kdev)
       return -ENOMEM;
    kdev->fd = fd;
+   kdev->vm_bind = vm_bind;
 
+   caps->kernel_addresses = !vm_bind;
    caps->va_start_B = start_B;
    caps->va_range_B = range_B;
    caps->page_size_B = 4096;
@@ -103,12 +111,15 @@ msm_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *
    caps->fifo_per_vm = false;
    caps->immediate_bind = false;
    caps->immediate_prefix = false;
-   caps->sync_mode = VMB_SYNC_PER_IOCTL;
+   /* Without binds there is nothing that the kernel could attach a fence to. */
+   caps->sync_mode = vm_bind ? VMB_SYNC_KERNEL : VMB_SYNC_THREAD;
    caps->null_mode = prr ? VMB_NULL_NATIVE : VMB_NULL_NONE;
    caps->null_granule_B = 0;
    caps->null_strict = prr;
    caps->max_ops = MAX_OPS;
-   caps->private_bos = true;
+   caps->max_syncs = UINT32_MAX;
+   caps->private_bos = vm_bind;
+   caps->purgeable = true;
    caps->max_vms = 1;
 
    *kdev_out = kdev;
@@ -137,6 +148,21 @@ msm_bo_create(struct vmb_kmd_device *kdev, struct vmb_kmd_vm *kvm, uint64_t *siz
 }
 
 static int
+msm_bo_set_purgeable(struct vmb_kmd_device *kdev, uint32_t handle, bool purgeable,
+                     bool *retained_out)
+{
+   struct drm_msm_gem_madvise req = {
+      .handle = handle,
+      .madv = purgeable ? MSM_MADV_DONTNEED : MSM_MADV_WILLNEED,
+   };
+
+   if (drmIoctl(kdev->fd, DRM_IOCTL_MSM_GEM_MADVISE, &req))
+      return -errno;
+   *retained_out = req.retained;
+   return 0;
+}
+
+static int
 msm_bo_mmap_offset(struct vmb_kmd_device *kdev, uint32_t handle, uint64_t *offset_out)
 {
    struct drm_msm_gem_info req = { .handle = handle, .info = MSM_INFO_GET_OFFSET };
@@ -159,13 +185,24 @@ msm_vm_create(struct vmb_kmd_device *kdev, struct vmb_kmd_vm **kvm_out)
    return 0;
 }
 
-/* The VM itself goes with the file. */
+/* The VM itself, and what is left in it, goes with the file. */
 static void
 msm_vm_destroy(struct vmb_kmd_vm *kvm)
 {
    free(kvm->ops);
    free(kvm->syncs);
    free(kvm);
+}
+
+static int
+msm_bo_address(struct vmb_kmd_vm *kvm, uint32_t handle, uint64_t *addr_out)
+{
+   struct drm_msm_gem_info req = { .handle = handle, .info = MSM_INFO_GET_IOVA };
+
+   if (drmIoctl(kvm->kdev->fd, DRM_IOCTL_MSM_GEM_INFO, &req))
+      return -errno;
+   *addr_out = req.value;
+   return 0;
 }
 
 /* A file has one VM, which needs no id. */
@@ -181,6 +218,10 @@ msm_queue_create(struct vmb_kmd_vm *kvm, uint32_t *queue_out)
 {
    struct drm_msm_submitqueue req = { .flags = MSM_SUBMITQUEUE_VM_BIND };
 
+   if (!kvm->kdev->vm_bind) {
+      *queue_out = 0;
+      return 0;
+   }
    if (drmIoctl(kvm->kdev->fd, DRM_IOCTL_MSM_SUBMITQUEUE_NEW, &req))
       return -errno;
    *queue_out = req.id;
@@ -190,7 +231,8 @@ msm_queue_create(struct vmb_kmd_vm *kvm, uint32_t *queue_out)
 static void
 msm_queue_destroy(struct vmb_kmd_vm *kvm, uint32_t queue)
 {
-   drmIoctl(kvm->kdev->fd, DRM_IOCTL_MSM_SUBMITQUEUE_CLOSE, &queue);
+   if (kvm->kdev->vm_bind)
+      drmIoctl(kvm->kdev->fd, DRM_IOCTL_MSM_SUBMITQUEUE_CLOSE, &queue);
 }
 
 static struct drm_msm_vm_bind_op
@@ -282,9 +324,11 @@ const struct vmb_kmd_ops vmb_kmd_msm = {
    .vm_destroy = msm_vm_destroy,
    .vm_id = msm_vm_id,
    .vm_status = msm_vm_status,
+   .bo_address = msm_bo_address,
    .queue_create = msm_queue_create,
    .queue_destroy = msm_queue_destroy,
    .bo_create = msm_bo_create,
+   .bo_set_purgeable = msm_bo_set_purgeable,
    .bo_mmap_offset = msm_bo_mmap_offset,
    .bind = msm_bind,
 };

@@ -100,12 +100,15 @@ panthor_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, ch
    caps->fifo_per_vm = true;
    caps->immediate_bind = true;
    caps->immediate_prefix = true;
-   caps->sync_mode = VMB_SYNC_PER_OP;
+   caps->sync_mode = VMB_SYNC_KERNEL;
    caps->null_mode = kdev->sparse ? VMB_NULL_NATIVE : VMB_NULL_BLACK_HOLE;
    caps->null_granule_B = kdev->sparse ? 0 : BLOCK_B;
    caps->null_strict = false;
    caps->max_ops = MAX_OPS;
+   caps->max_syncs = UINT32_MAX;
    caps->private_bos = true;
+   /* Not up to 1.9. */
+   caps->purgeable = false;
    caps->max_vms = 32;
 
    *kdev_out = kdev;

@@ -174,12 +174,15 @@ xe_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *w
    caps->fifo_per_vm = false;
    caps->immediate_bind = false;
    caps->immediate_prefix = false;
-   caps->sync_mode = VMB_SYNC_PER_IOCTL;
+   caps->sync_mode = VMB_SYNC_KERNEL;
    caps->null_mode = VMB_NULL_NATIVE;
    caps->null_granule_B = 0;
    caps->null_strict = true;
    caps->max_ops = MAX_OPS;
+   caps->max_syncs = DRM_XE_MAX_SYNCS;
    caps->private_bos = true;
+   /* It advises addresses, not BOs: an idle BO, bound nowhere, cannot be left to it. */
+   caps->purgeable = false;
    caps->max_vms = UINT32_MAX;
 
    *kdev_out = kdev;

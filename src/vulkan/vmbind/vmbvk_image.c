@@ -11,6 +11,7 @@
 
 #include <errno.h>
 
+#include "gallivm/lp_bld_sample.h"
 #include "lp_limits.h"
 #include "lp_texture.h"
 #include "util/format/u_format.h"
@@ -19,78 +20,164 @@
 
 #include "vmbvk_sparse.h"
 
-/* Texels of a block of 64 KiB: the standard block shapes of the specification. */
-static struct vmbvk_extent
-block_size_px(enum pipe_format format, uint32_t dimensions, uint32_t samples)
+/** What there is to know of an image before it exists. */
+struct image_info {
+   VkImageType type;
+   VkFormat format;
+   VkExtent3D extent_px;
+   uint32_t level_count;
+   uint32_t layer_count;
+   VkSampleCountFlagBits samples;
+};
+
+static struct image_info
+info_of_image(const struct lvp_image *image)
 {
-   return (struct vmbvk_extent){
-      .width = util_format_get_tilesize(format, dimensions, samples, 0) *
-               util_format_get_blockwidth(format),
-      .height = util_format_get_tilesize(format, dimensions, samples, 1) *
-                util_format_get_blockheight(format),
-      .depth = util_format_get_tilesize(format, dimensions, samples, 2) *
-               util_format_get_blockdepth(format),
+   return (struct image_info){
+      .type = image->vk.image_type,
+      .format = image->vk.format,
+      .extent_px = image->vk.extent,
+      .level_count = image->vk.mip_levels,
+      .layer_count = image->vk.array_layers,
+      .samples = image->vk.samples,
    };
 }
 
-static uint32_t
-target_dimensions(enum pipe_texture_target target)
+static struct image_info
+info_of_create_info(const VkImageCreateInfo *create_info)
 {
-   switch (target) {
-   case PIPE_TEXTURE_1D:
-   case PIPE_TEXTURE_1D_ARRAY:
-      return 1;
-   case PIPE_TEXTURE_3D:
-      return 3;
-   default:
-      return 2;
-   }
+   return (struct image_info){
+      .type = create_info->imageType,
+      .format = create_info->format,
+      .extent_px = create_info->extent,
+      .level_count = create_info->mipLevels,
+      .layer_count = create_info->arrayLayers,
+      .samples = create_info->samples,
+   };
+}
+
+/* Depth and stencil buffers come in arrays of small ones (shadow maps): their tails share blocks. */
+static bool
+has_single_tail(VkFormat format)
+{
+   return vk_format_is_depth_or_stencil(format);
+}
+
+static struct vmbvk_sparse_image
+describe_plane(const struct image_info *info, uint8_t p)
+{
+   const struct vk_format_ycbcr_info *ycbcr = vk_format_get_ycbcr_info(info->format);
+   const VkFormat vk_format = ycbcr ? ycbcr->planes[p].format : info->format;
+   const enum pipe_format format = lvp_vk_format_to_pipe_format(vk_format);
+   const uint32_t dimensions = info->type + 1;
+
+   /* The standard block shapes of the specification. */
+   return (struct vmbvk_sparse_image){
+      .dimensions = dimensions,
+      .element_px =
+         {
+            .width = util_format_get_blockwidth(format),
+            .height = util_format_get_blockheight(format),
+            .depth = util_format_get_blockdepth(format),
+         },
+      .element_size_B = util_format_get_blocksize(format),
+      .block_el =
+         {
+            .width = util_format_get_tilesize(format, dimensions, info->samples, 0),
+            .height = util_format_get_tilesize(format, dimensions, info->samples, 1),
+            .depth = util_format_get_tilesize(format, dimensions, info->samples, 2),
+         },
+      .size_px =
+         {
+            .width = info->extent_px.width / (ycbcr ? ycbcr->planes[p].denominator_scales[0] : 1),
+            .height = info->extent_px.height / (ycbcr ? ycbcr->planes[p].denominator_scales[1] : 1),
+            .depth = info->extent_px.depth,
+         },
+      .level_count = info->level_count,
+      .layer_count = info->layer_count,
+      .sample_count = info->samples,
+      .single_tail = has_single_tail(info->format),
+   };
+}
+
+static void
+get_layout(const struct image_info *info, uint8_t p, struct vmbvk_sparse_layout *layout_out)
+{
+   const struct vmbvk_sparse_image image = describe_plane(info, p);
+   vmbvk_sparse_layout_init(&image, layout_out);
 }
 
 void
 vmbvk_image_get_layout(const struct lvp_image *image, uint8_t plane,
                        struct vmbvk_sparse_layout *layout_out)
 {
-   const struct llvmpipe_resource *lpr = llvmpipe_resource(image->planes[plane].bo);
-   const struct pipe_resource *pres = &lpr->base;
-
-   *layout_out = (struct vmbvk_sparse_layout){
-      .block_px =
-         block_size_px(pres->format, target_dimensions(pres->target), MAX2(pres->nr_samples, 1)),
-      .size_px = {pres->width0, pres->height0, pres->depth0},
-      .level_count = pres->last_level + 1,
-      .layer_count = pres->array_size,
-      .size_B = lpr->size_required,
-   };
-
-   assert(layout_out->level_count <= VMBVK_MAX_LEVELS);
-   for (uint32_t level = 0; level < layout_out->level_count; level++) {
-      layout_out->level_offset_B[level] = lpr->mip_offsets[level];
-      layout_out->layer_stride_B[level] = lpr->img_stride[level];
-   }
+   const struct image_info info = info_of_image(image);
+   get_layout(&info, plane, layout_out);
 }
 
 /* ------------------------------------------------------------ create and destroy */
 
+/* Llvmpipe has laid the texture out by itself; it reads and writes by these numbers alone. */
+static bool
+set_layout(struct llvmpipe_resource *lpr, const struct vmbvk_sparse_layout *layout)
+{
+   const uint64_t blocks = DIV_ROUND_UP(layout->size_B, VMBVK_BLOCK_SIZE_B);
+   BITSET_WORD *residency = calloc(BITSET_WORDS(blocks), sizeof(*residency));
+   if (!residency)
+      return false;
+
+   free(lpr->residency);
+   lpr->residency = residency;
+   for (uint32_t level = 0; level < layout->level_count; level++) {
+      lpr->mip_offsets[level] = layout->level_offset_B[level];
+      lpr->img_stride[level] = layout->layer_stride_B[level];
+      lpr->row_stride[level] = layout->row_stride_B;
+   }
+   lpr->sample_stride = layout->sample_stride_B;
+   lpr->size_required = layout->size_B;
+   lpr->base.flags |= LP_RESOURCE_FLAG_SPARSE_COMPLETE;
+
+   return true;
+}
+
+static VkResult
+make_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t p)
+{
+   struct lvp_image_plane *plane = &image->planes[p];
+   struct vmbvk_sparse_layout layout;
+
+   vmbvk_image_get_layout(image, p, &layout);
+
+   /* Generated code counts in 32 bits with a sign. */
+   if (layout.size_B > LP_MAX_TEXTURE_SIZE)
+      return vk_errorf(device, VK_ERROR_OUT_OF_DEVICE_MEMORY,
+                       "an image of %" PRIu64 " MiB; %u MiB is the most", layout.size_B >> 20,
+                       (unsigned)(LP_MAX_TEXTURE_SIZE >> 20));
+
+   int ret =
+      vmbind_resource_make_sparse(device->lvp.pscreen, plane->bo, layout.size_B,
+                                  image->vk.create_flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT);
+   if (ret)
+      return vk_errorf(device,
+                       ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,
+                       "no addresses for %" PRIu64 " MiB: %s", layout.size_B >> 20, strerror(-ret));
+
+   if (!set_layout(llvmpipe_resource(plane->bo), &layout))
+      return vk_error(device, VK_ERROR_OUT_OF_HOST_MEMORY);
+
+   plane->size = layout.size_B;
+   return VK_SUCCESS;
+}
+
 static VkResult
 make_sparse(struct vmbvk_device *device, struct lvp_image *image)
 {
+   image->size = 0;
    for (uint8_t p = 0; p < image->plane_count; p++) {
-      struct lvp_image_plane *plane = &image->planes[p];
-
-      /* Generated code counts in 32 bits with a sign. */
-      if (plane->size > LP_MAX_TEXTURE_SIZE)
-         return vk_errorf(device, VK_ERROR_OUT_OF_DEVICE_MEMORY,
-                          "an image of %" PRIu64 " MiB; %u MiB is the most",
-                          (uint64_t)plane->size >> 20, (unsigned)(LP_MAX_TEXTURE_SIZE >> 20));
-
-      int ret = vmbind_resource_make_sparse(
-         device->lvp.pscreen, plane->bo, plane->size,
-         image->vk.create_flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT);
-      if (ret)
-         return vk_errorf(
-            device, ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,
-            "no addresses for %" PRIu64 " MiB: %s", (uint64_t)plane->size >> 20, strerror(-ret));
+      VkResult result = make_plane_sparse(device, image, p);
+      if (result != VK_SUCCESS)
+         return result;
+      image->size += image->planes[p].size;
    }
 
    return VK_SUCCESS;
@@ -132,26 +219,74 @@ vmbvk_DestroyImage(VkDevice _device, VkImage _image, const VkAllocationCallbacks
 
 /* ------------------------------------------------------------- what is told of it */
 
-static void
-get_format_properties(VkImageType type, VkFormat format, VkSampleCountFlagBits samples,
-                      VkSparseImageFormatProperties *props)
+static VkImageAspectFlags
+plane_aspects(VkFormat format, uint8_t p)
 {
-   const struct vmbvk_extent block_px =
-      block_size_px(lvp_vk_format_to_pipe_format(format), type + 1, samples);
+   return vk_format_get_plane_count(format) > 1 ? (VkImageAspectFlags)VK_IMAGE_ASPECT_PLANE_0_BIT << p
+                                                : vk_format_aspects(format);
+}
 
-   *props = (VkSparseImageFormatProperties){
-      .aspectMask = vk_format_aspects(format),
-      .imageGranularity = {block_px.width, block_px.height, block_px.depth},
+static VkSparseImageFormatProperties
+get_format_properties(const struct image_info *info, uint8_t p)
+{
+   const struct vmbvk_sparse_image image = describe_plane(info, p);
+
+   return (VkSparseImageFormatProperties){
+      .aspectMask = plane_aspects(info->format, p),
+      .imageGranularity =
+         {
+            .width = image.block_el.width * image.element_px.width,
+            .height = image.block_el.height * image.element_px.height,
+            .depth = image.block_el.depth * image.element_px.depth,
+         },
+      .flags = image.single_tail ? VK_SPARSE_IMAGE_FORMAT_SINGLE_MIPTAIL_BIT : 0,
    };
 }
 
-/* Every level of every layer starts on a block: there is no mip tail. */
+/* Offsets count from the start of the image, as those of opaque binds do: plane after plane. */
 static void
-get_memory_requirements(VkImageType type, VkFormat format, VkSampleCountFlagBits samples,
-                        uint32_t level_count, VkSparseImageMemoryRequirements *reqs)
+get_memory_requirements(const struct image_info *info, uint32_t *count,
+                        VkSparseImageMemoryRequirements2 *requirements)
 {
-   *reqs = (VkSparseImageMemoryRequirements){.imageMipTailFirstLod = level_count};
-   get_format_properties(type, format, samples, &reqs->formatProperties);
+   uint64_t plane_offset_B = 0;
+
+   VK_OUTARRAY_MAKE_TYPED(VkSparseImageMemoryRequirements2, out, requirements, count);
+   for (uint8_t p = 0; p < vk_format_get_plane_count(info->format); p++) {
+      struct vmbvk_sparse_layout layout;
+      get_layout(info, p, &layout);
+
+      vk_outarray_append_typed(VkSparseImageMemoryRequirements2, &out, reqs)
+      {
+         const bool has_tail = layout.tail_first_level < layout.level_count;
+
+         reqs->memoryRequirements = (VkSparseImageMemoryRequirements){
+            .formatProperties = get_format_properties(info, p),
+            .imageMipTailFirstLod = layout.tail_first_level,
+            .imageMipTailSize = layout.tail_size_B,
+            .imageMipTailOffset = has_tail ? plane_offset_B + layout.tail_offset_B : 0,
+            .imageMipTailStride = layout.tail_stride_B,
+         };
+      }
+      plane_offset_B += layout.size_B;
+   }
+}
+
+static bool
+is_supported(VkPhysicalDevice physicalDevice, const VkPhysicalDeviceSparseImageFormatInfo2 *info)
+{
+   VkImageFormatProperties2 props = {.sType = VK_STRUCTURE_TYPE_IMAGE_FORMAT_PROPERTIES_2};
+   const VkPhysicalDeviceImageFormatInfo2 image_info = {
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_IMAGE_FORMAT_INFO_2,
+      .format = info->format,
+      .type = info->type,
+      .tiling = info->tiling,
+      .usage = info->usage,
+      .flags = VK_IMAGE_CREATE_SPARSE_BINDING_BIT | VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT,
+   };
+
+   return lvp_GetPhysicalDeviceImageFormatProperties2(physicalDevice, &image_info, &props) ==
+             VK_SUCCESS &&
+          (props.imageFormatProperties.sampleCounts & info->samples);
 }
 
 VKAPI_ATTR void VKAPI_CALL
@@ -159,19 +294,20 @@ vmbvk_GetPhysicalDeviceSparseImageFormatProperties2(
    VkPhysicalDevice physicalDevice, const VkPhysicalDeviceSparseImageFormatInfo2 *pFormatInfo,
    uint32_t *pPropertyCount, VkSparseImageFormatProperties2 *pProperties)
 {
-   uint32_t supported = 0;
-
-   /* Whether there are any is lavapipe's to say. */
-   lvp_GetPhysicalDeviceSparseImageFormatProperties2(physicalDevice, pFormatInfo, &supported, NULL);
-
    VK_OUTARRAY_MAKE_TYPED(VkSparseImageFormatProperties2, out, pProperties, pPropertyCount);
-   if (!supported)
+   if (!is_supported(physicalDevice, pFormatInfo))
       return;
 
-   vk_outarray_append_typed(VkSparseImageFormatProperties2, &out, p)
-   {
-      get_format_properties(pFormatInfo->type, pFormatInfo->format, pFormatInfo->samples,
-                            &p->properties);
+   const struct image_info info = {
+      .type = pFormatInfo->type,
+      .format = pFormatInfo->format,
+      .samples = pFormatInfo->samples,
+   };
+   for (uint8_t p = 0; p < vk_format_get_plane_count(info.format); p++) {
+      vk_outarray_append_typed(VkSparseImageFormatProperties2, &out, props)
+      {
+         props->properties = get_format_properties(&info, p);
+      }
    }
 }
 
@@ -183,15 +319,13 @@ vmbvk_GetImageSparseMemoryRequirements2(UNUSED VkDevice _device,
 {
    VK_FROM_HANDLE(lvp_image, image, pInfo->image);
 
-   VK_OUTARRAY_MAKE_TYPED(VkSparseImageMemoryRequirements2, out, pRequirements, pCount);
-   if (!(image->vk.create_flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT))
+   if (!(image->vk.create_flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT)) {
+      *pCount = 0;
       return;
-
-   vk_outarray_append_typed(VkSparseImageMemoryRequirements2, &out, reqs)
-   {
-      get_memory_requirements(image->vk.image_type, image->vk.format, image->vk.samples,
-                              image->vk.mip_levels, &reqs->memoryRequirements);
    }
+
+   const struct image_info info = info_of_image(image);
+   get_memory_requirements(&info, pCount, pRequirements);
 }
 
 VKAPI_ATTR void VKAPI_CALL
@@ -200,15 +334,29 @@ vmbvk_GetDeviceImageSparseMemoryRequirements(UNUSED VkDevice _device,
                                              uint32_t *pCount,
                                              VkSparseImageMemoryRequirements2 *pRequirements)
 {
-   const VkImageCreateInfo *info = pInfo->pCreateInfo;
+   if (!(pInfo->pCreateInfo->flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT)) {
+      *pCount = 0;
+      return;
+   }
 
-   VK_OUTARRAY_MAKE_TYPED(VkSparseImageMemoryRequirements2, out, pRequirements, pCount);
-   if (!(info->flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT))
+   const struct image_info info = info_of_create_info(pInfo->pCreateInfo);
+   get_memory_requirements(&info, pCount, pRequirements);
+}
+
+VKAPI_ATTR void VKAPI_CALL
+vmbvk_GetDeviceImageMemoryRequirements(VkDevice _device,
+                                       const VkDeviceImageMemoryRequirements *pInfo,
+                                       VkMemoryRequirements2 *pRequirements)
+{
+   lvp_GetDeviceImageMemoryRequirements(_device, pInfo, pRequirements);
+   if (!(pInfo->pCreateInfo->flags & VK_IMAGE_CREATE_SPARSE_BINDING_BIT))
       return;
 
-   vk_outarray_append_typed(VkSparseImageMemoryRequirements2, &out, reqs)
-   {
-      get_memory_requirements(info->imageType, info->format, info->samples, info->mipLevels,
-                              &reqs->memoryRequirements);
+   const struct image_info info = info_of_create_info(pInfo->pCreateInfo);
+   pRequirements->memoryRequirements.size = 0;
+   for (uint8_t p = 0; p < vk_format_get_plane_count(info.format); p++) {
+      struct vmbvk_sparse_layout layout;
+      get_layout(&info, p, &layout);
+      pRequirements->memoryRequirements.size += layout.size_B;
    }
 }

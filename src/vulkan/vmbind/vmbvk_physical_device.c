@@ -63,20 +63,23 @@ set_extensions(struct vk_device_extension_table *ext)
 }
 
 static void
-set_features(struct vk_features *features, struct vk_device_extension_table *ext)
+set_features(struct vk_features *f, struct vk_device_extension_table *ext)
 {
+   /* As many as llvmpipe rasterizes. */
+   f->sparseResidency4Samples = true;
+
    ext->EXT_map_memory_placed = true;
-   features->memoryMapPlaced = true;
-   features->memoryMapRangePlaced = false;
-   features->memoryUnmapReserve = true;
+   f->memoryMapPlaced = true;
+   f->memoryMapRangePlaced = false;
+   f->memoryUnmapReserve = true;
 
    ext->EXT_device_address_binding_report = true;
-   features->reportAddressBinding = true;
+   f->reportAddressBinding = true;
 
    ext->EXT_device_fault = true;
-   features->deviceFault = true;
+   f->deviceFault = true;
 
-   features->bufferDeviceAddressCaptureReplay = true;
+   f->bufferDeviceAddressCaptureReplay = true;
 }
 
 static void

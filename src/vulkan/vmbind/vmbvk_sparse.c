@@ -33,6 +33,183 @@ vmbvk_sparse_level_blocks(const struct vmbvk_sparse_layout *layout, uint32_t lev
    };
 }
 
+/* ------------------------------------------------------------------- layout */
+
+/* Whoever renders to a level does so in squares of this many texels. */
+#define RENDER_SIDE_PX 4
+
+/** An extent as an array, to speak of its sides by number. */
+struct sides {
+   uint32_t side[3];
+};
+
+static struct sides
+sides(const struct vmbvk_extent *extent)
+{
+   return (struct sides){{extent->width, extent->height, extent->depth}};
+}
+
+/* Elements that a level takes up in the tail. */
+static struct sides
+level_size_el(const struct vmbvk_sparse_image *image, uint32_t level)
+{
+   struct sides size = {{
+      DIV_ROUND_UP(u_minify(image->size_px.width, level), image->element_px.width),
+      DIV_ROUND_UP(u_minify(image->size_px.height, level), image->element_px.height),
+      DIV_ROUND_UP(u_minify(image->size_px.depth, level), image->element_px.depth),
+   }};
+
+   if (image->element_px.width == 1 && image->element_px.height == 1) {
+      size.side[0] = align(size.side[0], RENDER_SIDE_PX);
+      size.side[1] = align(size.side[1], RENDER_SIDE_PX);
+   }
+
+   return size;
+}
+
+/* The side along which half a block is enough for a level; -1 if none is. */
+static int
+half_block_side(const struct vmbvk_sparse_image *image, uint32_t level)
+{
+   const struct sides size = level_size_el(image, level);
+   const struct sides block = sides(&image->block_el);
+   int half = -1;
+
+   for (int i = 2; i >= 0; i--) {
+      if (size.side[i] > block.side[i])
+         return -1;
+      if (size.side[i] * 2 <= block.side[i])
+         half = i;
+   }
+
+   return half;
+}
+
+static uint32_t
+tail_first_level(const struct vmbvk_sparse_image *image)
+{
+   if (image->dimensions == 1 || image->sample_count > 1)
+      return image->level_count;
+
+   for (uint32_t level = 1; level < image->level_count; level++) {
+      if (half_block_side(image, level) >= 0)
+         return level;
+   }
+
+   return image->level_count;
+}
+
+/* The tail's first level takes the near half of a block.  The others stand in a column at the start of
+ * the far half, along the longest of the other sides; those for which the column is too short, which
+ * are tiny, in a second one.  Each level is half of the one before, so that a column is a quarter of
+ * the block wide, and two are enough.  Returns the rows that one layer needs.
+ */
+static uint32_t
+pack_tail(const struct vmbvk_sparse_image *image, struct vmbvk_sparse_layout *layout)
+{
+   const struct sides block = sides(&image->block_el);
+   const int across = half_block_side(image, layout->tail_first_level);
+   int along = across == 0 ? 1 : 0;
+   struct sides at = {{0, 0, 0}};
+   uint32_t rows = 0;
+
+   for (int i = 0; i < 3; i++) {
+      if (i != across && block.side[i] > block.side[along])
+         along = i;
+   }
+
+   for (uint32_t level = layout->tail_first_level; level < image->level_count; level++) {
+      const struct sides size = level_size_el(image, level);
+
+      if (at.side[along] + size.side[along] > block.side[along]) {
+         at.side[along] = 0;
+         at.side[across] += block.side[across] / 4;
+      }
+      assert(at.side[across] + size.side[across] <= block.side[across]);
+
+      const uint64_t row = (uint64_t)at.side[2] * block.side[1] + at.side[1];
+      layout->level_offset_B[level] = layout->tail_offset_B + row * layout->row_stride_B +
+                                      (uint64_t)at.side[0] * image->element_size_B;
+      rows = MAX2(rows, (at.side[2] + size.side[2] - 1) * block.side[1] + at.side[1] + size.side[1]);
+
+      if (level == layout->tail_first_level)
+         at.side[across] = block.side[across] / 2;
+      else
+         at.side[along] += size.side[along];
+   }
+
+   return rows;
+}
+
+static void
+lay_out_tail(const struct vmbvk_sparse_image *image, struct vmbvk_sparse_layout *layout)
+{
+   const uint32_t rows = pack_tail(image, layout);
+   uint64_t layer_stride_B;
+
+   if (image->single_tail) {
+      layer_stride_B = (uint64_t)rows * layout->row_stride_B;
+      layout->tail_size_B = align64(layer_stride_B * image->layer_count, VMBVK_BLOCK_SIZE_B);
+      layout->size_B += layout->tail_size_B;
+   } else {
+      layer_stride_B = VMBVK_BLOCK_SIZE_B;
+      layout->tail_size_B = VMBVK_BLOCK_SIZE_B;
+      layout->tail_stride_B = layer_stride_B;
+      layout->size_B += layer_stride_B * image->layer_count;
+   }
+
+   for (uint32_t level = layout->tail_first_level; level < image->level_count; level++)
+      layout->layer_stride_B[level] = layer_stride_B;
+}
+
+static uint64_t
+level_layer_size_B(const struct vmbvk_sparse_image *image, const struct vmbvk_sparse_layout *layout,
+                   uint32_t level)
+{
+   if (image->dimensions == 1) {
+      const uint64_t width_el =
+         DIV_ROUND_UP(u_minify(image->size_px.width, level), image->element_px.width);
+      return align64(width_el * image->element_size_B, VMBVK_BLOCK_SIZE_B);
+   }
+
+   const struct vmbvk_extent blocks = vmbvk_sparse_level_blocks(layout, level);
+   return (uint64_t)blocks.width * blocks.height * blocks.depth * VMBVK_BLOCK_SIZE_B;
+}
+
+void
+vmbvk_sparse_layout_init(const struct vmbvk_sparse_image *image,
+                         struct vmbvk_sparse_layout *layout)
+{
+   assert(image->level_count <= VMBVK_MAX_LEVELS);
+
+   *layout = (struct vmbvk_sparse_layout){
+      .block_px =
+         {
+            .width = image->block_el.width * image->element_px.width,
+            .height = image->block_el.height * image->element_px.height,
+            .depth = image->block_el.depth * image->element_px.depth,
+         },
+      .size_px = image->size_px,
+      .level_count = image->level_count,
+      .layer_count = image->layer_count,
+      .row_stride_B = image->block_el.width * image->element_size_B,
+      .sample_stride_B = VMBVK_BLOCK_SIZE_B / image->sample_count,
+      .tail_first_level = tail_first_level(image),
+   };
+
+   for (uint32_t level = 0; level < layout->tail_first_level; level++) {
+      layout->level_offset_B[level] = layout->size_B;
+      layout->layer_stride_B[level] = level_layer_size_B(image, layout, level);
+      layout->size_B += layout->layer_stride_B[level] * image->layer_count;
+   }
+
+   layout->tail_offset_B = layout->size_B;
+   if (layout->tail_first_level < layout->level_count)
+      lay_out_tail(image, layout);
+}
+
+/* ------------------------------------------------------------------- regions */
+
 /* One dimension of a region: whole blocks, or as far as the level goes. */
 static bool
 side_valid(uint32_t offset_px, uint32_t extent_px, uint32_t block_px, uint32_t level_px)
@@ -47,7 +224,7 @@ static bool
 region_valid(const struct vmbvk_sparse_layout *layout, uint32_t level, uint32_t layer,
              const struct vmbvk_extent *offset_px, const struct vmbvk_extent *extent_px)
 {
-   if (level >= layout->level_count || layer >= layout->layer_count)
+   if (level >= layout->tail_first_level || layer >= layout->layer_count)
       return false;
 
    const struct vmbvk_extent size_px = level_size_px(layout, level);

@@ -6,9 +6,24 @@
  *
  * Must never know a handle, a screen, a queue or a lock.
  *
- * A sparse image is laid out as llvmpipe reads it: level after level, in each level layer after
- * layer (of a 3D image, all of it), in each of these the blocks of 64 KiB in row order.  Every
- * level of every layer starts on a block, so that there is no mip tail.
+ * A sparse image is laid out in blocks of 64 KiB: level after level, in each level layer after layer
+ * (of a 3D image, all of it), in each of these the blocks in row order.  In a block, rows of elements
+ * follow each other without gaps; of an image with samples, a block has first all of sample 0, then
+ * all of sample 1, and so on.
+ *
+ * The mip tail begins with the first level, but never level 0, that fits into half a block.  Its
+ * levels lie side by side as in one image of a block's width, so that each is addressed like any
+ * other level that is smaller than a block:
+ *
+ *    +-------+---+---+
+ *    |       | 1 |   |      numbers count from the first level of the tail
+ *    |   0   +---+   |
+ *    |       |2|     |
+ *    |       |3|     |
+ *    +-------+-+-----+
+ *
+ * Each layer has a tail of its own, in a block of its own; or, where the format says so, all layers
+ * have one tail together, in which they follow each other as closely as rows go.
  */
 
 #ifndef VMBVK_SPARSE_H
@@ -32,7 +47,26 @@ struct vmbvk_extent {
    uint32_t depth;
 };
 
-/** Of one plane of an image. */
+/** One plane of an image. */
+struct vmbvk_sparse_image {
+   /** 1 to 3.  In one dimension a level is a row of bytes, and has no blocks. */
+   uint32_t dimensions;
+   /** An element is what the format addresses: a texel, or a compressed block of several. */
+   struct vmbvk_extent element_px;
+   uint32_t element_size_B;
+   /** Elements of a block of 64 KiB, powers of two. */
+   struct vmbvk_extent block_el;
+
+   struct vmbvk_extent size_px;
+   uint32_t level_count;
+   uint32_t layer_count;
+   uint32_t sample_count;
+
+   /** One mip tail for all layers together. */
+   bool single_tail;
+};
+
+/** Where things are in it. */
 struct vmbvk_sparse_layout {
    /** Texels of a block. */
    struct vmbvk_extent block_px;
@@ -43,8 +77,25 @@ struct vmbvk_sparse_layout {
    uint64_t level_offset_B[VMBVK_MAX_LEVELS];
    /** From one layer to the next; 3D images have one. */
    uint64_t layer_stride_B[VMBVK_MAX_LEVELS];
+   /** From one row of elements to the next, inside a block. */
+   uint32_t row_stride_B;
+   /** From one sample to the next, inside a block. */
+   uint32_t sample_stride_B;
+
+   /** The level count if there is no tail. */
+   uint32_t tail_first_level;
+   uint64_t tail_offset_B;
+   /** Whole blocks: of a layer's tail, or of the single one. */
+   uint64_t tail_size_B;
+   /** From one layer's tail to the next one's; 0 for a single tail. */
+   uint64_t tail_stride_B;
+
    uint64_t size_B;
 };
+
+/** Lays an image out. */
+void vmbvk_sparse_layout_init(const struct vmbvk_sparse_image *image,
+                              struct vmbvk_sparse_layout *layout_out);
 
 /** A piece of a resource, and the piece of memory that is to be bound there. */
 struct vmbvk_sparse_run {
@@ -61,6 +112,7 @@ struct vmbvk_extent vmbvk_sparse_level_blocks(const struct vmbvk_sparse_layout *
  * Appends the runs (struct vmbvk_sparse_run) of an image bind, in the order of memory: blocks of
  * the region take memory in row order.  Runs that continue each other are one.
  *
+ * \param level  not one of the mip tail
  * \param offset_px, extent_px  of the region; the offset is a multiple of the block, the extent is
  *                              one too or ends at the level's edge
  * \return 0; -EINVAL if the region is not such a one, -ENOMEM; then nothing was appended

@@ -12,12 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
+#include <time.h>
 
-#include <linux/dma-buf.h>
 #include <xf86drm.h>
-#include <xf86drmMode.h>
 
 #include "drm-uapi/panthor_drm.h"
 #include "tests/kernel/uapi/inspect.h"
@@ -50,110 +47,21 @@ vm_index(int drm_fd, uint32_t kernel_vm)
 
    while (vm_exists(drm_fd, kernel_vm + later + 1))
       later++;
-   return inspect_vm_count() - 1 - later;
+   return later;
 }
 
-/* -------------------------------------------------------------------- fences
- *
- * Those of vgem, a driver without hardware whose fences the process signals.  They end by themselves
- * after ten seconds. */
-
-struct vgem_fence_attach {
-   uint32_t handle;
-   uint32_t flags;
-   uint32_t out_fence;
-   uint32_t pad;
-};
-
-struct vgem_fence_signal {
-   uint32_t fence;
-   uint32_t flags;
-};
-
-#define VGEM_FENCE_WRITE        1
-#define VGEM_IOCTL_FENCE_ATTACH DRM_IOWR(DRM_COMMAND_BASE + 1, struct vgem_fence_attach)
-#define VGEM_IOCTL_FENCE_SIGNAL DRM_IOW(DRM_COMMAND_BASE + 2, struct vgem_fence_signal)
-
-static struct {
-   int sync_file;
-   uint32_t fence;
-} fences[16];
-static unsigned num_fences;
-
-static int
-open_vgem(void)
-{
-   char path[32];
-
-   for (unsigned i = 0; i < 8; i++) {
-      snprintf(path, sizeof(path), "/dev/dri/card%u", i);
-      const int fd = open(path, O_RDWR | O_CLOEXEC);
-      drmVersionPtr version = fd >= 0 ? drmGetVersion(fd) : NULL;
-      const bool is_vgem = version && strcmp(version->name, "vgem") == 0;
-
-      drmFreeVersion(version);
-      if (is_vgem)
-         return fd;
-      if (fd >= 0)
-         close(fd);
-   }
-   return -1;
-}
-
-static int
-vgem_fd(void)
-{
-   static int fd = -1;
-
-   if (fd < 0)
-      fd = open_vgem();
-   return fd;
-}
+/* -------------------------------------------------------------------- fences */
 
 int
 target_fence_create(void)
 {
-   struct vgem_fence_attach attach = { .flags = VGEM_FENCE_WRITE };
-   struct dma_buf_export_sync_file export = { .flags = DMA_BUF_SYNC_READ };
-   const int vgem = vgem_fd();
-   uint32_t handle, pitch;
-   uint64_t size_B;
-   int dmabuf;
-
-   if (vgem < 0 || num_fences == ARRAY_SIZE(fences))
-      return -1;
-   if (drmModeCreateDumbBuffer(vgem, 1024, 1, 32, 0, &handle, &pitch, &size_B))
-      return -1;
-   attach.handle = handle;
-   if (drmIoctl(vgem, VGEM_IOCTL_FENCE_ATTACH, &attach) ||
-       drmPrimeHandleToFD(vgem, handle, DRM_CLOEXEC, &dmabuf))
-      return -1;
-   const int ret = ioctl(dmabuf, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &export);
-   close(dmabuf);
-   drmCloseBufferHandle(vgem, handle);
-   if (ret)
-      return -1;
-
-   fences[num_fences].sync_file = export.fd;
-   fences[num_fences].fence = attach.out_fence;
-   num_fences++;
-   return export.fd;
+   return inspect_fence_create();
 }
 
 void
 target_fence_signal(int fence_fd)
 {
-   for (unsigned i = 0; i < num_fences; i++) {
-      if (fences[i].sync_file != fence_fd)
-         continue;
-      struct vgem_fence_signal signal = { .fence = fences[i].fence };
-      if (drmIoctl(vgem_fd(), VGEM_IOCTL_FENCE_SIGNAL, &signal))
-         perror("vgem: a fence that is late");
-      fences[i] = fences[--num_fences];
-      return;
-   }
-   fprintf(stderr, "no such fence\n");
-   abort();
+   inspect_fence_signal(fence_fd);
 }
 
 /* -------------------------------------------------------------------- oracle */
@@ -162,22 +70,32 @@ target_fence_signal(int fence_fd)
 #define MAX_HANDLE 64
 
 struct names {
-   uint64_t objects[MAX_HANDLE];
+   struct inspect_object objects[MAX_HANDLE];
 };
 
 static void
 read_names(int drm_fd, struct names *names)
 {
+   memset(names, 0, sizeof(*names));
    for (uint32_t handle = 1; handle < MAX_HANDLE; handle++)
       names->objects[handle] = inspect_object(drm_fd, handle);
 }
 
 /* 0 for an object that the process has no handle of: the kernel's own, behind sparse mappings. */
 static uint32_t
-handle_of(const struct names *names, uint64_t object)
+handle_of_object(const struct names *names, uint64_t object)
 {
    for (uint32_t handle = 1; handle < MAX_HANDLE; handle++)
-      if (names->objects[handle] == object)
+      if (names->objects[handle].object == object)
+         return handle;
+   return 0;
+}
+
+static uint32_t
+handle_of_mapping(const struct names *names, uint64_t mapping)
+{
+   for (uint32_t handle = 1; handle < MAX_HANDLE; handle++)
+      if (names->objects[handle].mapping == mapping)
          return handle;
    return 0;
 }
@@ -187,7 +105,7 @@ target_get_tree(int drm_fd, uint32_t kernel_vm, struct target_mapping **maps_out
                 size_t *count_out)
 {
    struct inspect_mapping *found;
-   struct names names = { 0 };
+   struct names names;
    const int count = inspect_tree(vm_index(drm_fd, kernel_vm), &found);
 
    if (count < 0) {
@@ -201,7 +119,7 @@ target_get_tree(int drm_fd, uint32_t kernel_vm, struct target_mapping **maps_out
       (*maps_out)[i] = (struct target_mapping){
          .addr_B = found[i].addr_B,
          .range_B = found[i].range_B,
-         .handle = handle_of(&names, found[i].object),
+         .handle = handle_of_object(&names, found[i].object),
          .offset_B = found[i].offset_B,
       };
    }
@@ -209,43 +127,188 @@ target_get_tree(int drm_fd, uint32_t kernel_vm, struct target_mapping **maps_out
    return true;
 }
 
-/* The walk shows VMs on which a job has run; those of the suite have none. */
+/* --------------------------------------------------------------- page tables
+ *
+ * The GPU's MMU knows a VM only while it has an address space, which a job gives it. */
+
+static int64_t
+in_ten_seconds(void)
+{
+   struct timespec now;
+
+   clock_gettime(CLOCK_MONOTONIC, &now);
+   return (now.tv_sec + 10) * 1000000000ll;
+}
+
+static int
+create_group(int drm_fd, uint32_t kernel_vm, uint32_t *group_out)
+{
+   struct drm_panthor_queue_create queue = { .priority = 1, .ringbuf_size = 4096 };
+   struct drm_panthor_group_create group = {
+      .queues = DRM_PANTHOR_OBJ_ARRAY(1, &queue),
+      .max_compute_cores = 1,
+      .max_fragment_cores = 1,
+      .max_tiler_cores = 1,
+      .priority = PANTHOR_GROUP_PRIORITY_MEDIUM,
+      .compute_core_mask = 1,
+      .fragment_core_mask = 1,
+      .tiler_core_mask = 1,
+      .vm_id = kernel_vm,
+   };
+
+   if (drmIoctl(drm_fd, DRM_IOCTL_PANTHOR_GROUP_CREATE, &group))
+      return -errno;
+   *group_out = group.group_handle;
+   return 0;
+}
+
+/* The stream is in what the kernel maps for the group, so that the VM's own part stays as it is: the
+ * middle of any such page is zeros, and zeros are no-ops. */
+static int
+run_job(int drm_fd, uint32_t kernel_vm, uint32_t group)
+{
+   uint32_t done;
+
+   if (drmSyncobjCreate(drm_fd, 0, &done))
+      return -errno;
+   struct drm_panthor_sync_op signal = {
+      .flags = (uint32_t)DRM_PANTHOR_SYNC_OP_SIGNAL,
+      .handle = done,
+   };
+   struct drm_panthor_queue_submit queue = {
+      .stream_size = 64,
+      .stream_addr = inspect_kernel_part(vm_index(drm_fd, kernel_vm)) + 0x800,
+      .syncs = DRM_PANTHOR_OBJ_ARRAY(1, &signal),
+   };
+   struct drm_panthor_group_submit submit = {
+      .group_handle = group,
+      .queue_submits = DRM_PANTHOR_OBJ_ARRAY(1, &queue),
+   };
+   int ret = drmIoctl(drm_fd, DRM_IOCTL_PANTHOR_GROUP_SUBMIT, &submit) ? -errno : 0;
+   if (!ret && drmSyncobjWait(drm_fd, &done, 1, in_ten_seconds(), 0, NULL))
+      ret = -errno;
+   drmSyncobjDestroy(drm_fd, done);
+   return ret;
+}
+
+static unsigned
+address_space_of(int drm_fd, uint32_t kernel_vm)
+{
+   struct drm_panthor_group_destroy destroy = { 0 };
+
+   int ret = create_group(drm_fd, kernel_vm, &destroy.group_handle);
+   if (!ret) {
+      ret = run_job(drm_fd, kernel_vm, destroy.group_handle);
+      drmIoctl(drm_fd, DRM_IOCTL_PANTHOR_GROUP_DESTROY, &destroy);
+   }
+   if (ret) {
+      fprintf(stderr, "no job runs on the VM: %s\n", strerror(-ret));
+      abort();
+   }
+   return inspect_stat("latest_as");
+}
+
+struct page_search {
+   unsigned as;
+   struct names names;
+   struct target_page *pages;
+   size_t count, capacity;
+};
+
+static void
+collect_page(void *data, const struct inspect_page *page)
+{
+   struct page_search *search = data;
+
+   if (page->as != search->as)
+      return;
+   if (search->count == search->capacity) {
+      search->capacity = MAX2(64, search->capacity * 2);
+      search->pages = realloc(search->pages, search->capacity * sizeof(*search->pages));
+   }
+   search->pages[search->count++] = (struct target_page){
+      .addr_B = page->addr_B,
+      .handle = handle_of_mapping(&search->names, page->mapping),
+      .offset_B = page->offset_B,
+   };
+}
+
+void
+target_get_pages(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint64_t end_B,
+                 struct target_page **pages_out, size_t *count_out)
+{
+   struct page_search search = { .as = address_space_of(drm_fd, kernel_vm) };
+
+   read_names(drm_fd, &search.names);
+   inspect_pages(addr_B, end_B, collect_page, &search);
+   *pages_out = search.pages;
+   *count_out = search.count;
+}
+
 bool
 target_has_pages(void)
 {
-   return false;
+   return true;
 }
 
 bool
 target_get_page(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint32_t *handle_out,
                 uint64_t *offset_B_out)
 {
-   (void)drm_fd, (void)kernel_vm, (void)addr_B, (void)handle_out, (void)offset_B_out;
-   return false;
+   struct target_page *page;
+   size_t count;
+
+   target_get_pages(drm_fd, kernel_vm, addr_B, addr_B + 4096, &page, &count);
+   if (count) {
+      *handle_out = page->handle;
+      *offset_B_out = page->offset_B;
+   }
+   free(page);
+   return count != 0;
 }
 
 /* -------------------------------------------------------------------- faults */
 
-/* fakemali fails operations, not ioctls. */
 bool
 target_fail_binds(unsigned n, unsigned times, int err)
 {
-   (void)n, (void)times, (void)err;
-   return false;
+   inspect_set_fault("fail_errno", err);
+   inspect_set_fault("fail_bind_times", times);
+   inspect_set_fault("fail_bind", n);
+   return true;
 }
 
-/* Its failures hit the next operation, whoever's: not yet told apart here. */
+/* Of maps: an unmap that fails makes the kernel warn. */
+bool
+target_fail_op(unsigned n, int err)
+{
+   inspect_set_fault("fail_errno", err);
+   inspect_set_fault("fail_by", INSPECT_BY_IOCTL);
+   inspect_set_fault("fail_map", n);
+   return true;
+}
+
+/* Only binds run in a worker of the kernel's.  After one that failed, the VM takes no more. */
 bool
 target_fail_jobs(unsigned n, int err)
 {
-   (void)n, (void)err;
-   return false;
+   inspect_set_fault("fail_errno", err);
+   inspect_set_fault("fail_by", INSPECT_BY_WORKER);
+   inspect_set_fault("fail_map", n);
+   return true;
 }
 
 bool
 target_delay_ioctls(unsigned us)
 {
-   (void)us;
+   inspect_set_fault("delay_bind", us / 1000);
+   return true;
+}
+
+bool
+target_limit_memory(uint64_t size_B)
+{
+   (void)size_B;
    return false;
 }
 
@@ -254,6 +317,10 @@ target_fail_nothing(void)
 {
    inspect_set_fault("fail_map", 0);
    inspect_set_fault("fail_unmap", 0);
+   inspect_set_fault("fail_bind", 0);
+   inspect_set_fault("delay_bind", 0);
+   inspect_set_fault("fail_by", INSPECT_BY_ANYBODY);
+   inspect_set_fault("fail_errno", ENOMEM);
 }
 
 /* What the kernel finds wrong is a panic here. */

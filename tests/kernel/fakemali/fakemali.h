@@ -12,6 +12,7 @@
  *   fm_csf.c      plays the firmware: the mailboxes of the global, group and stream interfaces
  *   fm_cs.c       executes command streams
  *   fm_faults.c   what goes wrong on demand
+ *   fm_fence.c    fences that a test holds
  *   fm_debugfs.c  what the tests can see: counters, the GPU's page tables
  *
  * It models what panthor expects, not hardware: no caches, no TLBs, no time.
@@ -25,6 +26,7 @@
 #include <linux/bits.h>
 #include <linux/types.h>
 
+struct file_operations;
 struct module;
 struct seq_file;
 
@@ -136,6 +138,10 @@ int fm_hook_init(void);
 void fm_hook_exit(void);
 unsigned int fm_hook_sites(void);
 
+/* ---- fm_fence.c ---- */
+
+extern const struct file_operations fm_fence_fops;
+
 /* ---- fm_debugfs.c ---- */
 
 enum fm_stat {
@@ -153,6 +159,8 @@ enum fm_stat {
 };
 
 extern u64 fm_stats[FM_STAT_COUNT];
+/* The address space of the stream that ran last */
+extern unsigned int fm_latest_as;
 
 void fm_debugfs_init(void);
 void fm_debugfs_exit(void);

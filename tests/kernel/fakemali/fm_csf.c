@@ -150,6 +150,7 @@ static void run_stream(unsigned int group, unsigned int stream)
 		return;
 
 	fm_stats[FM_STAT_JOBS]++;
+	fm_latest_as = cs.as;
 	fatal = fm_cs_execute_ring(&cs, get64(in + CS_RING_BASE), size, extract, insert, &info);
 	/* A stream that faulted is not resumed: what is left in its ring is gone. */
 	set64(ring_out, insert);

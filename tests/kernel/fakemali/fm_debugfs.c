@@ -4,11 +4,13 @@
  *
  * What the tests can see and do, in debugfs under "fakemali":
  *
- *   stats  a line for each counter
+ *   stats  a line for each counter, and which address space ran the latest job
  *   pt     the GPU's page tables: a line for each page that an address space maps
  *   run    a write lets held jobs go on
  *   object write "FD HANDLE", read the address of the GEM object that the writer's open DRM file FD
- *          knows by this handle: what the DRM core's own dumps call it
+ *          knows by this handle, which is what the DRM core's own dumps call it, and the address of
+ *          its pages' mapping, which is what pt calls it
+ *   fence  see fm_fence.c
  *
  * Must not know how any of it is found out.
  */
@@ -20,10 +22,12 @@
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 
 #include "fakemali.h"
 
 u64 fm_stats[FM_STAT_COUNT];
+unsigned int fm_latest_as;
 
 static const char *const stat_names[FM_STAT_COUNT] = {
 	[FM_STAT_STORES] = "stores",
@@ -47,6 +51,7 @@ static int stats_show(struct seq_file *m, void *v)
 	for (i = 0; i < FM_STAT_COUNT; i++)
 		seq_printf(m, "%s %llu\n", stat_names[i], fm_stats[i]);
 	seq_printf(m, "hooked_stores %u\n", fm_hook_sites());
+	seq_printf(m, "latest_as %u\n", fm_latest_as);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(stats);
@@ -70,26 +75,48 @@ static const struct file_operations run_fops = {
 	.write = run_write,
 };
 
-/* ---- object: an open file's private_data is the answer ---- */
+/* ---- object ---- */
 
-static void *find_object(int fd, u32 handle)
+/* What an open file answers: addresses as names only, never followed */
+struct answer {
+	unsigned long object;
+	unsigned long mapping;
+};
+
+static int object_open(struct inode *inode, struct file *file)
 {
+	file->private_data = kzalloc(sizeof(struct answer), GFP_KERNEL);
+	return file->private_data ? 0 : -ENOMEM;
+}
+
+static int object_release(struct inode *inode, struct file *file)
+{
+	kfree(file->private_data);
+	return 0;
+}
+
+static struct answer find_object(int fd, u32 handle)
+{
+	struct answer answer = { 0 };
 	struct file *file = fget(fd);
 	struct drm_gem_object *obj = NULL;
 
 	if (!file)
-		return NULL;
+		return answer;
 	if (imajor(file_inode(file)) == DRM_MAJOR)
 		obj = drm_gem_object_lookup(file->private_data, handle);
 	fput(file);
-	/* Only its address is wanted. */
-	if (obj)
+	if (obj) {
+		answer.object = (unsigned long)obj;
+		answer.mapping = obj->filp ? (unsigned long)obj->filp->f_mapping : 0;
 		drm_gem_object_put(obj);
-	return obj;
+	}
+	return answer;
 }
 
 static ssize_t object_write(struct file *file, const char __user *buf, size_t count, loff_t *pos)
 {
+	struct answer *answer = file->private_data;
 	char text[32];
 	u32 handle;
 	int fd;
@@ -101,20 +128,24 @@ static ssize_t object_write(struct file *file, const char __user *buf, size_t co
 	text[count] = 0;
 	if (sscanf(text, "%d %u", &fd, &handle) != 2)
 		return -EINVAL;
-	file->private_data = find_object(fd, handle);
+	*answer = find_object(fd, handle);
 	return count;
 }
 
 static ssize_t object_read(struct file *file, char __user *buf, size_t count, loff_t *pos)
 {
-	char text[32];
-	const int length = snprintf(text, sizeof(text), "%lx\n", (unsigned long)file->private_data);
+	const struct answer *answer = file->private_data;
+	char text[64];
+	const int length =
+		snprintf(text, sizeof(text), "%lx %lx\n", answer->object, answer->mapping);
 
 	return simple_read_from_buffer(buf, count, pos, text, length);
 }
 
 static const struct file_operations object_fops = {
 	.owner = THIS_MODULE,
+	.open = object_open,
+	.release = object_release,
 	.write = object_write,
 	.read = object_read,
 };
@@ -126,6 +157,7 @@ void fm_debugfs_init(void)
 	debugfs_create_file("pt", 0444, dir, NULL, &pt_fops);
 	debugfs_create_file("object", 0600, dir, NULL, &object_fops);
 	debugfs_create_file("run", 0200, dir, NULL, &run_fops);
+	debugfs_create_file("fence", 0600, dir, NULL, &fm_fence_fops);
 }
 
 void fm_debugfs_exit(void)

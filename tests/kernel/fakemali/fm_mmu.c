@@ -146,6 +146,25 @@ u32 fm_mmu_features(void)
 
 /* ---- for the tests ---- */
 
+static ulong pt_from;
+module_param(pt_from, ulong, 0644);
+MODULE_PARM_DESC(pt_from, "debugfs \"pt\" starts at this GPU address");
+
+static ulong pt_to = ULONG_MAX;
+module_param(pt_to, ulong, 0644);
+MODULE_PARM_DESC(pt_to, "debugfs \"pt\" ends before this GPU address");
+
+/* Whose page it is and the offset there, found out from the page alone. */
+static void print_owner(struct seq_file *m, u64 pa)
+{
+	struct page *page = pfn_to_page(pa >> PAGE_SHIFT);
+	struct folio *folio = page_folio(page);
+	const u64 index = folio->index + folio_page_idx(folio, page);
+
+	seq_printf(m, " mapping %lx offset %llx", (unsigned long)READ_ONCE(folio->mapping),
+		   index << PAGE_SHIFT);
+}
+
 static void dump_leaf(struct seq_file *m, unsigned int as, u64 va, u64 pte, int level)
 {
 	const u64 size = BIT_ULL(level_shift(level));
@@ -157,8 +176,13 @@ static void dump_leaf(struct seq_file *m, unsigned int as, u64 va, u64 pte, int 
 		const bool is_ram = pfn_valid((pa + i) >> PAGE_SHIFT);
 		const u64 word = is_ram ? READ_ONCE(*(u64 *)phys_to_virt(pa + i)) : ~0ULL;
 
-		seq_printf(m, "as %u va %llx pa %llx block %llx pte %llx word %llx\n", as, va + i,
-			   pa + i, size, pte, word);
+		if (va + i < pt_from || va + i >= pt_to)
+			continue;
+		seq_printf(m, "as %u va %llx pa %llx block %llx pte %llx word %llx", as, va + i, pa + i,
+			   size, pte, word);
+		if (is_ram)
+			print_owner(m, pa + i);
+		seq_putc(m, '\n');
 	}
 }
 

@@ -26,9 +26,7 @@ add_modules() {
    [ -f "$dir/modules.dep.bin" ] || depmod -b "$base" "$release"
    mkdir -p "$out"
    # Debian builds the fixed regulator, which powers our GPU, as a module.
-   # The driver under test comes first of the DRM drivers, and so gets the first node. vgem has fences
-   # that a test can hold.
-   for module in fixed panthor vgem; do
+   for module in fixed panthor; do
       modprobe -d "$base" -S "$release" --show-depends $module
    done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' |
       while read -r file; do
@@ -39,25 +37,33 @@ add_modules() {
       done >"$out/order"
 }
 
-# add_libraries OUT DIRECTORY...: what the programs in OUT/tests need, from these directories
+# add_libraries OUT PROGRAMS DIRECTORY...: what the files in PROGRAMS need, from these directories
 add_libraries() {
-   local out=$1 found name missing=true
-   shift
-   mkdir -p "$out/lib"
+   local out=$1 programs=$2 found name missing=true
+   shift 2
+   mkdir -p "$out"
    while $missing; do
       missing=false
-      for name in $(aarch64-linux-gnu-objdump -p "$out"/tests/* "$out"/lib/*.so* 2>/dev/null |
+      for name in $(aarch64-linux-gnu-objdump -p "$programs"/* "$out"/*.so* 2>/dev/null |
          awk '$1 == "NEEDED" { print $2 }' | sort -u) ld-linux-aarch64.so.1; do
-         [ ! -e "$out/lib/$name" ] || continue
+         [ ! -e "$out/$name" ] || continue
          found=$(find "$@" -maxdepth 1 -name "$name" -print -quit)
          [ -n "$found" ] || { echo "no $name for the guest"; return 1; }
-         cp -L "$found" "$out/lib/$name"
+         cp -L "$found" "$out/$name"
          missing=true
       done
    done
 }
 
-# make_initramfs KERNEL_ROOT SYSROOT MODULE FIRMWARE PROGRAMS VECTORS OUT
+# A Vulkan driver of a newer suite, with a C library of its own, apart from what else is there
+add_panvk() {
+   local root=$1 out=$2
+   mkdir -p "$out"
+   cp "$root/usr/lib/aarch64-linux-gnu/libvulkan_panfrost.so" "$out/" || return 1
+   add_libraries "$out/lib" "$out" "$root/usr/lib/aarch64-linux-gnu" "$root/lib/aarch64-linux-gnu"
+}
+
+# make_initramfs KERNEL_ROOT SYSROOT MODULE FIRMWARE PROGRAMS VECTORS OUT [PANVK_ROOT]
 make_initramfs() {
    local root=$1 sysroot=$2 module=$3 firmware=$4 programs=$5 vectors=$6 out=$7 tree=$7.d
    local fw_dir=$tree/lib/firmware/arm/mali/arch10.8
@@ -71,7 +77,8 @@ make_initramfs() {
    aarch64-linux-gnu-strip -g -o "$tree/modules/fakemali.ko" "$module" || return 1
    find "$programs" -maxdepth 1 -type f -executable -exec cp -t "$tree/tests" {} +
    aarch64-linux-gnu-strip -g "$tree"/tests/*
-   add_libraries "$tree" "$sysroot/usr/lib/aarch64-linux-gnu" "$sysroot/lib/aarch64-linux-gnu" \
+   [ -z "${8:-}" ] || add_panvk "$8" "$tree/panvk" || return 1
+   add_libraries "$tree/lib" "$tree/tests" "$sysroot/usr/lib/aarch64-linux-gnu" "$sysroot/lib/aarch64-linux-gnu" \
       /usr/aarch64-linux-gnu/lib || return 1
    (cd "$tree" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$out"
 }

@@ -70,3 +70,20 @@ have_sysroot_set() {
    done
    fetch_set "$sysroot_set" "${packages[@]}"
 }
+
+# Debian's PanVK, to be compared with, and what it links
+panvk_packages='mesa-vulkan-drivers libc6 libgcc-s1 libstdc++6 libdrm2 libexpat1 libdisplay-info3 zlib1g
+   libzstd1 libwayland-client0 libffi8 libx11-xcb1 libxcb1 libxcb-dri3-0 libxcb-present0 libxcb-randr0 libxcb-shm0
+   libxcb-sync1 libxcb-xfixes0 libxshmfence1 libxau6 libxdmcp6'
+panvk_set=panvk-$(echo $panvk_packages | sha256sum | cut -c 1-8)
+
+have_panvk_set() {
+   local index=$cache/apt/index name packages=()
+   ! set_is_cached "$panvk_set" || return 0
+   refresh_index sid || return 1
+   index >"$index"
+   for name in $panvk_packages; do
+      packages+=("$(newest "$index" arm64 ${name//+/[+]})")
+   done
+   fetch_set "$panvk_set" "${packages[@]}"
+}

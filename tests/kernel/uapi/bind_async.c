@@ -20,7 +20,6 @@
 struct fixture {
    int fd;
    uint32_t vm;
-   unsigned vm_index;
    uint32_t bo;
    /* Without fences yet */
    uint32_t in, out, timeline;
@@ -32,7 +31,6 @@ setup(void **state)
    struct fixture *f = calloc(1, sizeof(*f));
 
    f->fd = pan_open();
-   f->vm_index = inspect_vm_count();
    f->vm = pan_vm_create(f->fd);
    f->bo = pan_bo_create(f->fd, BO_B, 0);
    f->in = pan_syncobj_create(f->fd);
@@ -53,11 +51,11 @@ teardown(void **state)
 }
 
 static void
-expect_mappings(const struct fixture *f, int count)
+expect_mappings(int count)
 {
    struct inspect_mapping *maps;
 
-   assert_int_equal(inspect_tree(f->vm_index, &maps), count);
+   assert_int_equal(inspect_tree(0, &maps), count);
    free(maps);
 }
 
@@ -78,7 +76,7 @@ a_binary_fence_comes_out(void **state)
    assert_int_equal(pan_bind_async(f->fd, f->vm, map_with(f, &signal, 1)), 0);
    assert_int_equal(pan_syncobj_wait(f->fd, f->out, 10 * SECOND), 0);
    assert_int_equal(pan_syncobj_status(f->fd, f->out), 1);
-   expect_mappings(f, 1);
+   expect_mappings(1);
 }
 
 static void
@@ -110,7 +108,7 @@ waiting_for_a_syncobj_without_a_fence_is_einval(void **state)
    struct drm_panthor_sync_op wait = pan_wait(f->in);
 
    assert_int_equal(pan_bind_async(f->fd, f->vm, map_with(f, &wait, 1)), -EINVAL);
-   expect_mappings(f, 0);
+   expect_mappings(0);
 }
 
 static void
@@ -120,7 +118,7 @@ waiting_for_a_point_before_it_is_submitted_is_einval(void **state)
    struct drm_panthor_sync_op wait = pan_wait_point(f->timeline, 5);
 
    assert_int_equal(pan_bind_async(f->fd, f->vm, map_with(f, &wait, 1)), -EINVAL);
-   expect_mappings(f, 0);
+   expect_mappings(0);
 }
 
 static void
@@ -149,7 +147,7 @@ operations_of_one_bind_may_wait_for_one_another(void **state)
 
    assert_int_equal(pan_bind(f->fd, f->vm, DRM_PANTHOR_VM_BIND_ASYNC, ops, 3, NULL), 0);
    assert_int_equal(pan_syncobj_wait_point(f->fd, f->timeline, 6, 10 * SECOND), 0);
-   expect_mappings(f, 2);
+   expect_mappings(2);
 }
 
 static void
@@ -178,7 +176,7 @@ bad_operations_are_refused_when_they_are_submitted(void **state)
    assert_int_equal(pan_bind(f->fd, f->vm, DRM_PANTHOR_VM_BIND_ASYNC, ops, 2, NULL), -EINVAL);
    assert_int_equal(pan_vm_state(f->fd, f->vm), DRM_PANTHOR_VM_STATE_USABLE);
    /* All or nothing, unlike synchronous ones */
-   expect_mappings(f, 0);
+   expect_mappings(0);
 }
 
 /* Unlike a synchronous one, which does nothing */
@@ -193,7 +191,7 @@ a_map_of_no_size_leaves_an_empty_mapping(void **state)
       pan_bind_async(f->fd, f->vm, pan_with_syncs(pan_map(f->bo, 0, BASE_B, 0), &signal, 1)), 0);
    assert_int_equal(pan_syncobj_wait(f->fd, f->out, 10 * SECOND), 0);
    assert_int_equal(pan_syncobj_status(f->fd, f->out), 1);
-   assert_int_equal(inspect_tree(f->vm_index, &maps), 1);
+   assert_int_equal(inspect_tree(0, &maps), 1);
    assert_int_equal(maps[0].addr_B, BASE_B);
    assert_int_equal(maps[0].range_B, 0);
    free(maps);
@@ -218,7 +216,7 @@ a_failure_at_run_time_is_in_the_fence(void **state)
    fail_at_run_time(f);
    assert_int_equal(pan_syncobj_status(f->fd, f->out), -ENOMEM);
    assert_int_equal(pan_vm_state(f->fd, f->vm), DRM_PANTHOR_VM_STATE_UNUSABLE);
-   expect_mappings(f, 0);
+   expect_mappings(0);
 }
 
 static void
@@ -230,7 +228,7 @@ an_unusable_vm_takes_unmaps_only(void **state)
    fail_at_run_time(f);
    assert_int_equal(pan_bind_sync(f->fd, f->vm, pan_map(f->bo, 0, BASE_B, 0x1000)), -EINVAL);
    assert_int_equal(pan_bind_sync(f->fd, f->vm, pan_unmap(2 * BASE_B, 0x1000)), 0);
-   expect_mappings(f, 1);
+   expect_mappings(1);
 }
 
 static void

@@ -10,12 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TREES      "/sys/kernel/debug/dri/128/gpuvas"
 #define PAGES      "/sys/kernel/debug/fakemali/pt"
 #define STATS      "/sys/kernel/debug/fakemali/stats"
 #define RUN        "/sys/kernel/debug/fakemali/run"
 #define OBJECT     "/sys/kernel/debug/fakemali/object"
+#define FENCE      "/sys/kernel/debug/fakemali/fence"
 #define PARAMETERS "/sys/module/fakemali/parameters/"
 
 /* Above, panthor puts what it maps for itself. */
@@ -57,85 +59,164 @@ parse_mapping(const char *line, struct inspect_mapping *map)
                  &map->addr_B, &map->range_B, &end_B, &map->object, &map->offset_B) == 5;
 }
 
+struct trees {
+   struct mapping_of {
+      unsigned vm;
+      struct inspect_mapping map;
+   } *maps;
+   size_t count, capacity;
+   unsigned vms;
+};
+
 static void
-append(struct inspect_mapping **maps, int *count, const struct inspect_mapping *map)
+append(struct trees *trees, const struct inspect_mapping *map)
 {
-   *maps = realloc(*maps, (*count + 1) * sizeof(**maps));
-   if (!*maps)
-      abort();
-   (*maps)[(*count)++] = *map;
+   if (trees->count == trees->capacity) {
+      trees->capacity = trees->capacity ? 2 * trees->capacity : 256;
+      trees->maps = realloc(trees->maps, trees->capacity * sizeof(*trees->maps));
+      if (!trees->maps)
+         abort();
+   }
+   trees->maps[trees->count++] = (struct mapping_of){ trees->vms - 1, *map };
+}
+
+/* All that there is, at one moment. */
+static struct trees
+read_trees(void)
+{
+   FILE *file = open_or_die(TREES, "r");
+   struct trees trees = { 0 };
+   struct inspect_mapping map;
+   char line[256];
+   bool wanted = false;
+
+   while (fgets(line, sizeof(line), file)) {
+      if (is_vm(line)) {
+         wanted = is_gpu_vm(line);
+         trees.vms += wanted;
+      } else if (wanted && parse_mapping(line, &map)) {
+         append(&trees, &map);
+      }
+   }
+   fclose(file);
+   return trees;
 }
 
 int
 inspect_tree(unsigned index, struct inspect_mapping **maps_out)
 {
-   FILE *file = open_or_die(TREES, "r");
-   struct inspect_mapping map;
-   char line[256];
-   unsigned vms = 0;
-   bool wanted = false;
-   int count = -1;
+   struct trees trees = read_trees();
+   int count = index < trees.vms ? 0 : -1;
 
-   *maps_out = NULL;
-   while (fgets(line, sizeof(line), file)) {
-      if (is_vm(line)) {
-         wanted = is_gpu_vm(line) && vms++ == index;
-         if (wanted)
-            count = 0;
-      } else if (wanted && parse_mapping(line, &map) && map.addr_B < USER_VA_END_B) {
-         append(maps_out, &count, &map);
-      }
+   *maps_out = calloc(trees.count ? trees.count : 1, sizeof(**maps_out));
+   for (size_t i = 0; i < trees.count; i++) {
+      const struct mapping_of *m = &trees.maps[i];
+
+      if (m->vm + 1 + index == trees.vms && m->map.addr_B < USER_VA_END_B)
+         (*maps_out)[count++] = m->map;
    }
-   fclose(file);
+   free(trees.maps);
    return count;
+}
+
+uint64_t
+inspect_kernel_part(unsigned index)
+{
+   struct trees trees = read_trees();
+   uint64_t addr_B = 0;
+
+   for (size_t i = 0; i < trees.count; i++) {
+      const struct mapping_of *m = &trees.maps[i];
+
+      if (m->vm + 1 + index == trees.vms && m->map.addr_B >= USER_VA_END_B)
+         addr_B = m->map.addr_B;
+   }
+   free(trees.maps);
+   return addr_B;
 }
 
 unsigned
 inspect_vm_count(void)
 {
-   FILE *file = open_or_die(TREES, "r");
-   char line[256];
-   unsigned count = 0;
+   struct trees trees = read_trees();
 
-   while (fgets(line, sizeof(line), file))
-      count += is_gpu_vm(line);
-   fclose(file);
-   return count;
+   free(trees.maps);
+   return trees.vms;
 }
 
-uint64_t
+void
+inspect_wait_for_vm_count(unsigned count)
+{
+   /* The kernel's workers have their turn; a machine that is busy may take its time. */
+   for (unsigned i = 0; inspect_vm_count() > count; i++) {
+      if (i == 6000) {
+         fprintf(stderr, "the kernel keeps its VMs\n");
+         abort();
+      }
+      usleep(10000);
+   }
+}
+
+struct inspect_object
 inspect_object(int drm_fd, uint32_t handle)
 {
    FILE *file = open_or_die(OBJECT, "r+");
-   uint64_t object = 0;
+   struct inspect_object found = { 0 };
 
    /* The answer belongs to the open file. */
    setvbuf(file, NULL, _IONBF, 0);
    fprintf(file, "%d %" PRIu32, drm_fd, handle);
    rewind(file);
-   if (fscanf(file, "%" SCNx64, &object) != 1)
-      object = 0;
+   if (fscanf(file, "%" SCNx64 " %" SCNx64, &found.object, &found.mapping) != 2)
+      found = (struct inspect_object){ 0 };
    fclose(file);
-   return object;
+   return found;
 }
 
 /* -------------------------------------------------------------------- pages */
 
 #define PTE_READONLY (1ull << 7)
 
-void
-inspect_pages(void (*f)(void *data, const struct inspect_page *page), void *data)
+static void
+set_parameter(const char *name, const char *value)
 {
-   FILE *file = open_or_die(PAGES, "r");
+   char path[128];
+
+   snprintf(path, sizeof(path), PARAMETERS "%s", name);
+   FILE *file = open_or_die(path, "w");
+   fputs(value, file);
+   if (fclose(file) != 0) {
+      perror(path);
+      abort();
+   }
+}
+
+static void
+set_address(const char *name, uint64_t addr_B)
+{
+   char value[32];
+
+   snprintf(value, sizeof(value), "%" PRIu64, addr_B);
+   set_parameter(name, value);
+}
+
+void
+inspect_pages(uint64_t addr_B, uint64_t end_B,
+              void (*f)(void *data, const struct inspect_page *page), void *data)
+{
    struct inspect_page page;
    uint64_t pa, pte;
 
+   set_address("pt_from", addr_B);
+   set_address("pt_to", end_B);
+   FILE *file = open_or_die(PAGES, "r");
    while (fscanf(file,
                  " as %u va %" SCNx64 " pa %" SCNx64 " block %" SCNx64 " pte %" SCNx64
-                 " word %" SCNx64,
-                 &page.as, &page.addr_B, &pa, &page.block_B, &pte, &page.word) == 6) {
+                 " word %" SCNx64 " mapping %" SCNx64 " offset %" SCNx64,
+                 &page.as, &page.addr_B, &pa, &page.block_B, &pte, &page.word, &page.mapping,
+                 &page.offset_B) == 8) {
       page.readonly = pte & PTE_READONLY;
-      if (page.as != 0 && page.addr_B < USER_VA_END_B)
+      if (page.as != 0)
          f(data, &page);
    }
    fclose(file);
@@ -146,15 +227,10 @@ inspect_pages(void (*f)(void *data, const struct inspect_page *page), void *data
 void
 inspect_set_fault(const char *parameter, int value)
 {
-   char path[128];
+   char text[16];
 
-   snprintf(path, sizeof(path), PARAMETERS "%s", parameter);
-   FILE *file = open_or_die(path, "w");
-   fprintf(file, "%d\n", value);
-   if (fclose(file) != 0) {
-      perror(path);
-      abort();
-   }
+   snprintf(text, sizeof(text), "%d", value);
+   set_parameter(parameter, text);
 }
 
 int
@@ -169,6 +245,30 @@ inspect_get_fault(const char *parameter)
       value = -1;
    fclose(file);
    return value;
+}
+
+int
+inspect_fence_create(void)
+{
+   FILE *file = open_or_die(FENCE, "r");
+   int fd;
+
+   if (fscanf(file, "%d", &fd) != 1)
+      fd = -1;
+   fclose(file);
+   return fd;
+}
+
+void
+inspect_fence_signal(int fence_fd)
+{
+   FILE *file = open_or_die(FENCE, "w");
+
+   fprintf(file, "%d", fence_fd);
+   if (fclose(file) != 0) {
+      perror(FENCE);
+      abort();
+   }
 }
 
 void

@@ -23,16 +23,31 @@ struct inspect_mapping {
 
 /**
  * The tree of a GPU VM as debugfs shows it, without what the kernel maps for itself at the top.
- * \param index  in order of creation, among the VMs of all processes
+ * \param index  among the VMs of all processes, the latest one first: 0 is the youngest.  So one that the
+ *               kernel has still to clean up behind a closed file does not count.
  * \return the number of mappings, or -1 if there is no such VM; *maps_out is the caller's to free()
  */
 int inspect_tree(unsigned index, struct inspect_mapping **maps_out);
 
-/** The number of GPU VMs. */
+/** The number of GPU VMs, those to be cleaned up among them. */
 unsigned inspect_vm_count(void);
+/** Waits until there are no more than so many. */
+void inspect_wait_for_vm_count(unsigned count);
 
-/** The kernel's address of the object behind a handle of an open node. */
-uint64_t inspect_object(int drm_fd, uint32_t handle);
+/** What the kernel calls the object behind a handle of an open node; 0 if there is none. */
+struct inspect_object {
+   /** In trees */
+   uint64_t object;
+   /** In page tables */
+   uint64_t mapping;
+};
+struct inspect_object inspect_object(int drm_fd, uint32_t handle);
+
+/**
+ * Where something is that the kernel maps for itself in the VM (a group's memory); index as above.
+ * \return an address, 0 if there is nothing
+ */
+uint64_t inspect_kernel_part(unsigned index);
 
 /** One page of the GPU's page tables. */
 struct inspect_page {
@@ -43,14 +58,28 @@ struct inspect_page {
    bool readonly;
    /** The first eight bytes that the GPU would read there. */
    uint64_t word;
+   /** Whose page it is, and where in it. */
+   uint64_t mapping;
+   uint64_t offset_B;
 };
 
-/** Calls f for every page that an address space other than the firmware's maps. */
-void inspect_pages(void (*f)(void *data, const struct inspect_page *page), void *data);
+/** Calls f for every page in [addr_B, end_B) that an address space other than the firmware's maps. */
+void inspect_pages(uint64_t addr_B, uint64_t end_B,
+                   void (*f)(void *data, const struct inspect_page *page), void *data);
+
+/** Values of fakemali's parameter fail_by: whose operations count. */
+enum {
+   INSPECT_BY_ANYBODY = 0,
+   INSPECT_BY_IOCTL = 1,
+   INSPECT_BY_WORKER = 2,
+};
 
 /** Sets a parameter of fakemali; see fm_faults.c there. */
 void inspect_set_fault(const char *parameter, int value);
 int inspect_get_fault(const char *parameter);
+/** A sync file that signals when inspect_fence_signal() is called; -1 on failure. */
+int inspect_fence_create(void);
+void inspect_fence_signal(int fence_fd);
 /** Lets held jobs go on. */
 void inspect_run_jobs(void);
 uint64_t inspect_stat(const char *name);

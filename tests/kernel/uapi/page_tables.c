@@ -176,7 +176,7 @@ compare(const struct fixture *f, unsigned round)
    unsigned differences = 0, mapped = 0;
 
    memset(found, 0, sizeof(found));
-   inspect_pages(note_page, found);
+   inspect_pages(WINDOW_B(0), WINDOW_B(THREADS), note_page, found);
    for (unsigned i = 0; i < THREADS; i++) {
       for (unsigned page = 0; page < WINDOW_PAGES; page++) {
          const uint64_t want = f->model[i].words[page], is = found[i].words[page];
@@ -230,7 +230,7 @@ count_big_pages(void)
 {
    struct big_count count = { 0 };
 
-   inspect_pages(count_big, &count);
+   inspect_pages(BIG_B, BIG_B + BIG_SIZE_B, count_big, &count);
    return count;
 }
 

@@ -35,6 +35,15 @@ vmbind_fence_get_fd(struct pipe_screen *pscreen, struct pipe_fence_handle *fence
    return fd;
 }
 
+/* ------------------------------------------------------------------ shaders */
+
+static char *
+vmbind_finalize_nir(struct pipe_screen *pscreen, struct nir_shader *nir)
+{
+   vmbind_nir_lower_residency(nir);
+   return vmbind_screen(pscreen)->gl->finalize_nir(pscreen, nir);
+}
+
 /* ------------------------------------------------------------------- screen */
 
 static void
@@ -46,11 +55,26 @@ init_caps(struct pipe_screen *pscreen)
    caps->native_fence_fd = true;
 }
 
+static struct pipe_context *
+vmbind_context_create(struct pipe_screen *pscreen, void *priv, unsigned flags)
+{
+   struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
+   struct pipe_context *pctx = gl->context_create(pscreen, priv, flags);
+
+   if (pctx && !vmbind_commit_init_context(pctx)) {
+      pctx->destroy(pctx);
+      return NULL;
+   }
+
+   return pctx;
+}
+
 static void
 vmbind_gl_destroy(struct pipe_screen *pscreen)
 {
    struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
 
+   vmbind_commit_finish_screen(pscreen);
    vmbind_resource_finish_screen(pscreen);
    gl->destroy(pscreen);
    FREE(gl);
@@ -74,13 +98,22 @@ screen_create(int drm_fd, struct sw_winsys *winsys, char *why, size_t why_size)
    if (!vmbind_resource_init_screen(pscreen))
       goto fail_gl;
 
+   if (!vmbind_commit_init_screen(pscreen))
+      goto fail_resource;
+
    init_caps(pscreen);
+   gl->context_create = pscreen->context_create;
+   pscreen->context_create = vmbind_context_create;
+   gl->finalize_nir = pscreen->finalize_nir;
+   pscreen->finalize_nir = vmbind_finalize_nir;
    gl->destroy = pscreen->destroy;
    pscreen->destroy = vmbind_gl_destroy;
    pscreen->fence_get_fd = vmbind_fence_get_fd;
 
    return pscreen;
 
+fail_resource:
+   vmbind_resource_finish_screen(pscreen);
 fail_gl:
    FREE(gl);
 fail_screen:

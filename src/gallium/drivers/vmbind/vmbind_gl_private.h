@@ -7,9 +7,12 @@
 #ifndef VMBIND_GL_PRIVATE_H
 #define VMBIND_GL_PRIVATE_H
 
+#include "pipe/p_context.h"
 #include "pipebuffer/pb_slab.h"
+#include "util/u_dynarray.h"
 
 #include "vmbind_gl.h"
+#include "vmbind_pages.h"
 #include "vmbind_private.h"
 
 #ifdef __cplusplus
@@ -23,9 +26,25 @@ struct vmbind_gl {
    struct sw_winsys *winsys;
 
    struct pb_slabs slabs;
+   /** struct vmbind_memory * that nobody uses, and how much that is. */
+   simple_mtx_t cache_lock;
+   struct util_dynarray cache;
+   uint64_t cached_B;
+
+   struct vmbind_pages pages;
+
+   /** Of each context its struct vmbind_commits. */
+   simple_mtx_t commits_lock;
+   struct hash_table *commits;
+   /** Binds that wait for the next drawing in any of them. */
+   int pending_binds;
+   /** llvmpipe's own functions of a context. */
+   struct pipe_context inner;
 
    /* What this half replaces once more. */
    void (*destroy)(struct pipe_screen *pscreen);
+   struct pipe_context *(*context_create)(struct pipe_screen *pscreen, void *priv, unsigned flags);
+   char *(*finalize_nir)(struct pipe_screen *pscreen, struct nir_shader *nir);
    struct pipe_resource *(*resource_from_handle)(struct pipe_screen *pscreen,
                                                  const struct pipe_resource *templat,
                                                  struct winsys_handle *handle, unsigned usage);
@@ -48,6 +67,23 @@ struct vmbind_gl_resource {
 
 bool vmbind_resource_init_screen(struct pipe_screen *pscreen);
 void vmbind_resource_finish_screen(struct pipe_screen *pscreen);
+
+/* --------------------------------------------------- vmbind_commit.c */
+
+bool vmbind_commit_init_screen(struct pipe_screen *pscreen);
+void vmbind_commit_finish_screen(struct pipe_screen *pscreen);
+bool vmbind_commit_init_context(struct pipe_context *pctx);
+
+/** For templates with PIPE_RESOURCE_FLAG_SPARSE: addresses without memory. */
+struct pipe_resource *vmbind_sparse_resource_create(struct pipe_screen *pscreen,
+                                                    const struct pipe_resource *templat);
+
+/* ------------------------------------------------------ vmbind_nir.c */
+
+struct nir_shader;
+
+/** Residency codes of shaders, as llvmpipe's code generator gives them: 0 is not resident. */
+bool vmbind_nir_lower_residency(struct nir_shader *nir);
 
 /* --------------------------------------------------- vmbind_winsys.c */
 

@@ -97,6 +97,67 @@ slab_can_reclaim(UNUSED void *priv, UNUSED struct pb_slab_entry *entry)
    return true;
 }
 
+/* -------------------------------------------------------------------- cache */
+
+/* Large memory that was freed is kept for a while: making a BO and binding it costs more than
+ * filling it with zeros. */
+#define CACHE_MAX_B      (128u << 20)
+#define CACHE_MAX_ITEM_B (32u << 20)
+
+static struct vmbind_memory *
+cache_take(struct vmbind_gl *gl, uint64_t size_B)
+{
+   struct vmbind_memory *found = NULL;
+
+   simple_mtx_lock(&gl->cache_lock);
+   util_dynarray_foreach (&gl->cache, struct vmbind_memory *, item) {
+      if (vmb_bo_size_B((*item)->bo) != size_B)
+         continue;
+      found = *item;
+      *item = util_dynarray_pop(&gl->cache, struct vmbind_memory *);
+      gl->cached_B -= size_B;
+      break;
+   }
+   simple_mtx_unlock(&gl->cache_lock);
+
+   if (found)
+      memset(found->lp.cpu_addr, 0, size_B);
+
+   return found;
+}
+
+static void
+cache_give(struct pipe_screen *pscreen, struct vmbind_memory *memory)
+{
+   struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
+   const uint64_t size_B = vmb_bo_size_B(memory->bo);
+   bool kept = false;
+
+   simple_mtx_lock(&gl->cache_lock);
+   if (size_B <= CACHE_MAX_ITEM_B && gl->cached_B + size_B <= CACHE_MAX_B) {
+      util_dynarray_append(&gl->cache, struct vmbind_memory *, memory);
+      gl->cached_B += size_B;
+      kept = true;
+   }
+   simple_mtx_unlock(&gl->cache_lock);
+
+   if (!kept)
+      pscreen->free_memory(pscreen, (struct pipe_memory_allocation *)memory);
+}
+
+static void
+cache_empty(struct pipe_screen *pscreen)
+{
+   struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
+
+   simple_mtx_lock(&gl->cache_lock);
+   util_dynarray_foreach (&gl->cache, struct vmbind_memory *, item)
+      pscreen->free_memory(pscreen, (struct pipe_memory_allocation *)*item);
+   util_dynarray_clear(&gl->cache);
+   gl->cached_B = 0;
+   simple_mtx_unlock(&gl->cache_lock);
+}
+
 /* ---------------------------------------------------------------- resources */
 
 static struct vmbind_gl_resource *
@@ -112,6 +173,10 @@ resource_release(struct pipe_screen *pscreen, struct vmbind_backing *backing)
 
    if (res->entry)
       pb_slab_free(&vmbind_screen(pscreen)->gl->slabs, res->entry);
+   if (backing->memory && !res->shareable) {
+      cache_give(pscreen, backing->memory);
+      backing->memory = NULL;
+   }
 }
 
 /* Shared memory comes with a dma-buf that nobody wants yet. */
@@ -126,6 +191,26 @@ alloc_shareable(struct pipe_screen *pscreen, uint64_t size_B)
       close(fd);
 
    return (struct vmbind_memory *)pmem;
+}
+
+static struct vmbind_memory *
+alloc_private(struct pipe_screen *pscreen, uint64_t size_B)
+{
+   struct vmbind_screen *screen = vmbind_screen(pscreen);
+   const uint32_t page_size_B = vmb_device_caps(screen->dev)->page_size_B;
+
+   size_B = align64(MAX2(size_B, 1), page_size_B);
+   struct vmbind_memory *memory = cache_take(screen->gl, size_B);
+   if (memory)
+      return memory;
+
+   memory = (struct vmbind_memory *)pscreen->allocate_memory(pscreen, size_B);
+   if (!memory) {
+      cache_empty(pscreen);
+      memory = (struct vmbind_memory *)pscreen->allocate_memory(pscreen, size_B);
+   }
+
+   return memory;
 }
 
 static bool
@@ -155,7 +240,7 @@ alloc_backing(struct pipe_screen *pscreen, struct vmbind_gl_resource *res,
    if (res->shareable)
       backing->memory = alloc_shareable(pscreen, size_B);
    else
-      backing->memory = (struct vmbind_memory *)pscreen->allocate_memory(pscreen, size_B);
+      backing->memory = alloc_private(pscreen, size_B);
    if (!backing->memory)
       return false;
 
@@ -194,6 +279,9 @@ vmbind_gl_resource_create(struct pipe_screen *pscreen, const struct pipe_resourc
 
    if (screen->gl->winsys && is_shared(templat))
       return screen->resource_create(pscreen, templat);
+
+   if (templat->flags & PIPE_RESOURCE_FLAG_SPARSE)
+      return vmbind_sparse_resource_create(pscreen, templat);
 
    uint64_t size_B;
    struct pipe_resource *pres = create_unbacked(pscreen, templat, &size_B);
@@ -349,8 +437,6 @@ make_shareable(struct pipe_screen *pscreen, struct pipe_context *pctx, struct pi
 
    resource_release(pscreen, &res->backing);
    res->entry = NULL;
-   if (res->backing.memory)
-      pscreen->free_memory(pscreen, (struct pipe_memory_allocation *)res->backing.memory);
    res->backing.memory = memory;
    res->shareable = true;
    vmbind_resource_set_address(lpr, (uintptr_t)memory->lp.cpu_addr);
@@ -461,6 +547,9 @@ vmbind_resource_init_screen(struct pipe_screen *pscreen)
                       slab_can_reclaim, slab_alloc, slab_free))
       return false;
 
+   simple_mtx_init(&gl->cache_lock, mtx_plain);
+   util_dynarray_init(&gl->cache, NULL);
+
    gl->resource_from_handle = pscreen->resource_from_handle;
    gl->resource_get_param = pscreen->resource_get_param;
 
@@ -479,5 +568,10 @@ vmbind_resource_init_screen(struct pipe_screen *pscreen)
 void
 vmbind_resource_finish_screen(struct pipe_screen *pscreen)
 {
-   pb_slabs_deinit(&vmbind_screen(pscreen)->gl->slabs);
+   struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
+
+   cache_empty(pscreen);
+   util_dynarray_fini(&gl->cache);
+   simple_mtx_destroy(&gl->cache_lock);
+   pb_slabs_deinit(&gl->slabs);
 }

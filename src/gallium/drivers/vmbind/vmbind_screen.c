@@ -470,7 +470,8 @@ vmbind_screen_create(int drm_fd, struct pipe_screen **pscreen_out, char *why, si
    if (ret)
       goto fail_memory;
 
-   ret = init_vm(screen);
+   /* The core has said why it is so. */
+   ret = vmb_device_caps(screen->dev)->kernel_addresses ? -ENOTSUP : init_vm(screen);
    if (ret)
       goto fail_device;
 
