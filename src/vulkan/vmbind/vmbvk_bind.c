@@ -20,6 +20,8 @@
 #include "vmbvk_image.h"
 #include "vmbvk_sparse.h"
 
+#define ADVANCE_EVERY 256
+
 /** A sparse resource while its binds are walked. */
 struct bind_target {
    struct pipe_resource *pres;
@@ -364,6 +366,10 @@ vmbvk_queue_bind(struct vmbvk_queue *queue, struct vk_queue_submit *submit)
    }
 
    queue->bind_point = point;
+
+   /* An application that binds and binds, and never executes. */
+   if (point % ADVANCE_EVERY == 0)
+      vmbvk_residency_advance(device);
 
    return VK_SUCCESS;
 }
