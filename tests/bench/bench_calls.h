@@ -12,6 +12,8 @@
 struct bench_calls {
    /** CPU time of calls into the kernel and, where that is simulated, of its own threads. */
    int64_t kernel_ns;
+   /** What measuring that has cost. */
+   int64_t measuring_ns;
 
    /** Of DRM: VM_BINDs, their operations, and everything else; but for those in which the
     * application itself waits. */

@@ -5,7 +5,8 @@
 
 bench_vulkan.py BUILD [--json FILE]: BUILD has the drivers. "own" is CPU time in user space: of all
 of the process's threads, without what happens behind the kernel's interface, which is the simulated
-kernel driver for vmbind and mmap for lavapipe. The last column is own time beside lavapipe's.
+kernel driver for vmbind and mmap for lavapipe. Times are the least of 15 rounds. The last column is
+own time beside lavapipe's.
 """
 
 import glob
