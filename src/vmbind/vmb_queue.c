@@ -1010,8 +1010,20 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
 }
 
 /* The number of pending batches from which on a submit looks whether some of
- * them have completed; looking is an ioctl. */
-#define RETIRE_AT 8
+ * them have completed.  Looking is an ioctl, so those that are found to be pending
+ * still are looked at again only when there are twice as many. */
+#define RETIRE_AT 64
+
+static void
+retire_if_many(struct vmb_vm *vm)
+{
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   if (vm->batch_count >= MAX2(vm->retire_at, RETIRE_AT)) {
+      vmb_vm_retire_locked(vm);
+      vm->retire_at = 2 * vm->batch_count;
+   }
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+}
 
 static int
 submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
@@ -1047,10 +1059,7 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
       ret = vmb_queue_submit_raw(queue, &raw, point_out);
    put_vm_bos(vm, built.vm_bo_count);
 
-   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   if (vm->batch_count >= RETIRE_AT)
-      vmb_vm_retire_locked(vm);
-   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   retire_if_many(vm);
    vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
    vmb_vm_free_deferred(vm);
 
