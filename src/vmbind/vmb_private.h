@@ -120,6 +120,8 @@ struct vmb_bo {
    bool shared;
    /* Atomic; enum vmb_bo_purge. */
    uint32_t purge;
+   /* Memory of the process, and then there is no handle; or NULL. */
+   void *user_ptr;
    /* Atomic; NULL until mapped. */
    void *map;
    char *name;
@@ -143,6 +145,8 @@ struct vmb_range {
    struct vmb_vm *vm;
    uint64_t addr_B;
    uint64_t size_B;
+   /* What it took of the heap. */
+   uint64_t reserved_B;
    enum vmb_unbound unbound;
    char *name;
 };
@@ -200,6 +204,9 @@ struct vmb_vm {
    size_t req_capacity;
    struct vmb_kmd_op *kmd_ops;
    size_t kmd_op_capacity;
+   /* Operations and what takes them back. */
+   struct vmb_gpuvm_req *back;
+   size_t back_capacity;
    struct vmb_kmd_sync *syncs;
    size_t sync_capacity;
    /* The most operations an ioctl gets; halved when the kernel has no memory,
@@ -234,7 +241,7 @@ void vmb_vm_free_deferred(struct vmb_vm *vm);
 void vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo);
 
 /* With no lock held: the pages behind the BO are gone, in every VM that maps it. */
-void vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo);
+int vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo);
 
 /* 0, or -ENODEV if a bind failed when it ran, as far as the kernel tells. */
 int vmb_vm_check_status(struct vmb_vm *vm);
@@ -284,12 +291,16 @@ struct vmb_raw_submit {
    enum vmb_trace_kind kind;
    const struct vmb_gpuvm_req *reqs;
    size_t req_count;
+   /* Binds that went into another's request already. */
+   size_t joined;
    const struct vmb_sync *waits;
    uint32_t wait_count;
    const struct vmb_sync *signals;
    uint32_t signal_count;
    /* Done on return, if that can be. */
    bool immediate;
+   /* The one request makes, or removes, a range that is a region of the kernel's. */
+   bool region;
    /* If not NULL: vmb_plan.merged of the batch. */
    size_t *merged_out;
 };
