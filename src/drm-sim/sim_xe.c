@@ -16,12 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "drm-uapi/xe_drm.h"
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_caller.h"
 #include "sim_device.h"
 #include "sim_evict.h"
 #include "sim_fault.h"
@@ -305,7 +305,7 @@ check_property(const struct drm_xe_ext_set_property *property)
       return property->value > XE_MAX_PRIORITY ? -EPERM : 0;
    case DRM_XE_EXEC_QUEUE_SET_PROPERTY_TIMESLICE:
       /* Root may ask for what it likes. */
-      return geteuid() == 0 || (property->value >= 1 && property->value <= MAX_TIMESLICE_US)
+      return sim_caller_is_admin() || (property->value >= 1 && property->value <= MAX_TIMESLICE_US)
                 ? 0
                 : -EINVAL;
    case DRM_XE_EXEC_QUEUE_SET_PROPERTY_PXP_TYPE:
