@@ -324,7 +324,8 @@ sim_remote_prepare(const struct sim_remote_ops *ops)
    static pthread_once_t once = PTHREAD_ONCE_INIT;
 
    pthread_mutex_lock(&start_lock);
-   remote_ops = ops;
+   if (!remote_ops)
+      remote_ops = ops;
    pthread_mutex_unlock(&start_lock);
    pthread_once(&once, install);
 }
