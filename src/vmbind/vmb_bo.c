@@ -483,6 +483,25 @@ vmb_bo_map(struct vmb_bo *bo, void **ptr_out)
    return 0;
 }
 
+int
+vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr)
+{
+   struct vmb_device *dev = bo->dev;
+   const uint64_t mask = dev->caps.page_size_B - 1;
+   uint64_t offset;
+
+   if (!size_B || ((size_B | (uintptr_t)addr) & mask) || size_B > bo->size_B)
+      return -EINVAL;
+
+   const int ret = dev->kmd->bo_mmap_offset(dev->kdev, bo->handle, &offset);
+   if (ret)
+      return ret;
+   if (mmap(addr, size_B, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, dev->fd, offset) ==
+       MAP_FAILED)
+      return -errno;
+   return 0;
+}
+
 uint64_t
 vmb_bo_size_B(const struct vmb_bo *bo)
 {

@@ -732,12 +732,13 @@ roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t app
       .vm = vm->id,
       .queue = queue->id,
       .point = immediate ? 0 : point,
+      .op_count = send.applied,
       .ioctl_count = send.ioctls,
-      .signal_count = immediate ? 0 : 1,
       .result = ret,
+      .kind = VMB_TRACE_KIND_ROLLBACK,
       .duration_ns = vmb_now_ns() - start_ns,
    };
-   vmb_trace_submit(vm->dev->trace, &trace, send.ops, send.applied);
+   vmb_trace_submit(vm->dev->trace, &trace, &(struct vmb_trace_arrays){ .ops = send.ops });
    p_atomic_add(&vm->dev->stats.ioctls, send.ioctls);
    count_ops(vm->dev, send.ops, send.applied);
    if (!ret)
@@ -835,8 +836,9 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    struct vmb_plan *plan = &vm->plan;
    const int64_t start_ns = vmb_now_ns();
 
-   int ret = raw->defragment
-                ? vmb_plan_defragment(plan, vm->gpuvm, raw->addr_B, raw->end_B)
+   int ret = raw->kind == VMB_TRACE_KIND_DEFRAGMENT
+                ? vmb_plan_defragment(plan, vm->gpuvm, raw->reqs->map.addr_B,
+                                      vmb_mapping_end_B(&raw->reqs->map))
                 : vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
    if (ret)
       return ret;
@@ -891,15 +893,24 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       .queue = queue->id,
       .point = pointless ? 0 : point,
       .bind_count = raw->req_count,
+      .op_count = send.applied,
       .ioctl_count = send.ioctls,
       .merged = plan->merged,
       .dropped = plan->dropped,
-      .wait_count = wait_count,
-      .signal_count = signal_count,
+      .wait_count = raw->wait_count,
+      .dependency_count = wait_count - raw->wait_count,
+      .signal_count = raw->signal_count,
       .result = ret,
+      .kind = raw->kind,
       .duration_ns = vmb_now_ns() - start_ns,
    };
-   vmb_trace_submit(dev->trace, &trace, plan->ops, send.applied);
+   vmb_trace_submit(dev->trace, &trace,
+                    &(struct vmb_trace_arrays){
+                       .waits = raw->waits,
+                       .signals = raw->signals,
+                       .binds = raw->reqs,
+                       .ops = plan->ops,
+                    });
    p_atomic_add(&dev->stats.ioctls, send.ioctls);
    if (!plan->op_count)
       p_atomic_add(&dev->stats.sync_only_ioctls, send.ioctls);
@@ -951,6 +962,7 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
    struct vmb_vm *vm = queue->vm;
    struct vmb_device *dev = vm->dev;
    struct vmb_raw_submit raw = {
+      .kind = immediate ? VMB_TRACE_KIND_SYNC : VMB_TRACE_KIND_QUEUE,
       .req_count = submit->bind_count,
       .waits = submit->waits,
       .wait_count = submit->wait_count,

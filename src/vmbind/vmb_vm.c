@@ -342,6 +342,7 @@ submit_own(struct vmb_range *range, const struct vmb_gpuvm_req *req)
 {
    struct vmb_vm *vm = range->vm;
    const struct vmb_raw_submit raw = {
+      .kind = VMB_TRACE_KIND_RANGE,
       .reqs = req,
       .req_count = 1,
       .immediate = true,
@@ -443,13 +444,13 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    return 0;
 
 fail_va:
+   vmb_trace_range(vm->dev->trace, range, false);
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    list_del(&range->link);
    /* Pieces may have been bound, and taken back, behind what is pending. */
    vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->reserved_B, vm->serial);
    vmb_vm_retire_locked(vm);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
-   vmb_trace_range(vm->dev->trace, range, false);
 fail_free:
    free(name);
    free(range);
@@ -472,6 +473,8 @@ vmb_range_destroy(struct vmb_range *range)
       ret = submit_own(range, &req);
    }
 
+   /* Before another range can have the addresses. */
+   vmb_trace_range(vm->dev->trace, range, false);
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    list_del(&range->link);
    /* Every batch up to now may concern it. */
@@ -485,7 +488,6 @@ vmb_range_destroy(struct vmb_range *range)
    if (ret && ret != -ENODEV)
       vmb_log(vm->dev, VMB_LOG_ERROR, "range \"%s\" could not be unbound: %s", range->name,
               strerror(-ret));
-   vmb_trace_range(vm->dev->trace, range, false);
    free(range->name);
    free(range);
 }
@@ -495,12 +497,16 @@ vmb_range_defragment(struct vmb_range *range, uint64_t *saved_out)
 {
    struct vmb_vm *vm = range->vm;
    size_t saved = 0;
+   const struct vmb_gpuvm_req req = {
+      .map = { .addr_B = range->addr_B, .range_B = range->size_B },
+      .unmap = true,
+   };
    const struct vmb_raw_submit raw = {
+      .kind = VMB_TRACE_KIND_DEFRAGMENT,
+      .reqs = &req,
+      .req_count = 1,
       .immediate = true,
       .merged_out = &saved,
-      .defragment = true,
-      .addr_B = range->addr_B,
-      .end_B = range->addr_B + range->size_B,
    };
    uint64_t point = 0;
 
