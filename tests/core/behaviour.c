@@ -1040,6 +1040,40 @@ test_destroying_a_range_tries_again(void **state)
    vmb_range_destroy(again);
 }
 
+/* What a range could not unbind does not wait for the next VM, where a file has but one. */
+static void
+test_nothing_is_left_to_the_next_vm(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_vm_mapping *maps;
+   size_t count;
+
+   if (f->caps->max_vms != 1)
+      skip();
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 16, f->bo[0], 0)), 0);
+   wait_idle(f);
+   f->quiet = true;
+   if (!target_fail_binds(1, 1000, ENOMEM))
+      skip();
+   drop_range(f, range);
+   target_fail_nothing();
+   assert_int_equal(
+      vmb_vm_get_mappings(f->vm, VMB_STATE_SUBMITTED, 0, UINT64_MAX, &maps, &count), 0);
+   assert_int_equal(count, 1);
+   free(maps);
+
+   for (unsigned i = 0; i < 2; i++)
+      vmb_bo_unref(f->bo[i]);
+   vmb_queue_destroy(f->queue);
+   vmb_vm_destroy(f->vm);
+   assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ 0 }, &f->vm), 0);
+   assert_int_equal(vmb_queue_create(f->vm, &f->queue), 0);
+   for (unsigned i = 0; i < 2; i++)
+      f->bo[i] = new_bo(f, 64 * PAGE_B);
+   expect_mirror_is_kernel(f);
+}
+
 /* The second chunk fails: the first one is taken back. */
 static void
 test_half_a_batch_is_rolled_back(void **state)
@@ -2133,6 +2167,7 @@ main(void)
       TEST(test_no_memory_is_retried_in_halves),
       TEST(test_no_memory_at_all_changes_nothing),
       TEST(test_destroying_a_range_tries_again),
+      TEST(test_nothing_is_left_to_the_next_vm),
       TEST(test_half_a_batch_is_rolled_back),
       TEST(test_taking_back_is_logged),
       TEST(test_no_way_back_is_device_lost),
