@@ -63,6 +63,7 @@ asahi_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char
    struct vmb_kmd_device *kdev = calloc(1, sizeof(*kdev));
    if (!kdev)
       return -ENOMEM;
+   snprintf(why, why_size, "unverified: this back-end has never met the driver");
    kdev->fd = fd;
    kdev->kernel_end_B = params.vm_end;
    kdev->kernel_start_B = params.vm_end - kernel_range_B;
