@@ -19,11 +19,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <xf86drm.h>
 
 #include "vmb_private.h"
 #include "vmb_util.h"
+
+/* After the last one, a quarter of a second has passed. */
+#define BACK_TRIES 8
 
 /* ------------------------------------------------------------------- queue */
 
@@ -708,6 +712,20 @@ inverse_of(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *op, struct vmb_g
    return count;
 }
 
+/* The kernel may be short of memory here as well; the way back is worth some patience. */
+static int
+send_back(struct send *send)
+{
+   int ret = send_ops(send);
+
+   for (unsigned i = 0; is_shortage(ret) && i < BACK_TRIES; i++) {
+      vmb_bo_cache_empty(send->queue->vm->dev, 0);
+      usleep(1000 << i);
+      ret = send_ops(send);
+   }
+   return ret;
+}
+
 /* Everything that a batch needs after its first operation was sent: a record of it, and, if it may be
  * applied in part, of what takes it back.  One operation is applied or not. */
 static int
@@ -767,7 +785,7 @@ roll_back(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpu
       .signal_count = 1,
       .immediate = immediate,
    };
-   const int ret = send_ops(&send);
+   const int ret = send_back(&send);
    struct vmb_trace_submit trace = {
       .vm = vm->id,
       .queue = queue->id,
