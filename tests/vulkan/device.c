@@ -18,9 +18,25 @@ names_the_kernel_driver(struct vkt *t)
    vkt_expect(!kmd || strstr(t->props.deviceName, kmd), "device name: %s", t->props.deviceName);
 }
 
+static bool
+has_family(struct vkt *t, VkQueueFlags with, VkQueueFlags without, uint32_t count)
+{
+   for (uint32_t i = 0; i < t->queue_count; i++) {
+      if ((t->queues[i].flags & with) == with && !(t->queues[i].flags & without))
+         count -= count > 0;
+   }
+   return count == 0;
+}
+
 static void
 has_the_queues(struct vkt *t)
 {
+   vkt_expect(has_family(t, VK_QUEUE_COMPUTE_BIT, VK_QUEUE_GRAPHICS_BIT, 1), "compute");
+   vkt_expect(has_family(t, VK_QUEUE_TRANSFER_BIT, VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT, 1),
+              "transfer");
+   vkt_expect(has_family(t, VK_QUEUE_SPARSE_BINDING_BIT,
+                         VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT | VK_QUEUE_TRANSFER_BIT, 2),
+              "two sparse queues");
    vkt_expect((t->graphics->flags & VK_QUEUE_SPARSE_BINDING_BIT), "graphics queues cannot bind");
    vkt_expect(t->sparse != t->graphics, "no family for binds alone");
    vkt_expect(t->queue_count >= 4, "%u queues", t->queue_count);

@@ -147,7 +147,7 @@ chain_submitted_backwards(struct vkt *t)
          .signals = {{timeline, i + 1}},
          .signal_count = 1,
       };
-      if (queue->flags & VK_QUEUE_GRAPHICS_BIT)
+      if (queue->flags & (VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT | VK_QUEUE_TRANSFER_BIT))
          vkt_submit(t, queue, NULL, &syncs);
       else
          vkt_bind(t, queue, &(VkBindSparseInfo){0}, &syncs);
@@ -219,9 +219,11 @@ fences(struct vkt *t)
       vkt_check(vkResetFences(t->device, 1, &fence));
       vkt_expect(vkGetFenceStatus(t->device, fence) == VK_NOT_READY, "-");
 
-      vkt_check(vkQueueBindSparse(t->queues[i].queue, 0, NULL, fence));
-      vkt_fence_wait(t, fence);
-      vkt_check(vkResetFences(t->device, 1, &fence));
+      if (t->queues[i].flags & VK_QUEUE_SPARSE_BINDING_BIT) {
+         vkt_check(vkQueueBindSparse(t->queues[i].queue, 0, NULL, fence));
+         vkt_fence_wait(t, fence);
+         vkt_check(vkResetFences(t->device, 1, &fence));
+      }
       vkt_check(vkQueueWaitIdle(t->queues[i].queue));
    }
    vkt_expect(vkWaitForFences(t->device, 1, &fence, VK_TRUE, 1000000) == VK_TIMEOUT, "-");

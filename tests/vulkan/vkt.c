@@ -50,7 +50,7 @@ pick_device(struct vkt *t)
 }
 
 static void
-create_device(struct vkt *t)
+create_device(struct vkt *t, const struct vkt_config *config)
 {
    VkQueueFamilyProperties families[VKT_MAX_QUEUES];
    VkDeviceQueueCreateInfo queues[VKT_MAX_QUEUES];
@@ -69,6 +69,7 @@ create_device(struct vkt *t)
 
    VkPhysicalDeviceVulkan12Features features12 = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+      .pNext = config->features,
       .timelineSemaphore = VK_TRUE,
       .bufferDeviceAddress = VK_TRUE,
    };
@@ -78,6 +79,8 @@ create_device(struct vkt *t)
                                .pNext = &features12,
                                .queueCreateInfoCount = family_count,
                                .pQueueCreateInfos = queues,
+                               .enabledExtensionCount = config->extension_count,
+                               .ppEnabledExtensionNames = config->extensions,
                                .pEnabledFeatures = &t->features,
                             },
                             NULL, &t->device));
@@ -125,6 +128,21 @@ has_validation_layer(void)
 void
 vkt_init(struct vkt *t)
 {
+   vkt_init_with(t, &(struct vkt_config){0});
+}
+
+PFN_vkVoidFunction
+vkt_get_proc(struct vkt *t, const char *name)
+{
+   const PFN_vkVoidFunction proc = vkGetDeviceProcAddr(t->device, name);
+
+   vkt_expect(proc, "no %s", name);
+   return proc;
+}
+
+void
+vkt_init_with(struct vkt *t, const struct vkt_config *config)
+{
    static const char *const layers[] = {VALIDATION_LAYER};
    static const char *const extensions[] = {VK_EXT_DEBUG_UTILS_EXTENSION_NAME};
    static const VkDebugUtilsMessengerCreateInfoEXT messenger = {
@@ -167,7 +185,7 @@ vkt_init(struct vkt *t)
    }
 
    pick_device(t);
-   create_device(t);
+   create_device(t, config);
 
    vkt_check(vkCreateCommandPool(t->device,
                                  &(VkCommandPoolCreateInfo){
@@ -228,13 +246,14 @@ vkt_alloc(struct vkt *t, VkDeviceSize size_B, void **map_out)
     VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT)
 
 static VkBuffer
-create_buffer(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags)
+create_buffer(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags, const void *next)
 {
    VkBuffer buffer;
 
    vkt_check(vkCreateBuffer(t->device,
                             &(VkBufferCreateInfo){
                                .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                               .pNext = next,
                                .flags = flags,
                                .size = size_B,
                                .usage = BUFFER_USAGE,
@@ -246,19 +265,36 @@ create_buffer(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags)
 VkBuffer
 vkt_sparse_buffer_create(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags)
 {
-   return create_buffer(t, size_B, VK_BUFFER_CREATE_SPARSE_BINDING_BIT | flags);
+   return create_buffer(t, size_B, VK_BUFFER_CREATE_SPARSE_BINDING_BIT | flags, NULL);
 }
 
 struct vkt_buffer
 vkt_buffer_create(struct vkt *t, VkDeviceSize size_B)
 {
-   struct vkt_buffer buffer = {.size_B = size_B, .buffer = create_buffer(t, size_B, 0)};
+   struct vkt_buffer buffer = {.size_B = size_B, .buffer = create_buffer(t, size_B, 0, NULL)};
    VkMemoryRequirements reqs;
 
    vkGetBufferMemoryRequirements(t->device, buffer.buffer, &reqs);
    buffer.memory = vkt_alloc(t, reqs.size, &buffer.map);
    vkt_check(vkBindBufferMemory(t->device, buffer.buffer, buffer.memory, 0));
 
+   return buffer;
+}
+
+VkBuffer
+vkt_buffer_create_on(struct vkt *t, VkDeviceSize size_B, VkDeviceMemory memory,
+                     VkExternalMemoryHandleTypeFlags handles)
+{
+   const VkExternalMemoryBufferCreateInfo external = {
+      .sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO,
+      .handleTypes = handles,
+   };
+   const VkBuffer buffer = create_buffer(t, size_B, 0, &external);
+   VkMemoryRequirements reqs;
+
+   vkGetBufferMemoryRequirements(t->device, buffer, &reqs);
+   vkt_expect(reqs.size <= size_B, "%llu", (unsigned long long)reqs.size);
+   vkt_check(vkBindBufferMemory(t->device, buffer, memory, 0));
    return buffer;
 }
 
@@ -274,12 +310,18 @@ vkt_buffer_destroy(struct vkt *t, struct vkt_buffer *buffer)
 VkCommandBuffer
 vkt_begin(struct vkt *t)
 {
+   return vkt_begin_in(t, t->pool);
+}
+
+VkCommandBuffer
+vkt_begin_in(struct vkt *t, VkCommandPool pool)
+{
    VkCommandBuffer cmd;
 
    vkt_check(vkAllocateCommandBuffers(t->device,
                                       &(VkCommandBufferAllocateInfo){
                                          .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                         .commandPool = t->pool,
+                                         .commandPool = pool,
                                          .commandBufferCount = 1,
                                       },
                                       &cmd));

@@ -64,6 +64,20 @@ struct vkt {
 /** Exits with 77 (skipped) if there is no device with sparse binding.  With VKT_VALIDATE in the
  * environment under the Khronos validation layer, whose errors are failures. */
 void vkt_init(struct vkt *t);
+
+/** What a device is to have beyond that; it is a failure if it has not. */
+struct vkt_config {
+   const char *const *extensions;
+   uint32_t extension_count;
+   /** A pNext chain of feature structs, or NULL. */
+   void *features;
+};
+
+void vkt_init_with(struct vkt *t, const struct vkt_config *config);
+
+/** An entry point of an extension. */
+#define vkt_proc(t, name) ((PFN_##name)vkt_get_proc(t, #name))
+PFN_vkVoidFunction vkt_get_proc(struct vkt *t, const char *name);
 void vkt_finish(struct vkt *t);
 
 /* ------------------------------------------------------------------ memory */
@@ -81,12 +95,17 @@ struct vkt_buffer {
 struct vkt_buffer vkt_buffer_create(struct vkt *t, VkDeviceSize size_B);
 void vkt_buffer_destroy(struct vkt *t, struct vkt_buffer *buffer);
 
+/** On imported memory of the caller's, which stays the caller's. */
+VkBuffer vkt_buffer_create_on(struct vkt *t, VkDeviceSize size_B, VkDeviceMemory memory,
+                              VkExternalMemoryHandleTypeFlags handles);
+
 /** Without memory. */
 VkBuffer vkt_sparse_buffer_create(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags);
 
 /* ---------------------------------------------------------------- commands */
 
 VkCommandBuffer vkt_begin(struct vkt *t);
+VkCommandBuffer vkt_begin_in(struct vkt *t, VkCommandPool pool);
 
 struct vkt_sync {
    VkSemaphore semaphore;

@@ -59,10 +59,12 @@ static int
 add_run(struct vmbvk_queue *queue, const struct bind_target *target,
         const struct vmbvk_sparse_run *run, const struct lvp_device_memory *mem)
 {
-   struct vmb_bo *bo = mem ? vmbind_memory_bo(mem->pmem) : NULL;
+   struct vmb_bo *bo = mem ? vmbvk_memory_bo(mem) : NULL;
 
    if (!target->range)
       return refuse(target, run, "the resource is not sparse");
+   if (mem && !bo)
+      return refuse(target, run, "the memory is smaller than a block, or not the GPU's");
    if (!vmbvk_sparse_range_valid(run->offset_B, run->size_B, target->size_B, target->align_B))
       return refuse(target, run, "outside the resource, or unaligned");
 
@@ -311,7 +313,7 @@ static VkResult
 bind_error(struct vmbvk_queue *queue, int ret)
 {
    if (ret == -ENODEV)
-      return vk_queue_set_lost(&queue->vk, "the kernel driver's VM is lost");
+      return vk_errorf(queue, VK_ERROR_DEVICE_LOST, "the kernel driver's VM is lost");
 
    return vk_errorf(queue,
                     ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,

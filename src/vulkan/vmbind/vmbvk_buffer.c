@@ -51,6 +51,42 @@ buffer_template(const struct vmbvk_device *device, const struct vk_buffer *buffe
    };
 }
 
+/* With the address of an earlier run, if the application gives one. */
+static int
+make_sparse(struct vmbvk_device *device, struct lvp_buffer *buffer, const VkBufferCreateInfo *info)
+{
+   const bool residency = info->flags & VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT;
+   const VkBufferOpaqueCaptureAddressCreateInfo *capture =
+      vk_find_struct_const(info->pNext, BUFFER_OPAQUE_CAPTURE_ADDRESS_CREATE_INFO);
+   const uint64_t addr_B = capture ? capture->opaqueCaptureAddress : 0;
+
+   if (addr_B || (info->flags & VK_BUFFER_CREATE_DEVICE_ADDRESS_CAPTURE_REPLAY_BIT))
+      return vmbind_resource_make_sparse_at(device->lvp.pscreen, buffer->bo, buffer->total_size,
+                                            residency, addr_B);
+
+   return vmbind_resource_make_sparse(device->lvp.pscreen, buffer->bo, buffer->total_size,
+                                      residency);
+}
+
+static VkResult
+sparse_error(struct vmbvk_device *device, int ret, uint64_t size_B)
+{
+   const VkResult result = ret == -ENOMEM       ? VK_ERROR_OUT_OF_HOST_MEMORY
+                           : ret == -EADDRINUSE ? VK_ERROR_INVALID_OPAQUE_CAPTURE_ADDRESS
+                                                : VK_ERROR_OUT_OF_DEVICE_MEMORY;
+
+   return vk_errorf(device, result, "no addresses for %" PRIu64 " MiB: %s", size_B >> 20,
+                    strerror(-ret));
+}
+
+static void
+report(struct vmbvk_device *device, struct lvp_buffer *buffer, VkDeviceAddressBindingTypeEXT type)
+{
+   if (buffer->map)
+      vmbvk_report_address(device, &buffer->vk.base, (uintptr_t)buffer->map, buffer->total_size,
+                           type);
+}
+
 static VkResult
 create_sparse_buffer(struct vmbvk_device *device, const VkBufferCreateInfo *info,
                      const VkAllocationCallbacks *alloc, VkBuffer *buffer_out)
@@ -75,18 +111,15 @@ create_sparse_buffer(struct vmbvk_device *device, const VkBufferCreateInfo *info
    }
 
    buffer->total_size = align64(buffer->total_size, VMBVK_BLOCK_SIZE_B);
-   int ret = vmbind_resource_make_sparse(pscreen, buffer->bo, buffer->total_size,
-                                         info->flags & VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   int ret = make_sparse(device, buffer, info);
    if (ret) {
-      result = vk_errorf(
-         device, ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,
-         "no addresses for %" PRIu64 " MiB: %s", (uint64_t)buffer->total_size >> 20,
-         strerror(-ret));
+      result = sparse_error(device, ret, buffer->total_size);
       goto fail_bo;
    }
 
    buffer->map = (void *)(uintptr_t)vmb_range_addr_B(vmbind_resource_range(buffer->bo));
    *buffer_out = lvp_buffer_to_handle(buffer);
+   report(device, buffer, VK_DEVICE_ADDRESS_BINDING_TYPE_BIND_EXT);
 
    return VK_SUCCESS;
 
@@ -109,7 +142,41 @@ vmbvk_CreateBuffer(VkDevice _device, const VkBufferCreateInfo *pCreateInfo,
    return lvp_CreateBuffer(_device, pCreateInfo, pAllocator, pBuffer);
 }
 
+VKAPI_ATTR void VKAPI_CALL
+vmbvk_DestroyBuffer(VkDevice _device, VkBuffer _buffer, const VkAllocationCallbacks *pAllocator)
+{
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
+   VK_FROM_HANDLE(lvp_buffer, buffer, _buffer);
+
+   if (buffer)
+      report(device, buffer, VK_DEVICE_ADDRESS_BINDING_TYPE_UNBIND_EXT);
+   lvp_DestroyBuffer(_device, _buffer, pAllocator);
+}
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_BindBufferMemory2(VkDevice _device, uint32_t bindInfoCount,
+                        const VkBindBufferMemoryInfo *pBindInfos)
+{
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
+
+   VkResult result = lvp_BindBufferMemory2(_device, bindInfoCount, pBindInfos);
+   for (uint32_t i = 0; i < bindInfoCount; i++) {
+      VK_FROM_HANDLE(lvp_buffer, buffer, pBindInfos[i].buffer);
+      report(device, buffer, VK_DEVICE_ADDRESS_BINDING_TYPE_BIND_EXT);
+   }
+
+   return result;
+}
+
 /* ------------------------------------------------------------- what is told of it */
+
+/* A buffer that is bound to memory is where its memory is: that one's address is the one to keep. */
+VKAPI_ATTR uint64_t VKAPI_CALL
+vmbvk_GetBufferOpaqueCaptureAddress(UNUSED VkDevice device, const VkBufferDeviceAddressInfo *pInfo)
+{
+   VK_FROM_HANDLE(lvp_buffer, buffer, pInfo->buffer);
+   return (uintptr_t)buffer->map;
+}
 
 VKAPI_ATTR void VKAPI_CALL
 vmbvk_GetBufferMemoryRequirements2(VkDevice _device, const VkBufferMemoryRequirementsInfo2 *pInfo,

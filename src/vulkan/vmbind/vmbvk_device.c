@@ -245,9 +245,13 @@ vmbvk_CreateDevice(VkPhysicalDevice physicalDevice, const VkDeviceCreateInfo *pC
    if (result != VK_SUCCESS)
       goto fail_device;
 
-   result = engine_init(&device->lvp);
+   result = vmbvk_syncs_init(device);
    if (result != VK_SUCCESS)
       goto fail_screen;
+
+   result = engine_init(&device->lvp);
+   if (result != VK_SUCCESS)
+      goto fail_syncs;
 
    result = common_objects_init(&device->lvp);
    if (result != VK_SUCCESS)
@@ -268,6 +272,8 @@ fail_residency:
    common_objects_finish(&device->lvp);
 fail_engine:
    engine_finish(&device->lvp);
+fail_syncs:
+   vmbvk_syncs_finish(device);
 fail_screen:
    device->lvp.pscreen->destroy(device->lvp.pscreen);
 fail_device:
@@ -291,6 +297,7 @@ vmbvk_DestroyDevice(VkDevice _device, const VkAllocationCallbacks *pAllocator)
    vmbvk_residency_finish(device);
    common_objects_finish(&device->lvp);
    engine_finish(&device->lvp);
+   vmbvk_syncs_finish(device);
    vk_device_finish(&device->lvp.vk);
    pscreen->destroy(pscreen);
    vk_free2(&device->lvp.physical_device->vk.instance->alloc, pAllocator, device);

@@ -21,7 +21,6 @@
 #include "util/log.h"
 #include "vk_alloc.h"
 #include "vk_common_entrypoints.h"
-#include "vk_drm_syncobj.h"
 #include "vmbind/vmbind_screen.h"
 #include "wsi_common_entrypoints.h"
 
@@ -52,8 +51,8 @@ physical_device_dispatch_table(void)
 static void
 set_extensions(struct vk_device_extension_table *ext)
 {
-   /* Memory that no BO stands for has no GPU address. */
-   ext->EXT_external_memory_host = false;
+   /* PRIME. */
+   ext->EXT_external_memory_dma_buf = true;
    ext->ANDROID_external_memory_android_hardware_buffer = false;
 
    /* Syncobjs are shared as they are. */
@@ -64,10 +63,20 @@ set_extensions(struct vk_device_extension_table *ext)
 }
 
 static void
-set_features(struct vk_features *f)
+set_features(struct vk_features *features, struct vk_device_extension_table *ext)
 {
    /* As many as llvmpipe rasterizes. */
-   f->sparseResidency4Samples = true;
+   features->sparseResidency4Samples = true;
+
+   ext->EXT_map_memory_placed = true;
+   features->memoryMapPlaced = true;
+   features->memoryMapRangePlaced = false;
+   features->memoryUnmapReserve = true;
+
+   ext->EXT_device_address_binding_report = true;
+   features->reportAddressBinding = true;
+
+   features->bufferDeviceAddressCaptureReplay = true;
 }
 
 static void
@@ -80,6 +89,11 @@ set_properties(struct vk_properties *p, int drm_fd, const struct vmbvk_probe *pr
    snprintf(shader_device, sizeof(shader_device), "%s", p->deviceName);
    snprintf(p->deviceName, sizeof(p->deviceName), "vmbind on %s, shaders by %.200s", probe->kmd,
             shader_device);
+
+   /* Each that is no small one is an area of the process's address space, of which a host allows
+    * 65530 (vm.max_map_count) unless told otherwise. */
+   p->maxMemoryAllocationCount = 32768;
+   p->minPlacedMemoryMapAlignment = 4096;
 
    p->sparseAddressSpaceSize = probe->window_size_B;
    p->sparseResidencyNonResidentStrict = probe->null_strict;
@@ -100,7 +114,7 @@ physical_device_init(struct vmbvk_physical_device *pdev, struct vmbvk_instance *
    struct vk_features features = template->vk.supported_features;
    struct vk_properties properties = template->vk.properties;
    set_extensions(&extensions);
-   set_features(&features);
+   set_features(&features, &extensions);
    set_properties(&properties, drm_fd, probe);
 
    const struct vk_physical_device_dispatch_table table = physical_device_dispatch_table();
@@ -110,7 +124,7 @@ physical_device_init(struct vmbvk_physical_device *pdev, struct vmbvk_instance *
       return result;
 
    snprintf(pdev->node, sizeof(pdev->node), "%s", node);
-   pdev->syncobj_type = vk_drm_syncobj_get_type(drm_fd);
+   pdev->syncobj_type = vmbvk_sync_type(drm_fd);
    pdev->sync_types[0] = &pdev->syncobj_type;
    pdev->sync_types[1] = NULL;
    pdev->lvp.vk.supported_sync_types = pdev->sync_types;
@@ -257,6 +271,20 @@ vmbvk_GetPhysicalDeviceQueueFamilyProperties2(UNUSED VkPhysicalDevice physicalDe
             .timestampValidBits = 64,
             .minImageTransferGranularity = {1, 1, 1},
          },
+      [VMBVK_QUEUE_FAMILY_COMPUTE] =
+         {
+            .queueFlags = VK_QUEUE_COMPUTE_BIT | VK_QUEUE_TRANSFER_BIT,
+            .queueCount = 2,
+            .timestampValidBits = 64,
+            .minImageTransferGranularity = {1, 1, 1},
+         },
+      [VMBVK_QUEUE_FAMILY_TRANSFER] =
+         {
+            .queueFlags = VK_QUEUE_TRANSFER_BIT,
+            .queueCount = 2,
+            .timestampValidBits = 64,
+            .minImageTransferGranularity = {1, 1, 1},
+         },
       [VMBVK_QUEUE_FAMILY_SPARSE] =
          {
             .queueFlags = VK_QUEUE_SPARSE_BINDING_BIT,
@@ -275,8 +303,12 @@ vmbvk_GetPhysicalDeviceQueueFamilyProperties2(UNUSED VkPhysicalDevice physicalDe
          VkQueueFamilyGlobalPriorityPropertiesKHR *prio =
             vk_find_struct(p->pNext, QUEUE_FAMILY_GLOBAL_PRIORITY_PROPERTIES_KHR);
          if (prio) {
-            prio->priorityCount = 1;
-            prio->priorities[0] = VK_QUEUE_GLOBAL_PRIORITY_MEDIUM_KHR;
+            /* As lavapipe: any is as good as another. */
+            prio->priorityCount = 4;
+            prio->priorities[0] = VK_QUEUE_GLOBAL_PRIORITY_LOW_KHR;
+            prio->priorities[1] = VK_QUEUE_GLOBAL_PRIORITY_MEDIUM_KHR;
+            prio->priorities[2] = VK_QUEUE_GLOBAL_PRIORITY_HIGH_KHR;
+            prio->priorities[3] = VK_QUEUE_GLOBAL_PRIORITY_REALTIME_KHR;
          }
       }
    }

@@ -32,6 +32,8 @@ struct vmbvk_instance {
 /** Queue families.  Graphics queues also take sparse binds. */
 enum vmbvk_queue_family {
    VMBVK_QUEUE_FAMILY_GRAPHICS,
+   VMBVK_QUEUE_FAMILY_COMPUTE,
+   VMBVK_QUEUE_FAMILY_TRANSFER,
    VMBVK_QUEUE_FAMILY_SPARSE,
    VMBVK_QUEUE_FAMILY_COUNT,
 };
@@ -67,6 +69,9 @@ struct vmbvk_physical_device {
 
    struct vk_sync_type syncobj_type;
    const struct vk_sync_type *sync_types[2];
+
+   /** Of all its devices; atomic. */
+   uint64_t memory_used_B;
 };
 
 struct vmbvk_device {
@@ -77,8 +82,29 @@ struct vmbvk_device {
    struct vmbvk_queue *queues;
    uint32_t queue_count;
 
+   /** Signalled when the device is lost. */
+   uint32_t lost_syncobj;
+
+   /** Allocations of device memory; atomic. */
+   uint32_t memory_count;
+
    struct vmbvk_residency residency;
 };
+
+struct vmbvk_device_memory {
+   struct lvp_device_memory lvp;
+
+   /** NULL for a pointer of the application's that is no BO. */
+   struct vmbind_memory *memory;
+   /** Where the application wants to see it as well, or NULL. */
+   void *placed;
+};
+
+static inline struct vmbvk_physical_device *
+vmbvk_device_pdev(struct vmbvk_device *device)
+{
+   return container_of(device->lvp.physical_device, struct vmbvk_physical_device, lvp);
+}
 
 static inline struct vmbvk_device *
 vmbvk_device_from_vk(struct vk_device *device)
@@ -93,6 +119,24 @@ void vmbvk_physical_device_destroy(struct vk_physical_device *vk_pdev);
 /* vmbvk_device.c: frees the pipelines that were destroyed while something was executed. */
 void vmbvk_engine_destroy_pipelines(struct lvp_device *device);
 
+/* vmbvk_memory.c */
+
+/** The BO behind it, or NULL if it cannot be bound to sparse resources. */
+struct vmb_bo *vmbvk_memory_bo(const struct lvp_device_memory *mem);
+
+/** VK_EXT_device_address_binding_report: an object got addresses, or gives them back. */
+void vmbvk_report_address(struct vmbvk_device *device, struct vk_object_base *object,
+                          uint64_t addr_B, uint64_t size_B, VkDeviceAddressBindingTypeEXT type);
+
+/* vmbvk_sync.c */
+struct vk_sync_type vmbvk_sync_type(int drm_fd);
+VkResult vmbvk_syncs_init(struct vmbvk_device *device);
+void vmbvk_syncs_finish(struct vmbvk_device *device);
+
+/** Ends all waits, those to come too.  The runtime is told by vk_queue_set_lost() or
+ * vk_device_set_lost(). */
+void vmbvk_device_set_lost(struct vmbvk_device *device);
+
 /* vmbvk_queue.c */
 VkResult vmbvk_queue_init(struct vmbvk_device *device, struct vmbvk_queue *queue,
                           const VkDeviceQueueCreateInfo *create_info, uint32_t index_in_family);
@@ -105,6 +149,8 @@ VK_DEFINE_HANDLE_CASTS(vmbvk_instance, lvp.vk.base, VkInstance, VK_OBJECT_TYPE_I
 VK_DEFINE_HANDLE_CASTS(vmbvk_physical_device, lvp.vk.base, VkPhysicalDevice,
                        VK_OBJECT_TYPE_PHYSICAL_DEVICE)
 VK_DEFINE_HANDLE_CASTS(vmbvk_device, lvp.vk.base, VkDevice, VK_OBJECT_TYPE_DEVICE)
+VK_DEFINE_NONDISP_HANDLE_CASTS(vmbvk_device_memory, lvp.base, VkDeviceMemory,
+                               VK_OBJECT_TYPE_DEVICE_MEMORY)
 VK_DEFINE_HANDLE_CASTS(vmbvk_queue, vk.base, VkQueue, VK_OBJECT_TYPE_QUEUE)
 
 #ifdef __cplusplus

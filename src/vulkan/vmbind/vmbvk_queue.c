@@ -5,6 +5,9 @@
  *
  * A batch either binds or executes.  Binds go to the kernel with their syncs and are not waited
  * for.  Commands are executed here, on the CPU, so everything that they wait for must have happened.
+ *
+ * A batch that fails is the end of the device: the runtime has no other way to say it.  From then on
+ * nothing is done any more, but all that was to be signalled is, so that nobody waits for ever.
  */
 
 #include "vmbvk_private.h"
@@ -16,22 +19,28 @@
 #include "pipe/p_screen.h"
 #include "util/os_time.h"
 #include "vk_common_entrypoints.h"
+#include "vk_enum_to_str.h"
 #include "vmbind/vmbind_screen.h"
 
-/* The null mappings of new sparse resources are bound behind the application's back. */
+/* For kernel fences, which signal in any case. */
 static VkResult
-wait_for_ranges(struct vmbvk_device *device)
+wait_for_point(struct vmbvk_device *device, struct vmb_sync sync)
 {
-   struct vmb_sync sync = vmb_vm_get_sync(vmbind_screen_vm(device->lvp.pscreen));
-
    if (sync.point == 0)
       return VK_SUCCESS;
 
    if (drmSyncobjTimelineWait(device->lvp.vk.drm_fd, &sync.syncobj, &sync.point, 1, INT64_MAX, 0,
                               NULL))
-      return vk_errorf(device, VK_ERROR_UNKNOWN, "waiting for null binds failed: %m");
+      return vk_errorf(device, VK_ERROR_UNKNOWN, "waiting for binds failed: %m");
 
    return VK_SUCCESS;
+}
+
+/* The null mappings of new sparse resources are bound behind the application's back. */
+static VkResult
+wait_for_ranges(struct vmbvk_device *device)
+{
+   return wait_for_point(device, vmb_vm_get_sync(vmbind_screen_vm(device->lvp.pscreen)));
 }
 
 /* Returns when the last of the commands is done. */
@@ -78,6 +87,14 @@ queue_execute(struct vmbvk_queue *queue, struct vk_queue_submit *submit)
       execute(&device->lvp, submit);
    }
 
+   /* A signal covers what was submitted to the queue before: the binds too. */
+   if (submit->signal_count > 0) {
+      result = wait_for_point(
+         device, (struct vmb_sync){.syncobj = queue->bind_syncobj, .point = queue->bind_point});
+      if (result != VK_SUCCESS)
+         return result;
+   }
+
    for (uint32_t i = 0; i < submit->signal_count; i++) {
       result =
          vk_sync_signal(&device->lvp.vk, submit->signals[i].sync, submit->signals[i].signal_value);
@@ -90,16 +107,50 @@ queue_execute(struct vmbvk_queue *queue, struct vk_queue_submit *submit)
    return VK_SUCCESS;
 }
 
+static bool
+has_binds(const struct vk_queue_submit *submit)
+{
+   return submit->buffer_bind_count || submit->image_opaque_bind_count || submit->image_bind_count;
+}
+
+/* A queue that can do nothing but bind leaves syncs to the kernel, and goes on. */
+static bool
+is_for_kernel(const struct vmbvk_queue *queue, const struct vk_queue_submit *submit)
+{
+   return has_binds(submit) || queue->vk.queue_family_index == VMBVK_QUEUE_FAMILY_SPARSE;
+}
+
+/* Errors would change nothing. */
+static void
+signal_all(struct vmbvk_device *device, const struct vk_queue_submit *submit)
+{
+   for (uint32_t i = 0; i < submit->signal_count; i++) {
+      UNUSED VkResult result =
+         vk_sync_signal(&device->lvp.vk, submit->signals[i].sync, submit->signals[i].signal_value);
+   }
+}
+
+/* Never fails: the runtime would end the queue's thread, with batches still in it. */
 static VkResult
 queue_submit(struct vk_queue *vk_queue, struct vk_queue_submit *submit)
 {
    struct vmbvk_queue *queue = container_of(vk_queue, struct vmbvk_queue, vk);
-   const bool binds =
-      submit->buffer_bind_count || submit->image_opaque_bind_count || submit->image_bind_count;
+   struct vmbvk_device *device = vmbvk_device_from_vk(queue->vk.base.device);
 
-   assert(!binds || submit->command_buffer_count == 0);
+   assert(!has_binds(submit) || submit->command_buffer_count == 0);
 
-   return binds ? vmbvk_queue_bind(queue, submit) : queue_execute(queue, submit);
+   if (!vk_device_is_lost_no_report(&device->lvp.vk)) {
+      const VkResult result = is_for_kernel(queue, submit) ? vmbvk_queue_bind(queue, submit)
+                                                           : queue_execute(queue, submit);
+      if (result == VK_SUCCESS)
+         return VK_SUCCESS;
+
+      vk_queue_set_lost(&queue->vk, "a batch failed: %s", vk_Result_to_str(result));
+      vmbvk_device_set_lost(device);
+   }
+
+   signal_all(device, submit);
+   return VK_SUCCESS;
 }
 
 /* ------------------------------------------------------------- init and finish */
@@ -147,11 +198,22 @@ fail_queue:
    return result;
 }
 
+/* The runtime does not wait for a lost device's threads, and then misses what they have not got to. */
+static void
+drain(struct vk_queue *queue)
+{
+   mtx_lock(&queue->submit.mutex);
+   while (!list_is_empty(&queue->submit.submits))
+      cnd_wait(&queue->submit.pop, &queue->submit.mutex);
+   mtx_unlock(&queue->submit.mutex);
+}
+
 void
 vmbvk_queue_finish(struct vmbvk_queue *queue)
 {
    struct vmbvk_device *device = vmbvk_device_from_vk(queue->vk.base.device);
 
+   drain(&queue->vk);
    vk_queue_finish(&queue->vk);
    util_dynarray_fini(&queue->runs);
    util_dynarray_fini(&queue->syncs);
@@ -163,6 +225,68 @@ vmbvk_queue_finish(struct vmbvk_queue *queue)
 
 /* --------------------------------------------------------------- entry points */
 
+/* Once the application has heard of the loss, it destroys what batches that are still queued refer
+ * to; so it hears of it when there are none. */
+static VkResult
+settled(struct vmbvk_device *device, VkResult result)
+{
+   if (result == VK_ERROR_DEVICE_LOST) {
+      for (uint32_t i = 0; i < device->queue_count; i++)
+         drain(&device->queues[i].vk);
+   }
+
+   return result;
+}
+
+static VkResult
+queue_settled(VkQueue _queue, VkResult result)
+{
+   VK_FROM_HANDLE(vmbvk_queue, queue, _queue);
+   return settled(vmbvk_device_from_vk(queue->vk.base.device), result);
+}
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_QueueWaitIdle(VkQueue queue)
+{
+   return queue_settled(queue, vk_common_QueueWaitIdle(queue));
+}
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_DeviceWaitIdle(VkDevice _device)
+{
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
+   return settled(device, vk_common_DeviceWaitIdle(_device));
+}
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_WaitForFences(VkDevice _device, uint32_t fenceCount, const VkFence *pFences, VkBool32 waitAll,
+                    uint64_t timeout)
+{
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
+   return settled(device, vk_common_WaitForFences(_device, fenceCount, pFences, waitAll, timeout));
+}
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_GetFenceStatus(VkDevice _device, VkFence fence)
+{
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
+   return settled(device, vk_common_GetFenceStatus(_device, fence));
+}
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_WaitSemaphores(VkDevice _device, const VkSemaphoreWaitInfo *pWaitInfo, uint64_t timeout)
+{
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
+   return settled(device, vk_common_WaitSemaphores(_device, pWaitInfo, timeout));
+}
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_GetSemaphoreCounterValue(VkDevice _device, VkSemaphore semaphore, uint64_t *pValue)
+{
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
+   return settled(device, vk_common_GetSemaphoreCounterValue(_device, semaphore, pValue));
+}
+
 /* The runtime would merge batches: binds of different kinds out of order, and with only the first
  * one's word on binary waits.  So it gets them one at a time. */
 
@@ -171,14 +295,14 @@ vmbvk_QueueBindSparse(VkQueue queue, uint32_t bindInfoCount, const VkBindSparseI
                       VkFence fence)
 {
    if (bindInfoCount == 0)
-      return vk_common_QueueBindSparse(queue, 0, NULL, fence);
+      return queue_settled(queue, vk_common_QueueBindSparse(queue, 0, NULL, fence));
 
    for (uint32_t i = 0; i < bindInfoCount; i++) {
       const bool last = i == bindInfoCount - 1;
       VkResult result =
          vk_common_QueueBindSparse(queue, 1, &pBindInfo[i], last ? fence : VK_NULL_HANDLE);
       if (result != VK_SUCCESS)
-         return result;
+         return queue_settled(queue, result);
    }
 
    return VK_SUCCESS;
@@ -189,14 +313,14 @@ vmbvk_QueueSubmit2(VkQueue queue, uint32_t submitCount, const VkSubmitInfo2 *pSu
                    VkFence fence)
 {
    if (submitCount == 0)
-      return vk_common_QueueSubmit2(queue, 0, NULL, fence);
+      return queue_settled(queue, vk_common_QueueSubmit2(queue, 0, NULL, fence));
 
    for (uint32_t i = 0; i < submitCount; i++) {
       const bool last = i == submitCount - 1;
       VkResult result =
          vk_common_QueueSubmit2(queue, 1, &pSubmits[i], last ? fence : VK_NULL_HANDLE);
       if (result != VK_SUCCESS)
-         return result;
+         return queue_settled(queue, result);
    }
 
    return VK_SUCCESS;

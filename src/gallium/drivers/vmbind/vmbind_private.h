@@ -11,12 +11,14 @@
 #include "frontend/sw_winsys.h"
 #include "lp_screen.h"
 #include "lp_texture.h"
+#include "pipebuffer/pb_slab.h"
 #include "pipe/p_screen.h"
 #include "util/list.h"
 #include "util/simple_mtx.h"
 #include "util/u_inlines.h"
 #include "util/u_memory.h"
 
+#include "vmbind_memory.h"
 #include "vmbind_screen.h"
 #include "vmbind_window.h"
 
@@ -44,6 +46,9 @@ struct vmbind_screen {
    struct list_head memories;
    struct list_head sparse_backings;
 
+   /** Memory smaller than a sparse block. */
+   struct pb_slabs slabs;
+
    /** OpenGL's part; NULL on screens that are not OpenGL's. */
    struct vmbind_gl *gl;
 
@@ -62,13 +67,22 @@ struct vmbind_screen {
                                  uint64_t size, uint64_t offset);
 };
 
-/** Memory: a BO and the addresses at which all of it is bound. */
+/** Memory: a BO and the addresses at which all of it is bound, or a piece of a slab. */
 struct vmbind_memory {
    /** First, because llvmpipe casts to it.  Its cpu_addr is the GPU address. */
    struct llvmpipe_memory_allocation lp;
    struct list_head link;
+
+   /** NULL in a slab. */
    struct vmb_bo *bo;
    struct vmb_range *range;
+   /** The process's own pages that the BO stands in for, or NULL. */
+   void *taken_from;
+
+   /** In a slab: its slab is not NULL. */
+   struct pb_slab_entry slab_entry;
+   /** Somebody had it before. */
+   bool used;
 };
 
 /**
@@ -81,6 +95,9 @@ struct vmbind_backing {
    struct list_head link;
    struct vmbind_memory *memory;
    struct vmb_range *sparse_range;
+   /** Of a sparse one: its addresses can be asked for again; the one that was, or 0. */
+   bool replayable;
+   uint64_t addr_B;
    /** Frees what the maker of a larger structure, of which this is the first member, has in it; may
     * be NULL. */
    void (*destroy)(struct pipe_screen *pscreen, struct vmbind_backing *backing);

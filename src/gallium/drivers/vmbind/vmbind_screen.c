@@ -37,120 +37,56 @@ untrack(struct vmbind_screen *screen, struct list_head *link)
 
 /* ------------------------------------------------------------------ memory */
 
-/* Takes the reference of the BO. */
-static struct vmbind_memory *
-memory_create(struct vmbind_screen *screen, struct vmb_bo *bo)
-{
-   struct vmbind_memory *mem = CALLOC_STRUCT(vmbind_memory);
-   if (!mem)
-      goto fail_bo;
-
-   const uint64_t size_B = vmb_bo_size_B(bo);
-   int ret = vmb_range_create(screen->vm,
-                              &(struct vmb_range_params){.size_B = size_B, .name = vmb_bo_name(bo)},
-                              &mem->range);
-   if (ret)
-      goto fail_mem;
-
-   ret = vmb_vm_bind_sync(screen->vm,
-                          &(struct vmb_bind){.range = mem->range, .size_B = size_B, .bo = bo}, 1);
-   if (ret)
-      goto fail_range;
-
-   mem->bo = bo;
-   mem->lp = (struct llvmpipe_memory_allocation){
-      .fd = -1,
-      .cpu_addr = (void *)(uintptr_t)vmb_range_addr_B(mem->range),
-      .size = size_B,
-      .mem_fd = -1,
-      .dmabuf_fd = -1,
-   };
-
-   track(screen, &mem->link, &screen->memories);
-
-   return mem;
-
-fail_range:
-   vmb_range_destroy(mem->range);
-fail_mem:
-   FREE(mem);
-fail_bo:
-   vmb_bo_unref(bo);
-   return NULL;
-}
-
-static struct vmbind_memory *
-memory_alloc(struct vmbind_screen *screen, uint64_t size_B, bool shareable, const char *name)
-{
-   struct vmb_bo *bo;
-   const struct vmb_bo_params params = {
-      .size_B = MAX2(size_B, 1),
-      .vm = shareable ? NULL : screen->vm,
-      .cached = true,
-      .name = name,
-   };
-
-   if (vmb_bo_create(screen->dev, &params, &bo))
-      return NULL;
-
-   return memory_create(screen, bo);
-}
-
-static void
-memory_free(struct vmbind_screen *screen, struct vmbind_memory *mem)
-{
-   untrack(screen, &mem->link);
-   vmb_range_destroy(mem->range);
-   vmb_bo_unref(mem->bo);
-   FREE(mem);
-}
+/* Gallium's names for it. */
 
 static struct pipe_memory_allocation *
 vmbind_allocate_memory(struct pipe_screen *pscreen, uint64_t size)
 {
-   return (struct pipe_memory_allocation *)memory_alloc(vmbind_screen(pscreen), size, false,
-                                                        "memory");
+   const struct vmbind_memory_params params = {.size_B = MAX2(size, 1), .name = "memory"};
+   struct vmbind_memory *mem;
+
+   return vmbind_memory_create(pscreen, &params, &mem) ? NULL : vmbind_memory_to_pipe(mem);
 }
 
 static void
 vmbind_free_memory(struct pipe_screen *pscreen, struct pipe_memory_allocation *pmem)
 {
-   memory_free(vmbind_screen(pscreen), (struct vmbind_memory *)pmem);
+   vmbind_memory_free(pscreen, vmbind_memory_from_pipe(pmem));
 }
 
 static struct pipe_memory_allocation *
 vmbind_allocate_memory_fd(struct pipe_screen *pscreen, uint64_t size, int *fd, UNUSED bool dmabuf)
 {
-   struct vmbind_screen *screen = vmbind_screen(pscreen);
-   struct vmbind_memory *mem = memory_alloc(screen, size, true, "shared memory");
-   if (!mem)
+   const struct vmbind_memory_params params = {
+      .size_B = MAX2(size, 1),
+      .shareable = true,
+      .name = "shared memory",
+   };
+   struct vmbind_memory *mem;
+
+   if (vmbind_memory_create(pscreen, &params, &mem))
       return NULL;
 
-   if (vmb_bo_export(mem->bo, fd)) {
-      memory_free(screen, mem);
+   if (vmbind_memory_export(mem, fd)) {
+      vmbind_memory_free(pscreen, mem);
       return NULL;
    }
 
-   return (struct pipe_memory_allocation *)mem;
+   return vmbind_memory_to_pipe(mem);
 }
 
 static bool
 vmbind_import_memory_fd(struct pipe_screen *pscreen, int fd, struct pipe_memory_allocation **pmem,
                         uint64_t *size, UNUSED bool dmabuf)
 {
-   struct vmbind_screen *screen = vmbind_screen(pscreen);
-   struct vmb_bo *bo;
+   struct vmbind_memory *mem;
 
    *pmem = NULL;
-   if (vmb_bo_import(screen->dev, fd, &bo))
+   if (vmbind_memory_import(pscreen, fd, &mem))
       return false;
 
-   struct vmbind_memory *mem = memory_create(screen, bo);
-   if (!mem)
-      return false;
-
-   *pmem = (struct pipe_memory_allocation *)mem;
-   *size = mem->lp.size;
+   *pmem = vmbind_memory_to_pipe(mem);
+   *size = vmbind_memory_size_B(mem);
    return true;
 }
 
@@ -159,12 +95,6 @@ vmbind_map_memory(UNUSED struct pipe_screen *pscreen, struct pipe_memory_allocat
 {
    /* Not the BO's own CPU mapping: front ends take this pointer for the GPU address. */
    return ((struct llvmpipe_memory_allocation *)pmem)->cpu_addr;
-}
-
-struct vmb_bo *
-vmbind_memory_bo(struct pipe_memory_allocation *pmem)
-{
-   return ((struct vmbind_memory *)pmem)->bo;
 }
 
 /* --------------------------------------------------------------- resources */
@@ -194,12 +124,12 @@ vmbind_resource_create(struct pipe_screen *pscreen, const struct pipe_resource *
    if (!backing)
       goto fail_resource;
 
-   backing->memory = memory_alloc(screen, size_B, false, "resource");
-   if (!backing->memory)
+   const struct vmbind_memory_params params = {.size_B = MAX2(size_B, 1), .name = "resource"};
+   if (vmbind_memory_create(pscreen, &params, &backing->memory))
       goto fail_backing;
 
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
-   vmbind_resource_set_address(lpr, vmb_range_addr_B(backing->memory->range));
+   vmbind_resource_set_address(lpr, vmbind_memory_addr_B(backing->memory));
    lpr->imported_memory = &backing->base;
 
    return pres;
@@ -242,7 +172,7 @@ vmbind_resource_destroy(struct pipe_screen *pscreen, struct pipe_resource *pres)
          vmb_range_destroy(backing->sparse_range);
       }
       if (backing->memory)
-         memory_free(screen, backing->memory);
+         vmbind_memory_free(pscreen, backing->memory);
       vmbind_resource_set_address(lpr, 0);
       lpr->imported_memory = NULL;
       FREE(backing);
@@ -266,6 +196,8 @@ vmbind_resource_attach_sparse(struct pipe_screen *pscreen, struct pipe_resource 
    const struct vmb_range_params params = {
       .size_B = align64(size_B, VMBIND_SPARSE_BLOCK_SIZE_B),
       .align_B = VMBIND_SPARSE_BLOCK_SIZE_B,
+      .zone = backing->replayable ? VMB_ZONE_REPLAY : VMB_ZONE_GENERAL,
+      .fixed_addr_B = backing->addr_B,
       .unbound = residency ? VMB_UNBOUND_NULL : VMB_UNBOUND_HOLE,
       .name = pres->target == PIPE_BUFFER ? "sparse buffer" : "sparse image",
    };
@@ -282,6 +214,23 @@ vmbind_resource_attach_sparse(struct pipe_screen *pscreen, struct pipe_resource 
    track(screen, &backing->link, &screen->sparse_backings);
 
    return 0;
+}
+
+int
+vmbind_resource_make_sparse_at(struct pipe_screen *pscreen, struct pipe_resource *pres,
+                               uint64_t size_B, bool residency, uint64_t addr_B)
+{
+   struct vmbind_backing *backing = CALLOC_STRUCT(vmbind_backing);
+   if (!backing)
+      return -ENOMEM;
+
+   backing->replayable = true;
+   backing->addr_B = addr_B;
+   int ret = vmbind_resource_attach_sparse(pscreen, pres, backing, size_B, residency);
+   if (ret)
+      FREE(backing);
+
+   return ret;
 }
 
 int
@@ -343,12 +292,8 @@ vmbind_get_screen_fd(struct pipe_screen *pscreen)
 static void
 free_what_is_left(struct vmbind_screen *screen)
 {
-   unsigned count = 0;
+   unsigned count = vmbind_memory_finish(screen);
 
-   list_for_each_entry_safe (struct vmbind_memory, mem, &screen->memories, link) {
-      memory_free(screen, mem);
-      count++;
-   }
    list_for_each_entry_safe (struct vmbind_backing, backing, &screen->sparse_backings, link) {
       vmb_range_destroy(backing->sparse_range);
       count++;
@@ -506,7 +451,6 @@ vmbind_screen_create(int drm_fd, struct pipe_screen **pscreen_out, char *why, si
    if (!screen)
       return -ENOMEM;
    simple_mtx_init(&screen->lock, mtx_plain);
-   list_inithead(&screen->memories);
    list_inithead(&screen->sparse_backings);
    screen->why = why;
    screen->why_size = why_size;
@@ -516,11 +460,15 @@ vmbind_screen_create(int drm_fd, struct pipe_screen **pscreen_out, char *why, si
    if (ret)
       goto fail_screen;
 
+   ret = vmbind_memory_init(screen);
+   if (ret)
+      goto fail_screen;
+
    ret = vmb_device_create(
       &(struct vmb_device_params){.drm_fd = drm_fd, .log = screen_log, .log_data = screen},
       &screen->dev);
    if (ret)
-      goto fail_screen;
+      goto fail_memory;
 
    /* The core has said why it is so. */
    ret = vmb_device_caps(screen->dev)->kernel_addresses ? -ENOTSUP : init_vm(screen);
@@ -546,6 +494,8 @@ fail_vm:
    vmbind_window_release(&screen->window);
 fail_device:
    vmb_device_destroy(screen->dev);
+fail_memory:
+   vmbind_memory_finish(screen);
 fail_screen:
    simple_mtx_destroy(&screen->lock);
    FREE(screen);

@@ -26,7 +26,6 @@
 extern "C" {
 #endif
 
-struct pipe_memory_allocation;
 struct pipe_resource;
 struct pipe_screen;
 
@@ -50,11 +49,6 @@ struct vmb_vm *vmbind_screen_vm(struct pipe_screen *pscreen);
 /** Bytes of GPU addresses that resources can have. */
 uint64_t vmbind_screen_window_size_B(struct pipe_screen *pscreen);
 
-/* ------------------------------------------------------------------ memory */
-
-/** The BO behind memory of this screen's allocate_memory() or import_memory_fd(). */
-struct vmb_bo *vmbind_memory_bo(struct pipe_memory_allocation *pmem);
-
 /* ---------------------------------------------------------- sparse resources */
 
 /**
@@ -66,6 +60,11 @@ struct vmb_bo *vmbind_memory_bo(struct pipe_memory_allocation *pmem);
  */
 int vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *pres,
                                 uint64_t size_B, bool residency);
+
+/** The same at addresses that can be asked for again, by another device: at addr_B, or anywhere if
+ * it is 0.  -EADDRINUSE if they are not free. */
+int vmbind_resource_make_sparse_at(struct pipe_screen *pscreen, struct pipe_resource *pres,
+                                   uint64_t size_B, bool residency, uint64_t addr_B);
 
 /** NULL for resources that are not sparse. */
 struct vmb_range *vmbind_resource_range(struct pipe_resource *pres);

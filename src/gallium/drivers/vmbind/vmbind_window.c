@@ -36,6 +36,29 @@ reserve_at(uint64_t addr_B, uint64_t size_B, int flags)
    return map == MAP_FAILED ? 0 : (uint64_t)(uintptr_t)map;
 }
 
+/* The same addresses in each run, so that those of one run can be asked for in another: the first
+ * free place in a part of the address space where hosts put nothing by themselves. */
+#define FIXED_START_B (16ull << 40)
+#define FIXED_END_B   (64ull << 40)
+
+static uint64_t
+reserve_fixed(const struct vmb_caps *caps, uint64_t size_B)
+{
+   for (uint64_t addr_B = FIXED_START_B; addr_B < FIXED_END_B; addr_B += size_B) {
+      if (!is_inside(caps, addr_B, size_B))
+         return 0;
+
+      const uint64_t start_B = reserve_at(addr_B, size_B, MAP_FIXED_NOREPLACE);
+      if (start_B == addr_B)
+         return start_B;
+      /* A kernel older than the flag takes the address for a hint. */
+      if (start_B)
+         munmap((void *)(uintptr_t)start_B, size_B);
+   }
+
+   return 0;
+}
+
 /* GPUs with small address spaces: look for room from the bottom up. */
 static uint64_t
 reserve_low(const struct vmb_caps *caps, uint64_t size_B)
@@ -59,7 +82,9 @@ int
 vmbind_window_reserve(const struct vmb_caps *caps, struct vmbind_window *window_out)
 {
    for (uint64_t size_B = WINDOW_SIZE_MAX_B; size_B >= WINDOW_SIZE_MIN_B; size_B /= 2) {
-      uint64_t start_B = reserve_at(0, size_B, 0);
+      uint64_t start_B = reserve_fixed(caps, size_B);
+      if (!start_B)
+         start_B = reserve_at(0, size_B, 0);
       if (start_B && !is_inside(caps, start_B, size_B)) {
          munmap((void *)(uintptr_t)start_B, size_B);
          start_B = reserve_low(caps, size_B);
