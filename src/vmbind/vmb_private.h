@@ -204,6 +204,9 @@ struct vmb_vm {
    size_t req_capacity;
    struct vmb_kmd_op *kmd_ops;
    size_t kmd_op_capacity;
+   /* Operations and what takes them back. */
+   struct vmb_gpuvm_req *back;
+   size_t back_capacity;
    struct vmb_kmd_sync *syncs;
    size_t sync_capacity;
    /* The most operations an ioctl gets; halved when the kernel has no memory,

@@ -219,8 +219,6 @@ static int
 build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, struct built *built)
 {
    const uint64_t mask = vm->dev->caps.page_size_B - 1;
-   /* A recording has them as they were asked for. */
-   const bool may_join = !vm->ordered && !vmb_trace_is_recording();
    const struct vmb_bo *last_bo = NULL;
    struct vmb_gpuvm_bo *vm_bo = NULL;
 
@@ -249,7 +247,7 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
                  bind->range ? bind->range->size_B : 0, bind->bo_offset_B);
          return -EINVAL;
       }
-      if (may_join)
+      if (!vm->ordered)
          joined = join(bind, count - i, mask, &size_B);
       built->bytes += size_B;
       if (!bind->bo) {
@@ -282,7 +280,7 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
 
 /* ----------------------------------------------------------------- prepare */
 
-/* A batch with room for op_count operations and what they replace. */
+/* A batch with room for so many operations, and for so many mappings that they replace. */
 static struct vmb_batch *
 batch_create(size_t op_count, size_t replaced)
 {
@@ -608,14 +606,11 @@ send_ops(struct send *send)
 {
    struct vmb_vm *vm = send->queue->vm;
 
-   int ret = vmb_grow((void **)&vm->kmd_ops, &vm->kmd_op_capacity, MAX2(send->op_count, 1),
-                      sizeof(*vm->kmd_ops));
-   if (ret)
-      return ret;
+   assert(send->op_count <= vm->kmd_op_capacity);
    for (uint32_t i = 0; i < send->op_count; i++)
       vm->kmd_ops[i] = to_kmd_op(&send->ops[i], send->region);
 
-   ret = check_signals(send);
+   int ret = check_signals(send);
    if (ret)
       return ret;
    if (send->immediate)
@@ -716,70 +711,84 @@ inverse_of(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *op, struct vmb_g
    uint64_t covered_B = 0;
    size_t count = 1;
 
+   out[0] = (struct vmb_gpuvm_req){
+      .map = { .addr_B = addr_B, .range_B = end_B - addr_B },
+      .unmap = true,
+   };
    vmb_gpuvm_iter_init(gpuvm, &iter, addr_B, end_B);
    while (vmb_gpuvm_iter_next(&iter, &old)) {
       const struct vmb_mapping piece = vmb_mapping_clip(&old, addr_B, end_B);
 
       covered_B += piece.range_B;
-      if (out)
-         out[count] = (struct vmb_gpuvm_req){ .map = piece };
-      count++;
+      out[count++] = (struct vmb_gpuvm_req){ .map = piece };
    }
-   if (out) {
-      out[0] = *op;
-      out[0].unmap = true;
-      out[0].map.vm_bo = NULL;
-      out[0].map.flags = 0;
-      /* Nothing but the old mappings: mapping them is enough. */
-      if (covered_B == end_B - addr_B) {
-         memmove(out, out + 1, (count - 1) * sizeof(*out));
-         return count - 1;
-      }
-   }
+   /* Nothing but the old mappings: mapping them is enough. */
+   if (covered_B == end_B - addr_B)
+      memmove(out, out + 1, --count * sizeof(*out));
    return count;
+}
+
+/* Everything that a batch needs after its first operation was sent: a record of it, if it is to leave one
+ * (else *batch_out is NULL), and, if it may be applied in part, of what takes it back.  One operation is
+ * applied or not. */
+static int
+prepare_batch(struct vmb_vm *vm, bool records, struct vmb_batch **batch_out)
+{
+   const struct vmb_plan *plan = &vm->plan;
+   const bool both_ways = plan->op_count > 1;
+   size_t replaced = 0, ops = plan->op_count;
+
+   int ret = both_ways
+                ? vmb_gpuvm_reserve_both_ways(vm->gpuvm, plan->ops, plan->op_count, &replaced)
+                : vmb_gpuvm_reserve(vm->gpuvm, plan->ops, plan->op_count, &replaced);
+   if (ret)
+      return ret;
+
+   if (both_ways) {
+      /* An unmap each, and what was there. */
+      const size_t back = plan->op_count + replaced;
+
+      ops += back;
+      replaced += back;
+      ret = vmb_grow((void **)&vm->back, &vm->back_capacity, ops, sizeof(*vm->back));
+      if (ret)
+         return ret;
+   }
+   ret = vmb_grow((void **)&vm->kmd_ops, &vm->kmd_op_capacity, MAX2(ops, 1), sizeof(*vm->kmd_ops));
+   if (ret)
+      return ret;
+
+   *batch_out = records ? batch_create(ops, replaced) : NULL;
+   return *batch_out || !records ? 0 : -ENOMEM;
 }
 
 /* Some of the batch's operations are applied and the rest cannot be: takes them
  * back.  Runs before the mirror was changed, so the mirror still says what was
- * there.  Returns 0 if the VM is again as it was. */
+ * there.  Needs no memory; takes the batch over.  Returns 0 if the VM is again as it was. */
 static int
-roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t applied,
-          bool immediate, uint64_t point)
+roll_back(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpuvm_req *ops,
+          uint32_t applied, bool immediate, uint64_t point)
 {
    struct vmb_vm *vm = queue->vm;
    const int64_t start_ns = vmb_now_ns();
-   size_t count = 0;
-
-   for (uint32_t i = 0; i < applied; i++)
-      count += inverse_of(vm->gpuvm, &ops[i], NULL);
+   size_t count = applied;
 
    /* Applied and inverse operations in one list, as the kernel sees them. */
-   struct vmb_gpuvm_req *all = malloc((applied + count) * sizeof(*all));
-   if (!all)
-      return -ENOMEM;
-   memcpy(all, ops, applied * sizeof(*all));
-   count = applied;
+   memcpy(vm->back, ops, applied * sizeof(*vm->back));
    for (uint32_t i = 0; i < applied; i++)
-      count += inverse_of(vm->gpuvm, &ops[i], all + count);
-
-   size_t replaced;
-   int ret = vmb_gpuvm_reserve(vm->gpuvm, all, count, &replaced);
-   struct vmb_batch *batch = ret ? NULL : batch_create(count, replaced);
-   if (!batch) {
-      free(all);
-      return -ENOMEM;
-   }
+      count += inverse_of(vm->gpuvm, &ops[i], vm->back + count);
+   assert(count <= vm->back_capacity);
 
    const struct vmb_kmd_sync done = { queue->syncobj, point };
    struct send send = {
       .queue = queue,
-      .ops = all + applied,
+      .ops = vm->back + applied,
       .op_count = count - applied,
       .signals = &done,
       .signal_count = 1,
       .immediate = immediate,
    };
-   ret = send_ops(&send);
+   const int ret = send_ops(&send);
    struct vmb_trace_submit trace = {
       .vm = vm->id,
       .queue = queue->id,
@@ -796,11 +805,10 @@ roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t app
    if (!ret)
       p_atomic_inc(&vm->dev->stats.rolled_back);
 
-   /* Also if it failed: the mirror says what the kernel holds. */
-   if (immediate || ret)
-      point = p_atomic_read(&queue->submitted);
-   commit(queue, batch, all, applied + send.applied, point);
-   free(all);
+   /* Also if it failed: the mirror says what the kernel holds, and what it keeps is kept until
+    * the point, which losing the device signals. */
+   commit(queue, batch, vm->back, applied + send.applied,
+          immediate ? p_atomic_read(&queue->submitted) : point);
    return ret;
 }
 
@@ -895,6 +903,18 @@ choose_immediate(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint
    return 0;
 }
 
+/* Of a batch that is done at once: whether its records lead the way back, or alone keep what is bound anew
+ * while it is replaced. */
+static bool
+needs_records(const struct vmb_plan *plan, const struct vmb_raw_submit *raw)
+{
+   const bool holds_references = raw->kind == VMB_TRACE_KIND_QUEUE ||
+                                 raw->kind == VMB_TRACE_KIND_SYNC ||
+                                 raw->kind == VMB_TRACE_KIND_RANGE;
+
+   return plan->op_count > 1 || !holds_references;
+}
+
 static int
 plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t *point_out)
 {
@@ -913,11 +933,6 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    if (raw->merged_out)
       *raw->merged_out = plan->merged;
 
-   size_t replaced = 0;
-   ret = vmb_gpuvm_reserve(vm->gpuvm, plan->ops, plan->op_count, &replaced);
-   if (ret)
-      return ret;
-
    const uint64_t point = queue->submitted + 1;
    uint32_t wait_count, signal_count;
    ret = gather_syncs(queue, raw, point, &wait_count, &signal_count);
@@ -931,10 +946,7 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    /* Done on return, so that nobody needs a point to wait for.  (A thread's points are in order.) */
    const bool thread = dev->caps.sync_mode == VMB_SYNC_THREAD;
    const bool pointless = immediate && (raw->immediate || !thread);
-   /* Nor records, unless they keep what is bound anew while it is replaced. */
-   const bool records = !pointless || (raw->kind != VMB_TRACE_KIND_QUEUE &&
-                                       raw->kind != VMB_TRACE_KIND_SYNC &&
-                                       raw->kind != VMB_TRACE_KIND_RANGE);
+   const bool records = !pointless || needs_records(plan, raw);
    const struct vmb_kmd_sync *signals = vm->syncs + wait_count;
    if (pointless && !plan->op_count) {
       p_atomic_add(&dev->stats.merged, plan->merged);
@@ -944,9 +956,10 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       return signal_done(queue, signals + 1, signal_count - 1);
    }
 
-   struct vmb_batch *batch = records ? batch_create(plan->op_count, replaced) : NULL;
-   if (records && !batch)
-      return -ENOMEM;
+   struct vmb_batch *batch;
+   ret = prepare_batch(vm, records, &batch);
+   if (ret)
+      return ret;
 
    struct vmb_thread_job *job = NULL;
    struct send send = {
@@ -967,6 +980,7 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       .vm = vm->id,
       .queue = queue->id,
       .point = pointless ? 0 : point,
+      .asked_count = raw->req_count + raw->joined,
       .bind_count = raw->req_count,
       .op_count = send.applied,
       .ioctl_count = send.ioctls,
@@ -992,11 +1006,13 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    count_ops(dev, plan->ops, send.applied);
 
    if (ret) {
-      if (batch)
+      const bool half = send.applied && ret != -ENODEV;
+
+      if (!half && batch)
          batch_free(batch);
       if (ret == -ENODEV)
          lose(queue, signals, signal_count, "the kernel refuses binds on the VM");
-      else if (send.applied && roll_back(queue, plan->ops, send.applied, immediate, point))
+      else if (half && roll_back(queue, batch, plan->ops, send.applied, immediate, point))
          lose(queue, signals, signal_count, "a half applied bind could not be taken back");
       else if (vmb_device_is_lost(dev))
          signal_all(queue, signals, signal_count);

@@ -174,8 +174,8 @@ append(struct vmb_trace *trace, struct vmb_trace_record *record, size_t size_B, 
    vmb_unlock(&recording.lock, VMB_LOCK_LEAF);
 }
 
-bool
-vmb_trace_is_recording(void)
+static bool
+is_recording(void)
 {
    return p_atomic_read(&recording.fd) >= 0;
 }
@@ -186,7 +186,7 @@ record(struct vmb_trace *trace, enum vmb_trace_type type, bool created,
 {
    record->type = type;
    record->created = created;
-   if (vmb_trace_is_recording())
+   if (is_recording())
       append(trace, record, size_B, NULL, 0);
 }
 
@@ -359,7 +359,7 @@ vmb_trace_submit(struct vmb_trace *trace, struct vmb_trace_submit *submit,
    submit->record.type = VMB_TRACE_SUBMIT;
    submit->record.time_ns = now_ns();
    add_to_ring(trace, submit, arrays->ops);
-   if (vmb_trace_is_recording())
+   if (is_recording())
       record_submit(trace, submit, arrays);
 }
 
