@@ -41,6 +41,18 @@ tool_usage_error(const char *command, const char *format, ...)
    return TOOL_USAGE;
 }
 
+int
+tool_parse_seconds(const char *text, uint64_t *ns_out)
+{
+   char *end;
+   const double seconds = strtod(text, &end);
+
+   if (end == text || *end || !(seconds >= 0 && seconds < 1e9))
+      return -EINVAL;
+   *ns_out = seconds * 1e9;
+   return 0;
+}
+
 static const char *const kmds[] = { "panthor", "msm", "xe" };
 
 bool

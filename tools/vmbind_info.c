@@ -45,6 +45,8 @@ print_caps(const char *node, const struct vmb_caps *caps)
    static const char *const null_modes[] = {
       [VMB_NULL_NONE] = "none",
       [VMB_NULL_NATIVE] = "native",
+      [VMB_NULL_REPEAT] = "a page of its own",
+      [VMB_NULL_REGION] = "a region a range",
       [VMB_NULL_BLACK_HOLE] = "a BO of its own",
    };
 

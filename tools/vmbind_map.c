@@ -17,12 +17,14 @@
 
 #include <png.h>
 
+#include "vmbind_map.h"
+#include "vmbind_source.h"
 #include "vmbind_tool.h"
-#include "vmbind_trace.h"
 
 #define WIDTH      960
 #define HEIGHT     640
 #define GAP        2
+#define MAX_BANDS  512
 #define MAX_CELLS  (1u << 16)
 #define MIN_CELL_B (1ull << 16)
 
@@ -30,33 +32,25 @@
 #define CELL_HOLE 0
 #define CELL_NULL UINT32_MAX
 
-struct band {
-   uint32_t vm;
-   uint64_t addr_B;
-   uint64_t size_B;
-   uint64_t cell_B;
-   uint32_t cell_count;
-   uint32_t *cells;
-   bool reserved;
-   uint32_t ops;
-   unsigned y, height;
-   char name[49];
-};
-
-struct picture {
-   struct band *bands;
-   size_t band_count;
-   uint8_t *pixels;
-   unsigned height;
-};
-
+/* The band of exactly this range. */
 static struct band *
 find_band(struct picture *p, uint32_t vm, uint64_t addr_B, uint64_t size_B)
 {
    for (size_t i = 0; i < p->band_count; i++) {
       struct band *band = &p->bands[i];
-      if (band->vm == vm && addr_B >= band->addr_B && addr_B - band->addr_B < band->size_B &&
-          (!size_B || (band->addr_B == addr_B && band->size_B == size_B)))
+      if (band->vm == vm && band->addr_B == addr_B && band->size_B == size_B)
+         return band;
+   }
+   return NULL;
+}
+
+/* The band that has the address now: another range may have had it before. */
+static struct band *
+find_reserved(struct picture *p, uint32_t vm, uint64_t addr_B)
+{
+   for (size_t i = 0; i < p->band_count; i++) {
+      struct band *band = &p->bands[i];
+      if (band->reserved && band->vm == vm && addr_B - band->addr_B < band->size_B)
          return band;
    }
    return NULL;
@@ -66,7 +60,7 @@ find_band(struct picture *p, uint32_t vm, uint64_t addr_B, uint64_t size_B)
 static int
 add_band(struct picture *p, const struct vmb_trace_range *range)
 {
-   if (find_band(p, range->vm, range->addr_B, range->size_B))
+   if (!range->size_B || find_band(p, range->vm, range->addr_B, range->size_B))
       return 0;
 
    struct band band = {
@@ -77,9 +71,9 @@ add_band(struct picture *p, const struct vmb_trace_range *range)
    };
    while (band.size_B / band.cell_B > MAX_CELLS)
       band.cell_B *= 2;
-   band.cell_count = (band.size_B + band.cell_B - 1) / band.cell_B;
+   band.cell_count = DIV_ROUND_UP(band.size_B, band.cell_B);
    band.cells = calloc(band.cell_count, sizeof(*band.cells));
-   snprintf(band.name, sizeof(band.name), "%.*s", (int)sizeof(range->name), range->name);
+   trace_copy_name(band.name, range->name, sizeof(range->name));
 
    struct band *bands = realloc(p->bands, (p->band_count + 1) * sizeof(*bands));
    if (!bands || !band.cells) {
@@ -94,7 +88,7 @@ add_band(struct picture *p, const struct vmb_trace_range *range)
 static void
 apply_op(struct picture *p, uint32_t vm, const struct vmb_trace_op *op)
 {
-   struct band *band = find_band(p, vm, op->addr_B, 0);
+   struct band *band = find_reserved(p, vm, op->addr_B);
    if (!band)
       return;
 
@@ -163,71 +157,90 @@ by_address(const void *a, const void *b)
    return x->addr_B < y->addr_B ? -1 : x->addr_B > y->addr_B;
 }
 
-/* Heights by the square root of the size, so that small ranges stay visible beside large ones;
- * ranges that nothing but one bind ever touched get a line at most. */
+/* How much of the picture it deserves: by the square root of the size, so that small ranges stay visible
+ * beside large ones; ranges that nothing but one bind ever touched get a line at most. */
+static double
+weight(const struct band *band)
+{
+   return sqrt(band->size_B) * (band->ops > 1 ? 1 : 0.05);
+}
+
+static int
+by_weight(const void *a, const void *b)
+{
+   const double x = weight(a), y = weight(b);
+   return x > y ? -1 : x < y;
+}
+
 static void
 lay_out(struct picture *p)
 {
    double sum = 0;
 
+   qsort(p->bands, p->band_count, sizeof(*p->bands), by_weight);
+   for (; p->band_count > MAX_BANDS; p->band_count--)
+      free(p->bands[p->band_count - 1].cells);
    qsort(p->bands, p->band_count, sizeof(*p->bands), by_address);
    for (size_t i = 0; i < p->band_count; i++)
-      sum += sqrt(p->bands[i].size_B) * (p->bands[i].ops > 1 ? 1 : 0.05);
+      sum += weight(&p->bands[i]);
    for (size_t i = 0; i < p->band_count; i++) {
       struct band *band = &p->bands[i];
-      const double share = sqrt(band->size_B) * (band->ops > 1 ? 1 : 0.05) / sum;
 
       band->y = p->height;
-      band->height = MAX2(1, (unsigned)(share * HEIGHT));
+      band->height = MAX2(1, (unsigned)(weight(band) / sum * HEIGHT));
       p->height += band->height + (band->height > 3 ? GAP : 0);
    }
 }
 
-/* Calls back for every record: first to find the ranges, then to paint. */
 static int
-replay(const char *path, struct picture *p, uint32_t submits, uint32_t *submits_out)
+apply_range(struct picture *p, const struct vmb_trace_range *range)
 {
-   struct vmb_trace_reader *reader;
+   if (!p->pixels && range->record.created && add_band(p, range))
+      return tool_error(TOOL_FAILED, "out of memory");
+   struct band *band = find_band(p, range->vm, range->addr_B, range->size_B);
+   if (band)
+      band->reserved = range->record.created;
+   return 0;
+}
+
+/* Plays the whole trace: first to find the ranges and count the submits, then to paint. */
+static int
+play(struct trace_source *source, struct picture *p, uint32_t submits, uint32_t *submits_out,
+     enum vmb_trace_end *end)
+{
    const struct vmb_trace_record *r;
    uint32_t submit = 0;
    unsigned x = 0;
-   bool truncated;
+   int status = 0;
 
-   int status = tool_open_trace(path, &reader);
-   if (status)
-      return status;
-   while (!status && (r = vmb_trace_reader_next(reader, &truncated))) {
+   vmb_trace_reader_rewind(source->reader);
+   while (!status && (r = vmb_trace_reader_next(source->reader, end))) {
       if (r->type == VMB_TRACE_RANGE) {
-         const struct vmb_trace_range *range = (const void *)r;
-         if (!p->pixels && r->created && add_band(p, range))
-            status = tool_error(TOOL_FAILED, "out of memory");
-         struct band *band = find_band(p, range->vm, range->addr_B, range->size_B);
-         if (band)
-            band->reserved = r->created;
+         status = apply_range(p, (const void *)r);
       } else if (r->type == VMB_TRACE_SUBMIT) {
          const struct vmb_trace_submit *s = (const void *)r;
-         const struct vmb_trace_op *ops = (const void *)(s + 1);
 
          if (!s->op_count)
             continue;
          for (uint32_t i = 0; i < s->op_count; i++)
-            apply_op(p, s->vm, &ops[i]);
+            apply_op(p, s->vm, &vmb_trace_submit_ops(s)[i]);
          submit++;
-         for (; p->pixels && x < (uint64_t)submit * WIDTH / submits; x++)
+         for (; p->pixels && x < (uint64_t)submit * WIDTH / submits; x++) {
+            p->column_ns[x] = r->time_ns;
             paint_column(p, x);
+         }
       }
    }
-   vmb_trace_reader_close(reader);
    *submits_out = submit;
-   return status ? status : truncated ? tool_truncated(path) : 0;
+   return status;
 }
 
-static int
-write_png(const char *path, const struct picture *p)
+int
+map_write_png(const char *path, const struct picture *p)
 {
    png_image image = {
       .version = PNG_IMAGE_VERSION,
-      .width = WIDTH,
+      .width = p->width,
       .height = p->height,
       .format = PNG_FORMAT_RGB,
    };
@@ -250,42 +263,75 @@ print_legend(const struct picture *p)
    }
 }
 
+static void
+forget_contents(struct picture *p)
+{
+   for (size_t i = 0; i < p->band_count; i++) {
+      memset(p->bands[i].cells, 0, p->bands[i].cell_count * sizeof(*p->bands[i].cells));
+      p->bands[i].reserved = false;
+      p->bands[i].ops = 0;
+   }
+}
+
+static int
+paint(struct trace_source *source, struct picture *p, uint32_t *submits, enum vmb_trace_end *end)
+{
+   int status = play(source, p, 0, submits, end);
+   if (status)
+      return status;
+   if (!*submits || !p->band_count)
+      return tool_error(TOOL_FAILED, "%s holds no operation; there is nothing to draw", source->path);
+
+   lay_out(p);
+   p->width = WIDTH;
+   p->pixels = calloc((size_t)WIDTH * p->height, 3);
+   p->column_ns = calloc(WIDTH, sizeof(*p->column_ns));
+   if (!p->pixels || !p->column_ns)
+      return tool_error(TOOL_FAILED, "out of memory");
+   forget_contents(p);
+   return play(source, p, *submits, submits, end);
+}
+
+static bool
+ends_with(const char *text, const char *end)
+{
+   const size_t length = strlen(text), end_length = strlen(end);
+   return length >= end_length && !strcmp(text + length - end_length, end);
+}
+
 int
 cmd_map(int argc, char **argv)
 {
+   struct trace_source source;
    struct picture p = { 0 };
+   enum vmb_trace_end end = VMB_TRACE_END_WHOLE;
    uint32_t submits = 0;
 
-   if (argc != 3)
+   if (argc < 2 || argc > 3 || argv[argc - 1][0] == '-')
       return tool_usage_error("map", "a trace and a picture to write are wanted");
+   const char *out = argv[argc - 1];
+   const bool svg = ends_with(out, ".svg");
+   if (!svg && !ends_with(out, ".png"))
+      return tool_usage_error("map", "%s is neither a .png nor a .svg", out);
 
-   int status = replay(argv[1], &p, 0, &submits);
-   if (!status && !submits)
-      status = tool_error(TOOL_FAILED, "%s holds no operation", argv[1]);
-   if (!status) {
-      lay_out(&p);
-      p.pixels = calloc((size_t)WIDTH * p.height, 3);
-      if (!p.pixels)
-         status = tool_error(TOOL_FAILED, "out of memory");
-   }
-   if (!status) {
-      for (size_t i = 0; i < p.band_count; i++) {
-         memset(p.bands[i].cells, 0, p.bands[i].cell_count * sizeof(*p.bands[i].cells));
-         p.bands[i].reserved = false;
-         p.bands[i].ops = 0;
-      }
-      status = replay(argv[1], &p, submits, &submits);
-   }
+   int status = trace_source_open(argc == 3 ? argv[1] : NULL, &source);
+   if (status)
+      return status;
+   status = paint(&source, &p, &submits, &end);
    if (!status)
-      status = write_png(argv[2], &p);
+      status = svg ? map_write_svg(out, &p) : map_write_png(out, &p);
    if (!status) {
       print_legend(&p);
-      printf("wrote %s: %u submits from left to right\n", argv[2], submits);
+      printf("wrote %s: %u submits from left to right\n", out, submits);
    }
+   /* Of a damaged trace there is a picture up to there. */
+   const int end_status = trace_source_check_end(&source, end);
 
    for (size_t i = 0; i < p.band_count; i++)
       free(p.bands[i].cells);
    free(p.bands);
    free(p.pixels);
-   return status;
+   free(p.column_ns);
+   trace_source_close(&source);
+   return status ? status : end_status;
 }

@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "util/macros.h"
 
@@ -24,6 +25,9 @@ int tool_error(int status, const char *format, ...) PRINTFLIKE(2, 3);
 
 /** Prints "vmbind COMMAND: ..." and where to find help; returns TOOL_USAGE. */
 int tool_usage_error(const char *command, const char *format, ...) PRINTFLIKE(2, 3);
+
+/** 0, or -EINVAL. */
+int tool_parse_seconds(const char *text, uint64_t *ns_out);
 
 /** The kernel drivers that the simulator knows, for messages. */
 bool tool_kmd_known(const char *kmd);
@@ -45,5 +49,9 @@ int cmd_sim(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_map(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
+int cmd_who(int argc, char **argv);
+int cmd_top(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
 
 #endif /* VMBIND_TOOL_H */

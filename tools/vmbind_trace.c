@@ -4,40 +4,12 @@
  * vmbind trace: a recorded trace as text, or what it adds up to.
  */
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "vmbind/vmb_trace.h"
-
+#include "vmbind_source.h"
 #include "vmbind_tool.h"
-#include "vmbind_trace.h"
-
-int
-tool_open_trace(const char *path, struct vmb_trace_reader **reader_out)
-{
-   const int ret = vmb_trace_reader_open(path, reader_out);
-
-   switch (ret) {
-   case 0:
-      return 0;
-   case -EINVAL:
-      return tool_error(TOOL_FAILED, "%s is not a vmbind trace; record one with \"vmbind run --trace\"",
-                        path);
-   case -EPROTO:
-      return tool_error(TOOL_FAILED, "%s was recorded by another version or machine", path);
-   default:
-      return tool_error(TOOL_FAILED, "%s: %s", path, strerror(-ret));
-   }
-}
-
-int
-tool_truncated(const char *path)
-{
-   return tool_error(TOOL_FAILED, "%s ends in the middle of a record; what comes before it is whole",
-                     path);
-}
 
 static void
 print_op(const struct vmb_trace_op *op)
@@ -56,12 +28,20 @@ print_op(const struct vmb_trace_op *op)
 static void
 print_submit(const struct vmb_trace_submit *s)
 {
-   const struct vmb_trace_op *ops = (const void *)(s + 1);
+   static const char *const kinds[] = {
+      [VMB_TRACE_KIND_QUEUE] = "",
+      [VMB_TRACE_KIND_SYNC] = ", synchronous",
+      [VMB_TRACE_KIND_RANGE] = ", of a range itself",
+      [VMB_TRACE_KIND_DEFRAGMENT] = ", defragmenting",
+      [VMB_TRACE_KIND_ROLLBACK] = ", taking back",
+   };
+   const struct vmb_trace_op *ops = vmb_trace_submit_ops(s);
 
    printf("vm %u queue %u point %" PRIu64 ": %u binds, %u operations, %u ioctls, %u merged, "
-          "%u dropped, %u waits, %u signals, %.1f us",
+          "%u dropped, %u waits, %u for other queues, %u signals, %.1f us%s",
           s->vm, s->queue, s->point, s->bind_count, s->op_count, s->ioctl_count, s->merged,
-          s->dropped, s->wait_count, s->signal_count, s->duration_ns / 1e3);
+          s->dropped, s->wait_count, s->dependency_count, s->signal_count, s->duration_ns / 1e3,
+          s->kind < ARRAY_SIZE(kinds) ? kinds[s->kind] : ", of an unknown kind");
    if (s->result)
       printf(" FAILED: %s", strerror(-s->result));
    printf("\n");
@@ -72,13 +52,22 @@ print_submit(const struct vmb_trace_submit *s)
 static void
 print_record(const struct vmb_trace_record *r)
 {
+   char name[TRACE_NAME_SIZE];
+
    printf("%14.6f  ", r->time_ns / 1e9);
    switch (r->type) {
+   case VMB_TRACE_DEVICE: {
+      const struct vmb_trace_device *d = (const void *)r;
+      trace_copy_name(name, d->driver, sizeof(d->driver));
+      printf("device %u %s: %s %u.%u, addresses 0x%" PRIx64 " +0x%" PRIx64 "\n", d->device,
+             r->created ? "created" : "destroyed", name, d->driver_major, d->driver_minor, d->va_start_B, d->va_range_B);
+      break;
+   }
    case VMB_TRACE_VM: {
       const struct vmb_trace_vm *vm = (const void *)r;
       if (r->created) {
-         printf("vm %u created, window 0x%" PRIx64 " +0x%" PRIx64 "\n", vm->vm,
-                vm->window_start_B, vm->window_range_B);
+         printf("vm %u created on device %u, window 0x%" PRIx64 " +0x%" PRIx64 "\n", vm->vm,
+                vm->device, vm->window_start_B, vm->window_range_B);
       } else {
          printf("vm %u destroyed\n", vm->vm);
       }
@@ -86,17 +75,17 @@ print_record(const struct vmb_trace_record *r)
    }
    case VMB_TRACE_BO: {
       const struct vmb_trace_bo *bo = (const void *)r;
-      printf("bo %u %s, handle %u, 0x%" PRIx64 " bytes \"%.*s\"\n", bo->bo,
-             r->created ? "created" : "freed", bo->handle, bo->size_B, (int)sizeof(bo->name),
-             bo->name);
+      trace_copy_name(name, bo->name, sizeof(bo->name));
+      printf("bo %u %s, handle %u, 0x%" PRIx64 " bytes \"%s\"\n", bo->bo,
+             r->created ? "created" : "freed", bo->handle, bo->size_B, name);
       break;
    }
    case VMB_TRACE_RANGE: {
       const struct vmb_trace_range *range = (const void *)r;
-      printf("vm %u range 0x%012" PRIx64 " +0x%" PRIx64 " %s%s \"%.*s\"\n", range->vm,
+      trace_copy_name(name, range->name, sizeof(range->name));
+      printf("vm %u range 0x%012" PRIx64 " +0x%" PRIx64 " %s%s \"%s\"\n", range->vm,
              range->addr_B, range->size_B, r->created ? "reserved" : "given back",
-             range->unbound == VMB_UNBOUND_NULL ? ", null where unbound" : "",
-             (int)sizeof(range->name), range->name);
+             range->unbound == VMB_UNBOUND_NULL ? ", null where unbound" : "", name);
       break;
    }
    case VMB_TRACE_SUBMIT:
@@ -120,10 +109,10 @@ struct totals {
 static void
 add_submit(struct totals *t, const struct vmb_trace_submit *s)
 {
-   const struct vmb_trace_op *ops = (const void *)(s + 1);
+   const struct vmb_trace_op *ops = vmb_trace_submit_ops(s);
 
    t->submits++;
-   t->binds += s->bind_count;
+   t->binds += s->kind == VMB_TRACE_KIND_DEFRAGMENT ? 0 : s->bind_count;
    t->ioctls += s->ioctl_count;
    t->merged += s->merged;
    t->dropped += s->dropped;
@@ -158,36 +147,31 @@ print_totals(const struct totals *t)
 int
 cmd_trace(int argc, char **argv)
 {
-   const char *path = NULL;
+   const char *target = NULL;
    bool stats = false;
 
    for (int i = 1; i < argc; i++) {
       if (!strcmp(argv[i], "--stats"))
          stats = true;
-      else if (argv[i][0] == '-' || path)
+      else if (argv[i][0] == '-' || target)
          return tool_usage_error("trace", "unexpected: %s", argv[i]);
       else
-         path = argv[i];
+         target = argv[i];
    }
-   if (!path)
-      return tool_usage_error("trace", "no file");
 
-   struct vmb_trace_reader *reader;
-   const int status = tool_open_trace(path, &reader);
+   struct trace_source source;
+   const int status = trace_source_open(target, &source);
    if (status)
       return status;
 
-   const struct vmb_trace_header *header = vmb_trace_reader_header(reader);
    if (!stats) {
-      printf("process %u on %.*s %u.%u, addresses 0x%" PRIx64 " +0x%" PRIx64 "\n", header->pid,
-             (int)sizeof(header->driver), header->driver, header->driver_major,
-             header->driver_minor, header->va_start_B, header->va_range_B);
+      printf("process %u \"%s\"\n", source.header.pid, source.program);
    }
 
    const struct vmb_trace_record *record;
    struct totals totals = { 0 };
-   bool truncated;
-   while ((record = vmb_trace_reader_next(reader, &truncated))) {
+   enum vmb_trace_end end;
+   while ((record = vmb_trace_reader_next(source.reader, &end))) {
       if (!stats)
          print_record(record);
       else if (record->type == VMB_TRACE_SUBMIT)
@@ -195,6 +179,7 @@ cmd_trace(int argc, char **argv)
    }
    if (stats)
       print_totals(&totals);
-   vmb_trace_reader_close(reader);
-   return truncated ? tool_truncated(path) : 0;
+   const int end_status = trace_source_check_end(&source, end);
+   trace_source_close(&source);
+   return end_status;
 }

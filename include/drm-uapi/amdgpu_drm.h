@@ -485,17 +485,23 @@ union drm_amdgpu_fence_to_handle {
 
 /* Device information */
 
-#define AMDGPU_INFO_ACCEL_WORKING 0x00
-#define AMDGPU_INFO_HW_IP_INFO    0x02
-#define AMDGPU_INFO_HW_IP_COUNT   0x03
-#define AMDGPU_INFO_TIMESTAMP     0x05
-#define AMDGPU_INFO_VRAM_USAGE    0x10
-#define AMDGPU_INFO_GTT_USAGE     0x11
-#define AMDGPU_INFO_VRAM_GTT      0x14
-#define AMDGPU_INFO_DEV_INFO      0x16
-#define AMDGPU_INFO_MEMORY        0x19
-#define AMDGPU_INFO_MAX_IBS       0x22
-#define AMDGPU_INFO_GPUVM_FAULT   0x23
+#define AMDGPU_INFO_ACCEL_WORKING   0x00
+#define AMDGPU_INFO_HW_IP_INFO      0x02
+#define AMDGPU_INFO_HW_IP_COUNT     0x03
+#define AMDGPU_INFO_TIMESTAMP       0x05
+#define AMDGPU_INFO_FW_VERSION      0x0e
+#define AMDGPU_INFO_NUM_BYTES_MOVED 0x0f
+#define AMDGPU_INFO_VRAM_USAGE      0x10
+#define AMDGPU_INFO_GTT_USAGE       0x11
+#define AMDGPU_INFO_VRAM_GTT        0x14
+#define AMDGPU_INFO_READ_MMR_REG    0x15
+#define AMDGPU_INFO_DEV_INFO        0x16
+#define AMDGPU_INFO_VIS_VRAM_USAGE  0x17
+#define AMDGPU_INFO_NUM_EVICTIONS   0x18
+#define AMDGPU_INFO_MEMORY          0x19
+#define AMDGPU_INFO_VRAM_LOST_COUNTER 0x1F
+#define AMDGPU_INFO_MAX_IBS         0x22
+#define AMDGPU_INFO_GPUVM_FAULT     0x23
 
 struct drm_amdgpu_query_fw {
    __u32 fw_type;

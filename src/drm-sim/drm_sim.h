@@ -27,6 +27,10 @@ extern "C" {
  *       panthor    1.0 to 1.9
  *       msm        1.12, without VM_BIND, and 1.13
  *       xe         1.1
+ *       nouveau    1.4
+ *       amdgpu     3.59, without timelines of binds, to 3.64
+ *       powervr    1.0
+ *       asahi      1.0, unverified: its UAPI is upstream and its driver is not
  *       none       there is no node
  *
  *    va=BITS       a smaller GPU address space
@@ -84,6 +88,8 @@ struct drm_sim_mapping {
 #define DRM_SIM_MAPPING_READONLY (1u << 1)
 /* panthor's MAP_SPARSE: pages of a dummy BO that repeat every 2 MiB */
 #define DRM_SIM_MAPPING_SPARSE (1u << 2)
+/* asahi's SINGLE_PAGE: the 16 KiB at the offset, over and over; a page table run has one offset */
+#define DRM_SIM_MAPPING_REPEAT (1u << 3)
 
 /* In order of address. A return other than 0 stops, and is returned. No function of this header,
  * and no ioctl, from inside.

@@ -108,7 +108,8 @@ mapping_flags(uint32_t pte_flags)
 {
    return (pte_flags & SIM_PTE_NULL ? DRM_SIM_MAPPING_NULL : 0) |
           (pte_flags & SIM_PTE_READONLY ? DRM_SIM_MAPPING_READONLY : 0) |
-          (pte_flags & SIM_PTE_SPARSE ? DRM_SIM_MAPPING_SPARSE : 0);
+          (pte_flags & SIM_PTE_SPARSE ? DRM_SIM_MAPPING_SPARSE : 0) |
+          (pte_flags & SIM_PTE_REPEAT ? DRM_SIM_MAPPING_REPEAT : 0);
 }
 
 EXPORT int
@@ -162,10 +163,11 @@ static bool
 run_continues(const struct run *run, uint64_t va, const struct sim_pte *pte)
 {
    const struct drm_sim_mapping *mapping = &run->mapping;
+   const uint64_t advance = pte->flags & SIM_PTE_REPEAT ? 0 : mapping->range_B;
 
    return mapping->range_B && mapping->va + mapping->range_B == va && run->bo == pte->bo &&
           mapping->flags == mapping_flags(pte->flags) &&
-          (!pte->bo || mapping->bo_offset_B + mapping->range_B == pte->offset);
+          (!pte->bo || mapping->bo_offset_B + advance == pte->offset);
 }
 
 static int

@@ -31,6 +31,10 @@ static const struct sim_driver *const drivers[] = {
    &sim_panthor_driver,
    &sim_msm_driver,
    &sim_xe_driver,
+   &sim_nouveau_driver,
+   &sim_amdgpu_driver,
+   &sim_powervr_driver,
+   &sim_asahi_driver,
 };
 
 /* Without a driver: there is no node. */

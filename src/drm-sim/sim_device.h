@@ -71,6 +71,10 @@ struct sim_driver {
 extern const struct sim_driver sim_panthor_driver;
 extern const struct sim_driver sim_msm_driver;
 extern const struct sim_driver sim_xe_driver;
+extern const struct sim_driver sim_nouveau_driver;
+extern const struct sim_driver sim_amdgpu_driver;
+extern const struct sim_driver sim_powervr_driver;
+extern const struct sim_driver sim_asahi_driver;
 
 /* A driver at one version with one set of options */
 struct sim_device {

@@ -40,6 +40,8 @@ struct sim_pt_table {
    struct entry entries[ENTRIES];
 };
 
+/* A repeated page has the same offset in every entry. */
+
 /* What to write over a range */
 struct request {
    uint64_t va;
@@ -107,7 +109,7 @@ entry_split(struct entry *entry, unsigned level)
       for (unsigned i = 0; i < ENTRIES; i++) {
          table->entries[i] = *entry;
          sim_bo_get(entry->bo);
-         if (entry->bo)
+         if (entry->bo && !(entry->flags & SIM_PTE_REPEAT))
             table->entries[i].offset += i * level_size(level - 1);
       }
       table->used = ENTRIES;
@@ -142,7 +144,8 @@ table_write(struct sim_pt_table *table, unsigned level, uint64_t table_va,
          *entry = req->value;
          if (entry->kind == ENTRY_LEAF && entry->bo) {
             sim_bo_get(entry->bo);
-            entry->offset += va - req->va;
+            if (!(entry->flags & SIM_PTE_REPEAT))
+               entry->offset += va - req->va;
          }
       } else {
          if (entry->kind != ENTRY_TABLE && entry_split(entry, level))
@@ -192,7 +195,8 @@ sim_pt_lookup(const struct sim_pt *pt, uint64_t va, struct sim_pte *pte)
       if (entry->kind == ENTRY_EMPTY)
          return false;
       if (entry->kind == ENTRY_LEAF) {
-         uint64_t within = va & (level_size(level) - 1);
+         uint64_t period = entry->flags & SIM_PTE_REPEAT ? SIM_PTE_REPEAT_B : level_size(level);
+         uint64_t within = va & (period - 1);
          *pte = (struct sim_pte){
             .bo = entry->bo,
             .offset = entry->bo ? entry->offset + within : 0,

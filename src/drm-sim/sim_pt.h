@@ -24,6 +24,10 @@ struct sim_pt {
 #define SIM_PTE_READONLY (1u << 1)
 /* The pages of a dummy BO that repeat (panthor) */
 #define SIM_PTE_SPARSE (1u << 2)
+/* One page of 16 KiB of the BO, over and over (asahi) */
+#define SIM_PTE_REPEAT (1u << 3)
+
+#define SIM_PTE_REPEAT_B 16384ull
 
 struct sim_pte {
    /* NULL for a null mapping */

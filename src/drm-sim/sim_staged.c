@@ -119,6 +119,8 @@ translate_step(void *priv, struct sim_gpuvm_step *step)
    case SIM_GPUVM_MAP:
       return step_map(t, &step->map);
    case SIM_GPUVM_REMAP:
+      if (step->has_next && (step->va->flags & SIM_STAGED_VA_REPEATS))
+         step->next.offset = step->va->offset;
       sim_gpuvm_remap_hole(step, &va, &range);
       return enqueue_unmap(t, va, range, step->va->bo);
    case SIM_GPUVM_UNMAP:
@@ -208,6 +210,18 @@ sim_staged_apply_locked(struct sim_staged *staged, int error)
                            done->dropped);
    }
    return error;
+}
+
+int
+sim_staged_run_locked(struct sim_vm *vm, const struct sim_staged_op *op)
+{
+   struct sim_staged staged = {.vm = vm};
+   int ret = sim_staged_translate_locked(&staged, op);
+
+   if (!ret)
+      ret = sim_staged_apply_locked(&staged, 0);
+   sim_staged_finish(&staged);
+   return ret;
 }
 
 void

@@ -30,6 +30,9 @@ struct sim_staged {
    uint32_t done_capacity;
 };
 
+/* In va_flags: the mapping repeats one piece of its BO, so that what is left of it keeps its offset. */
+#define SIM_STAGED_VA_REPEATS (1u << 31)
+
 struct sim_staged_op {
    enum sim_op_kind kind;
    uint64_t va;
@@ -50,6 +53,9 @@ int sim_staged_translate_locked(struct sim_staged *staged, const struct sim_stag
  * mapped, but all is unmapped. Returns the first error. With the VM locked.
  */
 int sim_staged_apply_locked(struct sim_staged *staged, int error);
+
+/* Both at once, for drivers whose binds have no job. With the VM locked. */
+int sim_staged_run_locked(struct sim_vm *vm, const struct sim_staged_op *op);
 
 void sim_staged_finish(struct sim_staged *staged);
 

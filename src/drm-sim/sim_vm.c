@@ -36,6 +36,7 @@ sim_vm_create(uint32_t id, const char *driver_name, uint64_t start, uint64_t ran
    pthread_mutex_init(&vm->lock, NULL);
    sim_gpuvm_init(&vm->gpuvm, start, range);
    list_inithead(&vm->evicted_runs);
+   list_inithead(&vm->sparse_regions);
 
    if (sim_pt_init(&vm->pt))
       goto fail_vm;
@@ -129,12 +130,73 @@ check_run(void *priv, uint64_t va, uint64_t size_B, UNUSED const struct sim_pte 
    return 0;
 }
 
+struct sparse_region {
+   struct list_head link;
+   uint64_t va;
+   uint64_t end;
+};
+
+static int
+remove_region_locked(struct sim_vm *vm, struct sparse_region *region)
+{
+   const uint64_t va = region->va, size_B = region->end - region->va;
+
+   list_del(&region->link);
+   free(region);
+   return sim_vm_pt_unmap_locked(vm, va, size_B);
+}
+
+int
+sim_vm_add_sparse_region_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B)
+{
+   struct sparse_region *region = calloc(1, sizeof(*region));
+
+   if (!region)
+      return -ENOMEM;
+   region->va = va;
+   region->end = va + size_B;
+   list_addtail(&region->link, &vm->sparse_regions);
+   int ret = sim_vm_pt_map_locked(vm, va, size_B, NULL, 0, SIM_PTE_NULL);
+   if (ret)
+      remove_region_locked(vm, region);
+   return ret;
+}
+
+int
+sim_vm_remove_sparse_region_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B)
+{
+   list_for_each_entry (struct sparse_region, region, &vm->sparse_regions, link) {
+      if (region->va == va && region->end == va + size_B)
+         return remove_region_locked(vm, region);
+   }
+   return -ENOENT;
+}
+
+/* What an unmap leaves of a sparse region */
+static int
+fill_sparse_regions_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B)
+{
+   int ret = 0;
+
+   list_for_each_entry (struct sparse_region, region, &vm->sparse_regions, link) {
+      const uint64_t start = MAX2(va, region->va), end = MIN2(va + size_B, region->end);
+
+      if (start < end && !ret)
+         ret = sim_mmu_map(start, end - start, NULL, 0, true);
+      if (start < end && !ret)
+         ret = sim_pt_map(&vm->pt, start, end - start, NULL, 0, SIM_PTE_NULL);
+   }
+   return ret;
+}
+
 void
 sim_vm_clear(struct sim_vm *vm)
 {
    const char *check = getenv("DRM_SIM_CHECK");
 
    pthread_mutex_lock(&vm->lock);
+   list_for_each_entry_safe (struct sparse_region, region, &vm->sparse_regions, link)
+      remove_region_locked(vm, region);
    if (check && !strcmp(check, "1"))
       sim_pt_for_each(&vm->pt, check_run, vm);
    sim_pt_for_each(&vm->pt, hide_run, NULL);
@@ -213,6 +275,42 @@ map_sparse_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct sim_bo
    return 0;
 }
 
+static bool
+is_all_zero(struct sim_bo *bo, uint64_t offset, uint64_t size_B)
+{
+   uint64_t piece[512];
+
+   for (uint64_t done = 0; done < size_B; done += sizeof(piece)) {
+      if (sim_bo_read(bo, offset + done, piece, sizeof(piece)))
+         return false;
+      for (unsigned i = 0; i < ARRAY_SIZE(piece); i++) {
+         if (piece[i])
+            return false;
+      }
+   }
+   return true;
+}
+
+/* The host has no page that repeats, and takes a map area for each copy. So a long run of a page of zeros,
+ * which is what null mappings are made of, is shown as zeros, and stores to it go nowhere.
+ */
+#define MAX_SHOWN_REPEATS 64
+
+static int
+map_repeated_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct sim_bo *bo,
+                    uint64_t offset, uint32_t flags)
+{
+   int ret = 0;
+
+   if (size_B / SIM_PTE_REPEAT_B > MAX_SHOWN_REPEATS && is_all_zero(bo, offset, SIM_PTE_REPEAT_B)) {
+      ret = sim_mmu_map(va, size_B, NULL, 0, true);
+   } else {
+      for (uint64_t done = 0; done < size_B && !ret; done += SIM_PTE_REPEAT_B)
+         ret = sim_mmu_map(va + done, SIM_PTE_REPEAT_B, bo, offset, flags & SIM_PTE_READONLY);
+   }
+   return ret ? ret : sim_pt_map(&vm->pt, va, size_B, bo, offset, flags);
+}
+
 int
 sim_vm_pt_map_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct sim_bo *bo,
                      uint64_t offset, uint32_t flags)
@@ -222,6 +320,8 @@ sim_vm_pt_map_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct sim
       sim_bo_set_evicted(bo, false);
    if (flags & SIM_PTE_SPARSE)
       return map_sparse_locked(vm, va, size_B, bo, flags);
+   if (flags & SIM_PTE_REPEAT)
+      return map_repeated_locked(vm, va, size_B, bo, offset, flags);
 
    int ret = sim_mmu_map(va, size_B, bo, offset, flags & SIM_PTE_READONLY);
    if (ret)
@@ -245,9 +345,9 @@ sim_vm_pt_unmap_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B)
 
    int ret = sim_mmu_unmap(va, size_B);
 
-   if (ret)
-      return ret;
-   return sim_pt_unmap(&vm->pt, va, size_B);
+   if (!ret)
+      ret = sim_pt_unmap(&vm->pt, va, size_B);
+   return ret ? ret : fill_sparse_regions_locked(vm, va, size_B);
 }
 
 void

@@ -63,6 +63,9 @@ struct sim_vm {
    /* Operations applied to the page tables, by kind */
    uint64_t op_counts[SIM_OP_KINDS];
 
+   /* Where unbound pages are null mappings: nouveau's sparse regions */
+   struct list_head sparse_regions;
+
    struct sim_sched *sched;
    /* The GPU's own jobs in this address space; holding binds does not hold these. */
    struct sim_sched *engine;
@@ -105,6 +108,12 @@ void sim_vm_clear(struct sim_vm *vm);
 int sim_vm_pt_map_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct sim_bo *bo,
                          uint64_t offset, uint32_t flags);
 int sim_vm_pt_unmap_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B);
+
+/* A range in which, from now on, what is not bound reads as zero; and the end of it, at which all of it is
+ * unbound. With the VM locked.
+ */
+int sim_vm_add_sparse_region_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B);
+int sim_vm_remove_sparse_region_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B);
 
 /* An evicted run back into the page tables; it is on no list. */
 int sim_vm_pt_map_run_locked(struct sim_vm *vm, const struct sim_evicted_run *run);

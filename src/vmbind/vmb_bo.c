@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <linux/dma-buf.h>
 #include <xf86drm.h>
 
 #include "util/u_math.h"
@@ -63,6 +64,8 @@ bo_new(struct vmb_device *dev, uint32_t handle, uint64_t size_B, const char *nam
 static void
 close_handle(struct vmb_bo *bo)
 {
+   if (bo->user_ptr)
+      return;
    if (bo->map)
       munmap(bo->map, bo->size_B);
    drmCloseBufferHandle(bo->dev->fd, bo->handle);
@@ -121,7 +124,7 @@ cache_put(struct vmb_bo *bo)
    struct vmb_device *dev = bo->dev;
    bool retained = true;
 
-   if (bo->purge == VMB_BO_PURGED || (bo->vm_id && !vm_lives(dev, bo->vm_id)))
+   if (bo->user_ptr || bo->purge == VMB_BO_PURGED || (bo->vm_id && !vm_lives(dev, bo->vm_id)))
       return false;
    bo->cache_entry.kind = (struct vmb_bo_cache_kind){
       .size_B = bo->size_B,
@@ -220,39 +223,68 @@ create_handle(struct vmb_device *dev, const struct vmb_bo_params *params, uint64
    return ret;
 }
 
-int
-vmb_bo_create(struct vmb_device *dev, const struct vmb_bo_params *params, struct vmb_bo **bo_out)
+/* Has a handle, or none and memory of the process; takes the handle over. */
+static int
+bo_new_of(struct vmb_device *dev, const struct vmb_bo_params *params, uint64_t size_B,
+          uint32_t handle, struct vmb_bo **bo_out)
 {
-   if (!params->size_B || params->size_B > UINT64_MAX / 2)
-      return -EINVAL;
+   vmb_lock(&dev->bo_lock, VMB_LOCK_LEAF);
+   struct vmb_bo *bo = bo_new(dev, handle, size_B, params->name);
+   vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
+   if (!bo) {
+      if (handle)
+         drmCloseBufferHandle(dev->fd, handle);
+      return -ENOMEM;
+   }
+   bo->vm_id = params->vm ? params->vm->id : 0;
+   bo->cached = params->cached;
+   bo->user_ptr = params->user_ptr;
+   *bo_out = bo;
+   return 0;
+}
 
+static int
+create_user_bo(struct vmb_device *dev, const struct vmb_bo_params *params, struct vmb_bo **bo_out)
+{
+   if (!dev->caps.userptr) {
+      vmb_log(dev, VMB_LOG_ERROR, "%s cannot bind memory of the process (userptr)",
+              dev->caps.driver);
+      return -EOPNOTSUPP;
+   }
+   if (((uintptr_t)params->user_ptr | params->size_B) & (dev->caps.page_size_B - 1))
+      return -EINVAL;
+   return bo_new_of(dev, params, params->size_B, 0, bo_out);
+}
+
+static int
+create_gem_bo(struct vmb_device *dev, const struct vmb_bo_params *params, struct vmb_bo **bo_out)
+{
    const uint64_t pages_B = align64(params->size_B, dev->caps.page_size_B);
    struct vmb_bo_cache_kind kind = {
       .size_B = vmb_bo_cache_round(&dev->bo_cache, pages_B),
       .vm_id = params->vm ? params->vm->id : 0,
       .cached = params->cached,
    };
-   struct vmb_bo *bo = reuse(dev, &kind, params->name);
+   uint32_t handle;
 
-   if (!bo) {
-      uint32_t handle;
-      const int ret = create_handle(dev, params, &kind.size_B, &handle);
-      if (ret)
-         return ret;
+   *bo_out = reuse(dev, &kind, params->name);
+   if (*bo_out)
+      return 0;
+   const int ret = create_handle(dev, params, &kind.size_B, &handle);
+   return ret ? ret : bo_new_of(dev, params, kind.size_B, handle, bo_out);
+}
 
-      vmb_lock(&dev->bo_lock, VMB_LOCK_LEAF);
-      bo = bo_new(dev, handle, kind.size_B, params->name);
-      vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
-      if (!bo) {
-         drmCloseBufferHandle(dev->fd, handle);
-         return -ENOMEM;
-      }
-      bo->vm_id = kind.vm_id;
-      bo->cached = kind.cached;
-   }
-   vmb_trace_bo(dev->trace, bo, true);
-   *bo_out = bo;
-   return 0;
+int
+vmb_bo_create(struct vmb_device *dev, const struct vmb_bo_params *params, struct vmb_bo **bo_out)
+{
+   if (!params->size_B || params->size_B > UINT64_MAX / 2)
+      return -EINVAL;
+
+   const int ret = params->user_ptr ? create_user_bo(dev, params, bo_out)
+                                    : create_gem_bo(dev, params, bo_out);
+   if (!ret)
+      vmb_trace_bo(dev->trace, *bo_out, true);
+   return ret;
 }
 
 int
@@ -298,7 +330,7 @@ vmb_bo_import(struct vmb_device *dev, int dmabuf_fd, struct vmb_bo **bo_out)
 int
 vmb_bo_export(struct vmb_bo *bo, int *dmabuf_fd_out)
 {
-   if (bo->vm_id)
+   if (bo->vm_id || bo->user_ptr)
       return -EPERM;
    if (p_atomic_read(&bo->purge) != VMB_BO_NEEDED)
       return -EBUSY;
@@ -379,10 +411,59 @@ vmb_bo_set_purgeable(struct vmb_bo *bo, bool purgeable, bool *retained_out)
 }
 
 int
+vmb_bo_invalidate(struct vmb_bo *bo)
+{
+   return bo->user_ptr ? vmb_device_evict_bo(bo->dev, bo) : -EINVAL;
+}
+
+/* ------------------------------------------------------------- implicit sync
+ *
+ * The fences belong to the dma-buf, and are reached by an fd of it. */
+
+static int
+with_dmabuf(struct vmb_bo *bo, unsigned long request, void *args)
+{
+   int fd;
+
+   int ret = vmb_bo_export(bo, &fd);
+   if (ret)
+      return ret;
+   if (drmIoctl(fd, request, args))
+      ret = -errno;
+   close(fd);
+   return ret;
+}
+
+int
+vmb_bo_export_sync_file(struct vmb_bo *bo, bool write, int *sync_file_fd_out)
+{
+   struct dma_buf_export_sync_file args = {
+      .flags = write ? DMA_BUF_SYNC_RW : DMA_BUF_SYNC_READ,
+      .fd = -1,
+   };
+   const int ret = with_dmabuf(bo, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &args);
+
+   if (!ret)
+      *sync_file_fd_out = args.fd;
+   return ret;
+}
+
+int
+vmb_bo_import_sync_file(struct vmb_bo *bo, bool write, int sync_file_fd)
+{
+   struct dma_buf_import_sync_file args = {
+      .flags = write ? DMA_BUF_SYNC_RW : DMA_BUF_SYNC_READ,
+      .fd = sync_file_fd,
+   };
+
+   return with_dmabuf(bo, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &args);
+}
+
+int
 vmb_bo_map(struct vmb_bo *bo, void **ptr_out)
 {
    struct vmb_device *dev = bo->dev;
-   void *map = p_atomic_read(&bo->map);
+   void *map = bo->user_ptr ? bo->user_ptr : p_atomic_read(&bo->map);
 
    if (!map) {
       uint64_t offset;

@@ -27,6 +27,10 @@ static const struct vmb_kmd_ops *const kmds[] = {
    &vmb_kmd_panthor,
    &vmb_kmd_msm,
    &vmb_kmd_xe,
+   &vmb_kmd_nouveau,
+   &vmb_kmd_amdgpu,
+   &vmb_kmd_powervr,
+   &vmb_kmd_asahi,
 };
 
 const char *

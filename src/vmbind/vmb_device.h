@@ -36,6 +36,11 @@ enum vmb_null_mode {
    VMB_NULL_NONE,
    /** One operation over the whole range. */
    VMB_NULL_NATIVE,
+   /** The same, and the kernel's tree shows a page of a BO that nobody else sees, over and over. */
+   VMB_NULL_REPEAT,
+   /** A region of the kernel's, made and removed with its range: what is unbound in it is null,
+    * and no bind may reach over its bounds. */
+   VMB_NULL_REGION,
    /** Mappings of one BO of vmb_caps.null_granule_B bytes that nobody else
     * sees, each at an address and offset congruent to the granule. */
    VMB_NULL_BLACK_HOLE,
@@ -74,6 +79,10 @@ struct vmb_caps {
     * joined at block bounds only. */
    bool block_split;
 
+   /** An unmap takes one whole mapping of the kernel's tree.  Others are first cut out by
+    * mapping them as they are. */
+   bool exact_unmap;
+
    /** The kernel's tree is changed by the ioctl (staged mode); if not, when
     * the bind runs (immediate mode). */
    bool staged;
@@ -107,6 +116,8 @@ struct vmb_caps {
    bool private_bos;
    /** Pages of BOs may be left to the kernel: vmb_bo_set_purgeable(). */
    bool purgeable;
+   /** BOs may be made of memory of the process: vmb_bo_params.user_ptr. */
+   bool userptr;
 
    /** VMs that one open file may have. */
    uint32_t max_vms;
@@ -204,11 +215,18 @@ struct vmb_bo_params {
     * write-combined otherwise. */
    bool cached;
 
+   /** If not NULL: no new memory but this of the process, which must stay mapped as long as
+    * the BO lives; address and size are multiples of vmb_caps.page_size_B.  It has no GEM
+    * handle and cannot be exported.  When it gets other pages behind the kernel's
+    * back, vmb_bo_invalidate(). */
+   void *user_ptr;
+
    /** For dumps; copied.  May be NULL. */
    const char *name;
 };
 
-/** \return 0; -EINVAL for a size of 0; -ENOMEM; what the kernel said. */
+/** \return 0; -EINVAL for a size of 0, or a user_ptr that is not aligned; -EOPNOTSUPP for
+ *          a user_ptr without vmb_caps.userptr; -ENOMEM; what the kernel said. */
 int vmb_bo_create(struct vmb_device *dev, const struct vmb_bo_params *params,
                   struct vmb_bo **bo_out);
 
@@ -252,8 +270,27 @@ int vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr);
  */
 int vmb_bo_set_purgeable(struct vmb_bo *bo, bool purgeable, bool *retained_out);
 
+/**
+ * The process's pages behind a BO of user_ptr have changed (an MMU notifier's event, as far as
+ * userspace sees it).  Every VM that maps it sees it evicted until its next vmb_vm_validate()
+ * binds it anew.  -EINVAL for other BOs.
+ */
+int vmb_bo_invalidate(struct vmb_bo *bo);
+
+/**
+ * Implicit synchronisation with others who have the BO.  What they still do with it that a reader
+ * (\p write false) or a writer must wait for, as a sync file.
+ * \return 0; -EPERM for a BO that cannot be shared; what the kernel said
+ */
+int vmb_bo_export_sync_file(struct vmb_bo *bo, bool write, int *sync_file_fd_out);
+
+/** Makes others who have the BO wait for a sync file, which stays the caller's; readers only
+ * if \p write. */
+int vmb_bo_import_sync_file(struct vmb_bo *bo, bool write, int sync_file_fd);
+
 /** Rounded up to pages, or to a size class: vmb_device_params.bo_cache_B. */
 uint64_t vmb_bo_size_B(const struct vmb_bo *bo);
+/** 0 for a BO of user_ptr. */
 uint32_t vmb_bo_handle(const struct vmb_bo *bo);
 const char *vmb_bo_name(const struct vmb_bo *bo);
 /** Its number in traces and dumps, never used twice in a process. */

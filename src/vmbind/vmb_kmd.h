@@ -22,6 +22,10 @@ enum vmb_kmd_op_type {
    /** Only with caps.null_mode != VMB_NULL_NONE; never crosses a multiple of
     * caps.null_granule_B if that is not 0. */
    VMB_KMD_MAP_NULL,
+   /** With VMB_NULL_REGION: all of a range becomes, or was, such a region.  Removing it unmaps
+    * all of it. */
+   VMB_KMD_REGION_CREATE,
+   VMB_KMD_REGION_DESTROY,
 };
 
 struct vmb_kmd_op {
@@ -30,7 +34,9 @@ struct vmb_kmd_op {
    uint64_t range_B;
    uint64_t bo_offset_B;
    uint32_t bo_handle;
-   /** VMB_MAPPING_READONLY, _NOEXEC, _UNCACHED, _DUMP. */
+   /** With VMB_MAPPING_USERPTR, in place of handle and offset: the process's address. */
+   uint64_t user_addr;
+   /** VMB_MAPPING_READONLY, _NOEXEC, _UNCACHED, _DUMP, _USERPTR. */
    uint16_t flags;
 };
 
@@ -57,7 +63,8 @@ struct vmb_kmd_ops {
    const char *name;
 
    /**
-    * Fills in all caps but the driver's name and version, which are there.
+    * Fills in all caps but the driver's name and version, which are there; the others are 0 and
+    * false.
     * On failure says the cause in \p why, a line; on success what is to be
     * warned of, if anything.
     * \return 0; -ENOTSUP if the driver cannot do VM_BIND; what the kernel said
@@ -102,10 +109,17 @@ struct vmb_kmd_ops {
     * operations took effect. */
    int (*bind_immediate)(struct vmb_kmd_vm *kvm, const struct vmb_kmd_op *ops, uint32_t op_count,
                          uint32_t *applied_out);
+   /** If not NULL, bind_immediate() only starts them: waits until all have taken effect. */
+   int (*bind_wait)(struct vmb_kmd_vm *kvm);
 };
 
 extern const struct vmb_kmd_ops vmb_kmd_panthor;
 extern const struct vmb_kmd_ops vmb_kmd_msm;
 extern const struct vmb_kmd_ops vmb_kmd_xe;
+extern const struct vmb_kmd_ops vmb_kmd_nouveau;
+extern const struct vmb_kmd_ops vmb_kmd_amdgpu;
+extern const struct vmb_kmd_ops vmb_kmd_powervr;
+/** Unverified: its kernel driver is not in Linux, only the header is. */
+extern const struct vmb_kmd_ops vmb_kmd_asahi;
 
 #endif /* VMB_KMD_H */

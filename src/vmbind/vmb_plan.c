@@ -345,6 +345,47 @@ op_append(struct vmb_plan *plan, const struct vmb_gpuvm_req *req)
    return 0;
 }
 
+/* Appends an unmap as unmaps of whole mappings:
+ *
+ *    mapped   |-------- A --------|   |- B -|
+ *    unmap            |-----------------|
+ *    becomes          |--- A -----|             map A as it is, which cuts it out
+ *                     |-----------|             unmap
+ *                                     |-|       map B as it is
+ *                                     |-|       unmap
+ *
+ * What stands before it in the plan may have cut the first one already. */
+static int
+unmap_append(struct vmb_plan *plan, struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *req)
+{
+   const uint64_t cut_B = plan->op_count ? req_end_B(&plan->ops[plan->op_count - 1]) : 0;
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping old;
+
+   vmb_gpuvm_iter_init(gpuvm, &iter, req->map.addr_B, req_end_B(req));
+   while (vmb_gpuvm_iter_next(&iter, &old)) {
+      const struct vmb_mapping whole =
+         vmb_mapping_clip(&old, MAX2(old.addr_B, cut_B), vmb_mapping_end_B(&old));
+      struct vmb_gpuvm_req part = {
+         .map = vmb_mapping_clip(&whole, MAX2(whole.addr_B, req->map.addr_B),
+                                 MIN2(vmb_mapping_end_B(&whole), req_end_B(req))),
+      };
+      int ret = 0;
+
+      part.map.flags &= ~VMB_MAPPING_STATE_FLAGS;
+      if (part.map.range_B != whole.range_B)
+         ret = op_append(plan, &part);
+      part.unmap = true;
+      part.map.vm_bo = NULL;
+      part.map.flags = 0;
+      if (!ret)
+         ret = op_append(plan, &part);
+      if (ret)
+         return ret;
+   }
+   return 0;
+}
+
 int
 vmb_plan_build(struct vmb_plan *plan, struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs,
                size_t count)
@@ -373,7 +414,8 @@ vmb_plan_build(struct vmb_plan *plan, struct vmb_gpuvm *gpuvm, const struct vmb_
          plan->dropped++;
          continue;
       }
-      ret = op_append(plan, &op);
+      ret = op.unmap && plan->params.exact_unmap ? unmap_append(plan, gpuvm, &op)
+                                                 : op_append(plan, &op);
       if (ret)
          return ret;
    }

@@ -43,6 +43,9 @@ struct vmb_plan_params {
    /** If not 0: blocks of this size must not be split: an operation is not
     * trimmed inside a block that it covers. */
    uint64_t block_size_B;
+   /** An unmap is always of one whole mapping, as the tree is when its turn comes; a part of one
+    * is first mapped as it is.  Not with \p ordered. */
+   bool exact_unmap;
 };
 
 /** Arrays that grow and are used again from batch to batch. */

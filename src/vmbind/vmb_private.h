@@ -120,6 +120,8 @@ struct vmb_bo {
    bool shared;
    /* Atomic; enum vmb_bo_purge. */
    uint32_t purge;
+   /* Memory of the process, and then there is no handle; or NULL. */
+   void *user_ptr;
    /* Atomic; NULL until mapped. */
    void *map;
    char *name;
@@ -143,6 +145,8 @@ struct vmb_range {
    struct vmb_vm *vm;
    uint64_t addr_B;
    uint64_t size_B;
+   /* What it took of the heap. */
+   uint64_t reserved_B;
    enum vmb_unbound unbound;
    char *name;
 };
@@ -235,7 +239,7 @@ void vmb_vm_free_deferred(struct vmb_vm *vm);
 void vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo);
 
 /* With no lock held: the pages behind the BO are gone, in every VM that maps it. */
-void vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo);
+int vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo);
 
 /* 0, or -ENODEV if a bind failed when it ran, as far as the kernel tells. */
 int vmb_vm_check_status(struct vmb_vm *vm);
@@ -281,6 +285,8 @@ int vmb_sync_signal(struct vmb_device *dev, const struct vmb_kmd_sync *sync);
 /* A submit of requests that are checked already and hold no references.  The
  * bind lock is held. */
 struct vmb_raw_submit {
+   /* VMB_TRACE_KIND_DEFRAGMENT: the one request only says where. */
+   enum vmb_trace_kind kind;
    const struct vmb_gpuvm_req *reqs;
    size_t req_count;
    const struct vmb_sync *waits;
@@ -289,10 +295,8 @@ struct vmb_raw_submit {
    uint32_t signal_count;
    /* Done on return, if that can be. */
    bool immediate;
-   /* Not requests, but defragmenting [addr_B, end_B). */
-   bool defragment;
-   uint64_t addr_B;
-   uint64_t end_B;
+   /* The one request makes, or removes, a range that is a region of the kernel's. */
+   bool region;
    /* If not NULL: vmb_plan.merged of the batch. */
    size_t *merged_out;
 };
@@ -303,5 +307,30 @@ struct vmb_gpuvm_req vmb_unbind_req(const struct vmb_range *range, uint64_t offs
 
 int vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
                          uint64_t *point_out);
+
+/* ------------------------------------------------------------------- trace */
+
+struct vmb_trace;
+
+int vmb_trace_create(struct vmb_device *dev, struct vmb_trace **trace_out);
+void vmb_trace_destroy(struct vmb_trace *trace);
+
+void vmb_trace_vm(struct vmb_trace *trace, const struct vmb_vm *vm, uint64_t window_start_B,
+                  uint64_t window_range_B, bool created);
+void vmb_trace_bo(struct vmb_trace *trace, const struct vmb_bo *bo, bool created);
+void vmb_trace_range(struct vmb_trace *trace, const struct vmb_range *range, bool created);
+
+/* The arrays of a submit, as the core has them. */
+struct vmb_trace_arrays {
+   const struct vmb_sync *waits;
+   const struct vmb_sync *signals;
+   const struct vmb_gpuvm_req *binds;
+   const struct vmb_gpuvm_req *ops;
+};
+
+/* \p submit's record is filled in here. */
+void vmb_trace_submit(struct vmb_trace *trace, struct vmb_trace_submit *submit,
+                      const struct vmb_trace_arrays *arrays);
+void vmb_trace_complete(struct vmb_trace *trace, uint32_t vm, uint32_t queue, uint64_t point);
 
 #endif /* VMB_PRIVATE_H */

@@ -225,7 +225,7 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, size
             .range_B = bind->size_B,
             .vm_bo = vm_bo,
             .offset_B = bind->bo_offset_B,
-            .flags = bind->flags,
+            .flags = bind->flags | (bind->bo->user_ptr ? VMB_MAPPING_USERPTR : 0),
          },
       };
    }
@@ -364,18 +364,22 @@ release_dependencies(struct vmb_vm *vm)
 /* -------------------------------------------------------------------- send */
 
 static struct vmb_kmd_op
-to_kmd_op(const struct vmb_gpuvm_req *req)
+to_kmd_op(const struct vmb_gpuvm_req *req, bool region)
 {
    const struct vmb_mapping *m = &req->map;
+   const struct vmb_bo *bo = m->vm_bo ? vmb_bo_from_obj(m->vm_bo->obj) : NULL;
+   const enum vmb_kmd_op_type unmap = region ? VMB_KMD_REGION_DESTROY : VMB_KMD_UNMAP;
+   const enum vmb_kmd_op_type null = region ? VMB_KMD_REGION_CREATE : VMB_KMD_MAP_NULL;
 
    return (struct vmb_kmd_op){
-      .type = req->unmap                       ? VMB_KMD_UNMAP
-              : (m->flags & VMB_MAPPING_NULL) ? VMB_KMD_MAP_NULL
-                                               : VMB_KMD_MAP,
+      .type = req->unmap                      ? unmap
+              : (m->flags & VMB_MAPPING_NULL) ? null
+                                              : VMB_KMD_MAP,
       .addr_B = m->addr_B,
       .range_B = m->range_B,
       .bo_offset_B = m->offset_B,
-      .bo_handle = m->vm_bo ? vmb_bo_from_obj(m->vm_bo->obj)->handle : 0,
+      .bo_handle = bo ? bo->handle : 0,
+      .user_addr = bo && bo->user_ptr ? (uintptr_t)bo->user_ptr + m->offset_B : 0,
       .flags = m->flags,
    };
 }
@@ -390,6 +394,7 @@ struct send {
    const struct vmb_kmd_sync *signals;
    uint32_t signal_count;
    bool immediate;
+   bool region;
    /* If not NULL, where the thread's job goes that does it all later. */
    struct vmb_thread_job **job_out;
 
@@ -530,6 +535,18 @@ send_chunks(struct send *send)
 }
 
 static int
+send_immediate(struct send *send)
+{
+   struct vmb_vm *vm = send->queue->vm;
+   const int ret = send_chunks(send);
+
+   /* What cannot be waited for is not known to be there. */
+   if (send->applied && vm->dev->kmd->bind_wait && vm->dev->kmd->bind_wait(vm->kvm))
+      return -ENODEV;
+   return ret;
+}
+
+static int
 send_to_thread(struct send *send)
 {
    const struct vmb_kmd_bind bind = {
@@ -559,13 +576,13 @@ send_ops(struct send *send)
    if (ret)
       return ret;
    for (uint32_t i = 0; i < send->op_count; i++)
-      vm->kmd_ops[i] = to_kmd_op(&send->ops[i]);
+      vm->kmd_ops[i] = to_kmd_op(&send->ops[i], send->region);
 
    ret = check_signals(send);
    if (ret)
       return ret;
    if (send->immediate)
-      return send_chunks(send);
+      return send_immediate(send);
    if (send->job_out)
       return send_to_thread(send);
 
@@ -715,12 +732,13 @@ roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t app
       .vm = vm->id,
       .queue = queue->id,
       .point = immediate ? 0 : point,
+      .op_count = send.applied,
       .ioctl_count = send.ioctls,
-      .signal_count = immediate ? 0 : 1,
       .result = ret,
+      .kind = VMB_TRACE_KIND_ROLLBACK,
       .duration_ns = vmb_now_ns() - start_ns,
    };
-   vmb_trace_submit(vm->dev->trace, &trace, send.ops, send.applied);
+   vmb_trace_submit(vm->dev->trace, &trace, &(struct vmb_trace_arrays){ .ops = send.ops });
    p_atomic_add(&vm->dev->stats.ioctls, send.ioctls);
    count_ops(vm->dev, send.ops, send.applied);
    if (!ret)
@@ -818,8 +836,9 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    struct vmb_plan *plan = &vm->plan;
    const int64_t start_ns = vmb_now_ns();
 
-   int ret = raw->defragment
-                ? vmb_plan_defragment(plan, vm->gpuvm, raw->addr_B, raw->end_B)
+   int ret = raw->kind == VMB_TRACE_KIND_DEFRAGMENT
+                ? vmb_plan_defragment(plan, vm->gpuvm, raw->reqs->map.addr_B,
+                                      vmb_mapping_end_B(&raw->reqs->map))
                 : vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
    if (ret)
       return ret;
@@ -864,6 +883,7 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       .signals = signals,
       .signal_count = signal_count,
       .immediate = immediate,
+      .region = raw->region,
       .job_out = dev->caps.sync_mode == VMB_SYNC_THREAD ? &job : NULL,
    };
    ret = send_ops(&send);
@@ -873,15 +893,24 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       .queue = queue->id,
       .point = pointless ? 0 : point,
       .bind_count = raw->req_count,
+      .op_count = send.applied,
       .ioctl_count = send.ioctls,
       .merged = plan->merged,
       .dropped = plan->dropped,
-      .wait_count = wait_count,
-      .signal_count = signal_count,
+      .wait_count = raw->wait_count,
+      .dependency_count = wait_count - raw->wait_count,
+      .signal_count = raw->signal_count,
       .result = ret,
+      .kind = raw->kind,
       .duration_ns = vmb_now_ns() - start_ns,
    };
-   vmb_trace_submit(dev->trace, &trace, plan->ops, send.applied);
+   vmb_trace_submit(dev->trace, &trace,
+                    &(struct vmb_trace_arrays){
+                       .waits = raw->waits,
+                       .signals = raw->signals,
+                       .binds = raw->reqs,
+                       .ops = plan->ops,
+                    });
    p_atomic_add(&dev->stats.ioctls, send.ioctls);
    if (!plan->op_count)
       p_atomic_add(&dev->stats.sync_only_ioctls, send.ioctls);
@@ -945,6 +974,7 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
    struct vmb_vm *vm = queue->vm;
    struct vmb_device *dev = vm->dev;
    struct vmb_raw_submit raw = {
+      .kind = immediate ? VMB_TRACE_KIND_SYNC : VMB_TRACE_KIND_QUEUE,
       .req_count = submit->bind_count,
       .waits = submit->waits,
       .wait_count = submit->wait_count,

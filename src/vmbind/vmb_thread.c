@@ -189,7 +189,7 @@ bind_job(struct vmb_queue *queue, const struct vmb_thread_job *job)
          usleep(1000 << tries);
       }
    }
-   return 0;
+   return dev->kmd->bind_wait && job->op_count ? dev->kmd->bind_wait(vm->kvm) : 0;
 }
 
 static void

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <linux/sync_file.h>
 #include <xf86drm.h>
 
 #include "util/u_math.h"
@@ -101,11 +103,12 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
    list_inithead(&vm->queues);
    list_inithead(&vm->batches);
    vmb_plan_init(&vm->plan, &(struct vmb_plan_params){
-                               .ordered = params->ordered,
+                               .ordered = params->ordered && !caps->exact_unmap,
                                .null_granule_B = caps->null_mode == VMB_NULL_BLACK_HOLE
                                                     ? caps->null_granule_B
                                                     : 0,
                                .block_size_B = caps->block_split ? 0 : caps->block_size_B,
+                               .exact_unmap = caps->exact_unmap,
                             });
 
    const struct vmb_gpuvm_params gpuvm_params = {
@@ -333,11 +336,18 @@ submit_raw(struct vmb_vm *vm, const struct vmb_raw_submit *raw, uint64_t *point_
    return ret;
 }
 
-/* One request of the VM's own. */
+/* One request for all of a range. */
 static int
-submit_own(struct vmb_vm *vm, const struct vmb_gpuvm_req *req)
+submit_own(struct vmb_range *range, const struct vmb_gpuvm_req *req)
 {
-   const struct vmb_raw_submit raw = { .reqs = req, .req_count = 1, .immediate = true };
+   struct vmb_vm *vm = range->vm;
+   const struct vmb_raw_submit raw = {
+      .kind = VMB_TRACE_KIND_RANGE,
+      .reqs = req,
+      .req_count = 1,
+      .immediate = true,
+      .region = range->unbound == VMB_UNBOUND_NULL && vm->dev->caps.null_mode == VMB_NULL_REGION,
+   };
 
    const int ret = submit_raw(vm, &raw, NULL);
    if (!ret) {
@@ -396,16 +406,20 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    range->vm = vm;
    range->name = name;
    range->size_B = align64(params->size_B, caps->page_size_B);
+   range->reserved_B = range->size_B;
+   /* No two ranges are neighbours, or the planner would join binds over the bounds of a region. */
+   if (caps->null_mode == VMB_NULL_REGION)
+      range->reserved_B += caps->page_size_B;
    range->unbound = params->unbound;
 
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   ret = alloc_va(vm, params, range->size_B, &range->addr_B);
+   ret = alloc_va(vm, params, range->reserved_B, &range->addr_B);
    if (ret == -ENOSPC || ret == -EADDRINUSE) {
       /* What was freed may have become free meanwhile, or is about to. */
       vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
       vmb_vm_reclaim(vm);
       vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-      ret = alloc_va(vm, params, range->size_B, &range->addr_B);
+      ret = alloc_va(vm, params, range->reserved_B, &range->addr_B);
    }
    if (!ret)
       list_addtail(&range->link, &vm->ranges);
@@ -422,7 +436,7 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
             .flags = VMB_MAPPING_NULL,
          },
       };
-      ret = submit_own(vm, &req);
+      ret = submit_own(range, &req);
       if (ret)
          goto fail_va;
    }
@@ -430,13 +444,13 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    return 0;
 
 fail_va:
+   vmb_trace_range(vm->dev->trace, range, false);
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    list_del(&range->link);
    /* Pieces may have been bound, and taken back, behind what is pending. */
-   vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->size_B, vm->serial);
+   vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->reserved_B, vm->serial);
    vmb_vm_retire_locked(vm);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
-   vmb_trace_range(vm->dev->trace, range, false);
 fail_free:
    free(name);
    free(range);
@@ -452,18 +466,20 @@ vmb_range_destroy(struct vmb_range *range)
       .unmap = true,
    };
 
-   int ret = submit_own(vm, &req);
+   int ret = submit_own(range, &req);
    if (ret == -ENOMEM || ret == -ENOBUFS) {
       /* There is nobody to tell: once more, with what can be freed. */
       vmb_vm_reclaim(vm);
-      ret = submit_own(vm, &req);
+      ret = submit_own(range, &req);
    }
 
+   /* Before another range can have the addresses. */
+   vmb_trace_range(vm->dev->trace, range, false);
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    list_del(&range->link);
    /* Every batch up to now may concern it. */
    if (!ret)
-      vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->size_B, vm->serial);
+      vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->reserved_B, vm->serial);
    vmb_vm_retire_locked(vm);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_vm_free_deferred(vm);
@@ -472,7 +488,6 @@ vmb_range_destroy(struct vmb_range *range)
    if (ret && ret != -ENODEV)
       vmb_log(vm->dev, VMB_LOG_ERROR, "range \"%s\" could not be unbound: %s", range->name,
               strerror(-ret));
-   vmb_trace_range(vm->dev->trace, range, false);
    free(range->name);
    free(range);
 }
@@ -482,12 +497,16 @@ vmb_range_defragment(struct vmb_range *range, uint64_t *saved_out)
 {
    struct vmb_vm *vm = range->vm;
    size_t saved = 0;
+   const struct vmb_gpuvm_req req = {
+      .map = { .addr_B = range->addr_B, .range_B = range->size_B },
+      .unmap = true,
+   };
    const struct vmb_raw_submit raw = {
+      .kind = VMB_TRACE_KIND_DEFRAGMENT,
+      .reqs = &req,
+      .req_count = 1,
       .immediate = true,
       .merged_out = &saved,
-      .defragment = true,
-      .addr_B = range->addr_B,
-      .end_B = range->addr_B + range->size_B,
    };
    uint64_t point = 0;
 
@@ -570,25 +589,31 @@ vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo)
 
 /* ----------------------------------------------------------------- evicted */
 
-void
+int
 vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo)
 {
+   int ret = 0;
+
    vmb_lock(&dev->vms_lock, VMB_LOCK_VMS);
    list_for_each_entry(struct vmb_vm, vm, &dev->vms, link) {
       vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
       struct vmb_gpuvm_bo *vm_bo = vmb_gpuvm_bo_find(vm->gpuvm, &bo->obj);
-      if (vm_bo)
-         vmb_gpuvm_bo_set_evicted(vm_bo, true);
+      if (vm_bo && bo->user_ptr)
+         ret = vmb_gpuvm_userptr_invalidate(vm->gpuvm, &bo->obj);
+      else if (vm_bo)
+         ret = vmb_gpuvm_bo_set_evicted(vm_bo, true);
       vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    }
    vmb_unlock(&dev->vms_lock, VMB_LOCK_VMS);
+   return ret;
 }
 
-/* What takes an evicted BO out of its ranges, with array NULL only counted.  The bind lock is
- * held, or the state lock. */
+/* Requests for all that is bound of an evicted BO, only counted if \p reqs is NULL: to be bound
+ * anew, or to be unbound. */
 static size_t
-drop_reqs(struct vmb_vm *vm, const struct vmb_gpuvm_bo *vm_bo, struct vmb_gpuvm_req *reqs)
+evicted_reqs(struct vmb_vm *vm, const struct vmb_gpuvm_bo *vm_bo, struct vmb_gpuvm_req *reqs)
 {
+   const bool again = vmb_bo_from_obj(vm_bo->obj)->user_ptr;
    size_t count = 0;
 
    list_for_each_entry(struct vmb_range, range, &vm->ranges, link) {
@@ -600,11 +625,12 @@ drop_reqs(struct vmb_vm *vm, const struct vmb_gpuvm_bo *vm_bo, struct vmb_gpuvm_
       while (vmb_gpuvm_iter_next(&iter, &m)) {
          if (m.vm_bo != vm_bo)
             continue;
-         const struct vmb_mapping piece = vmb_mapping_clip(&m, range->addr_B, end_B);
-         if (reqs) {
-            reqs[count] =
-               vmb_unbind_req(range, piece.addr_B - range->addr_B, piece.range_B);
-         }
+         struct vmb_mapping piece = vmb_mapping_clip(&m, range->addr_B, end_B);
+         piece.flags &= ~VMB_MAPPING_INVALIDATED;
+         if (reqs && again)
+            reqs[count] = (struct vmb_gpuvm_req){ .map = piece };
+         else if (reqs)
+            reqs[count] = vmb_unbind_req(range, piece.addr_B - range->addr_B, piece.range_B);
          count++;
       }
    }
@@ -613,13 +639,16 @@ drop_reqs(struct vmb_vm *vm, const struct vmb_gpuvm_bo *vm_bo, struct vmb_gpuvm_
 
 /* With the bind lock held; vm_bo is the caller's reference. */
 static int
-drop_evicted(struct vmb_vm *vm, struct vmb_gpuvm_bo *vm_bo)
+bind_evicted(struct vmb_vm *vm, struct vmb_gpuvm_bo *vm_bo)
 {
+   if (vmb_device_is_lost(vm->dev))
+      return -ENODEV;
+
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   const size_t count = drop_reqs(vm, vm_bo, NULL);
+   const size_t count = evicted_reqs(vm, vm_bo, NULL);
    struct vmb_gpuvm_req *reqs = malloc(MAX2(count, 1) * sizeof(*reqs));
    if (reqs)
-      drop_reqs(vm, vm_bo, reqs);
+      evicted_reqs(vm, vm_bo, reqs);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    if (!reqs)
       return -ENOMEM;
@@ -627,6 +656,21 @@ drop_evicted(struct vmb_vm *vm, struct vmb_gpuvm_bo *vm_bo)
    const struct vmb_raw_submit raw = { .reqs = reqs, .req_count = count, .immediate = true };
    const int ret = count ? vmb_queue_submit_raw(vm->internal, &raw, NULL) : 0;
    free(reqs);
+   return ret;
+}
+
+static int
+validate_one(struct vmb_vm *vm, struct vmb_gpuvm_bo *vm_bo)
+{
+   const uint64_t seq = vmb_gpuvm_userptr_begin(vm_bo);
+   const int ret = bind_evicted(vm, vm_bo);
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   /* If the pages have changed once more, it is evicted still. */
+   if (!ret)
+      vmb_gpuvm_userptr_finish(vm_bo, seq);
+   vmb_gpuvm_bo_put_deferred(vm_bo);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    return ret;
 }
 
@@ -646,16 +690,110 @@ vmb_vm_validate(struct vmb_vm *vm)
       vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
       if (!vm_bo)
          break;
-
-      ret = vmb_device_is_lost(vm->dev) ? -ENODEV : drop_evicted(vm, vm_bo);
-      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-      if (!ret)
-         vmb_gpuvm_bo_set_evicted(vm_bo, false);
-      vmb_gpuvm_bo_put_deferred(vm_bo);
-      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      ret = validate_one(vm, vm_bo);
    }
    vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
    vmb_vm_free_deferred(vm);
+   return ret;
+}
+
+/* ---------------------------------------------------------------- external */
+
+/* References of the external BOs; *bos_out is the caller's to free(). */
+static int
+get_extobjs(struct vmb_vm *vm, struct vmb_bo ***bos_out, unsigned *count_out)
+{
+   unsigned count = 0;
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   struct list_head *extobjs = vmb_gpuvm_extobjs(vm->gpuvm);
+   const unsigned all = extobjs ? vmb_gpuvm_extobj_count(vm->gpuvm) : 0;
+   struct vmb_bo **bos = malloc(MAX2(all, 1) * sizeof(*bos));
+   if (bos && extobjs) {
+      list_for_each_entry(struct vmb_gpuvm_bo, vm_bo, extobjs, extobj_link)
+         bos[count++] = vmb_bo_ref(vmb_bo_from_obj(vm_bo->obj));
+   }
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   *bos_out = bos;
+   *count_out = count;
+   return bos ? 0 : -ENOMEM;
+}
+
+int
+vmb_vm_for_each_extobj(struct vmb_vm *vm, int (*fn)(struct vmb_bo *bo, void *data), void *data)
+{
+   struct vmb_bo **bos;
+   unsigned count;
+
+   int ret = get_extobjs(vm, &bos, &count);
+   for (unsigned i = 0; i < count; i++) {
+      if (!ret)
+         ret = fn(bos[i], data);
+      vmb_bo_unref(bos[i]);
+   }
+   free(bos);
+   return ret;
+}
+
+/* Joins the sync file to *data, which may be none. */
+static int
+merge_sync_file(struct vmb_bo *bo, void *data)
+{
+   int *all = data, fd;
+
+   if (!p_atomic_read(&bo->shared))
+      return 0;
+   int ret = vmb_bo_export_sync_file(bo, true, &fd);
+   if (ret)
+      return ret;
+   if (*all < 0) {
+      *all = fd;
+      return 0;
+   }
+   struct sync_merge_data merge = { .name = "vmbind", .fd2 = fd };
+   if (drmIoctl(*all, SYNC_IOC_MERGE, &merge)) {
+      ret = -errno;
+   } else {
+      close(*all);
+      *all = merge.fence;
+   }
+   close(fd);
+   return ret;
+}
+
+int
+vmb_vm_get_implicit_sync(struct vmb_vm *vm, uint32_t syncobj)
+{
+   const int drm_fd = vm->dev->fd;
+   int fd = -1;
+
+   int ret = vmb_vm_for_each_extobj(vm, merge_sync_file, &fd);
+   if (!ret && fd < 0)
+      return drmSyncobjSignal(drm_fd, &syncobj, 1) ? -errno : 0;
+   if (!ret && drmSyncobjImportSyncFile(drm_fd, syncobj, fd))
+      ret = -errno;
+   if (fd >= 0)
+      close(fd);
+   return ret;
+}
+
+static int
+add_sync_file(struct vmb_bo *bo, void *data)
+{
+   const int *fd = data;
+
+   return p_atomic_read(&bo->shared) ? vmb_bo_import_sync_file(bo, true, *fd) : 0;
+}
+
+int
+vmb_vm_add_implicit_sync(struct vmb_vm *vm, uint32_t syncobj)
+{
+   int fd;
+
+   if (drmSyncobjExportSyncFile(vm->dev->fd, syncobj, &fd))
+      return -errno;
+   const int ret = vmb_vm_for_each_extobj(vm, add_sync_file, &fd);
+   close(fd);
    return ret;
 }
 

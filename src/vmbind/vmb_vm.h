@@ -80,12 +80,28 @@ int vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns);
 
 /**
  * Makes the VM fit for GPU work again after pages behind its BOs have gone: what is
- * bound of a purged BO is unbound.  To be called before GPU work is submitted; costs
- * next to nothing if nothing has gone.  GPU work must wait for vmb_vm_get_sync().
- * Follows drm_gpuvm_validate().
+ * bound of a purged BO is unbound, what is bound of an invalidated one of user_ptr is bound
+ * anew.  To be called before GPU work is submitted; costs next to nothing if nothing has gone.
+ * GPU work must wait for vmb_vm_get_sync().  Follows drm_gpuvm_validate().
  * \return 0; -ENOMEM; -ENODEV
  */
 int vmb_vm_validate(struct vmb_vm *vm);
+
+/**
+ * Calls \p fn for each BO bound in the VM that is not private to it, with no lock held, until it
+ * returns something else than 0; that is returned.  A submit that synchronises implicitly
+ * needs to look at these only.  -ENOMEM.
+ */
+int vmb_vm_for_each_extobj(struct vmb_vm *vm, int (*fn)(struct vmb_bo *bo, void *data),
+                           void *data);
+
+/** Makes a binary syncobj signal when others are done with all shared BOs that are bound in the
+ * VM: for GPU work to wait for.  -ENOMEM, what the kernel said. */
+int vmb_vm_get_implicit_sync(struct vmb_vm *vm, uint32_t syncobj);
+
+/** Makes others who have shared BOs that are bound in the VM wait for the fence that a binary
+ * syncobj holds: after GPU work was submitted.  -EINVAL if it holds none; -ENOMEM, ... */
+int vmb_vm_add_implicit_sync(struct vmb_vm *vm, uint32_t syncobj);
 
 /* ------------------------------------------------------------------- range */
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1411,6 +1412,177 @@ test_half_a_null_range_is_pending(void **state)
    wait_idle(f);
 }
 
+/* ----------------------------------------------------- memory of the process */
+
+static void
+test_memory_of_the_process(void **state)
+{
+   struct fixture *f = *state;
+   void *memory = mmap(NULL, 16 * PAGE_B, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   const struct vmb_bo_params params = {
+      .size_B = 16 * PAGE_B,
+      .vm = f->vm,
+      .name = "mine",
+      .user_ptr = memory,
+   };
+   struct vmb_bo_params odd = params;
+   struct vmb_bo *bo;
+   struct vmb_stats before, after;
+   struct vmb_who who;
+   void *map;
+   int fd;
+
+   assert_ptr_not_equal(memory, MAP_FAILED);
+   memset(memory, 0x5a, 16 * PAGE_B);
+   f->quiet = true;
+   if (!f->caps->userptr) {
+      assert_int_equal(vmb_bo_create(f->dev, &params, &bo), -EOPNOTSUPP);
+      munmap(memory, 16 * PAGE_B);
+      return;
+   }
+   odd.user_ptr = (char *)memory + 8;
+   assert_int_equal(vmb_bo_create(f->dev, &odd, &bo), -EINVAL);
+   assert_int_equal(vmb_bo_create(f->dev, &params, &bo), 0);
+   assert_int_equal(vmb_bo_map(bo, &map), 0);
+   assert_ptr_equal(map, memory);
+   assert_int_equal(vmb_bo_handle(bo), 0);
+   assert_int_equal(vmb_bo_export(bo, &fd), -EPERM);
+   assert_int_equal(vmb_bo_invalidate(f->bo[0]), -EINVAL);
+
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const uint64_t addr_B = vmb_range_addr_B(range);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 1, 4, bo, 8), bind(range, 9, 1, f->bo[0], 0),
+                           bind(range, 10, 2, bo, 0)),
+                    0);
+   wait_idle(f);
+   if (target_has_memory()) {
+      unsigned char seen = 0;
+
+      ((unsigned char *)memory)[10 * PAGE_B + 3] = 0x77;
+      assert_true(target_read(vmb_device_fd(f->dev), vmb_vm_kernel_id(f->vm),
+                              addr_B + 3 * PAGE_B + 3, &seen, 1));
+      assert_int_equal(seen, 0x77);
+   }
+   vmb_vm_who_is(f->vm, addr_B + 2 * PAGE_B, &who);
+   assert_true(who.mapped && (who.mapping.flags & VMB_MAPPING_USERPTR));
+   assert_string_equal(who.bo_name, "mine");
+
+   /* Binding the same again is nothing; after the pages have changed it is. */
+   vmb_device_get_stats(f->dev, &before);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 1, 4, bo, 8)), 0);
+   assert_int_equal(vmb_vm_validate(f->vm), 0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(ops_of(&after), ops_of(&before));
+   assert_int_equal(vmb_bo_invalidate(bo), 0);
+   vmb_vm_who_is(f->vm, addr_B + 2 * PAGE_B, &who);
+   assert_true(who.mapping.flags & VMB_MAPPING_INVALIDATED);
+   assert_int_equal(vmb_vm_validate(f->vm), 0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(ops_of(&after), ops_of(&before) + 2);
+   vmb_vm_who_is(f->vm, addr_B + 2 * PAGE_B, &who);
+   assert_false(who.mapping.flags & VMB_MAPPING_INVALIDATED);
+   assert_int_equal(vmb_vm_validate(f->vm), 0);
+   before = after;
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(after.ioctls, before.ioctls);
+   wait_idle(f);
+
+   vmb_bo_unref(bo);
+   drop_range(f, range);
+   wait_idle(f);
+   munmap(memory, 16 * PAGE_B);
+}
+
+/* ------------------------------------------------------------ implicit sync */
+
+static int
+count_bo(struct vmb_bo *bo, void *data)
+{
+   unsigned *count = data;
+
+   assert_string_equal(vmb_bo_name(bo), "shared");
+   ++*count;
+   return 0;
+}
+
+static int
+stop_at_once(struct vmb_bo *bo, void *data)
+{
+   (void)bo;
+   (void)data;
+   return 42;
+}
+
+/* Two devices share a BO: what one does with it the other waits for, and only if it is bound. */
+static void
+test_implicit_sync(void **state)
+{
+   struct fixture *f = *state;
+   const int fd = vmb_device_fd(f->dev);
+   const struct vmb_bo_params params = { .size_B = PAGE_B, .name = "shared" };
+   struct vmb_bo *shared, *alone, *imported;
+   unsigned count = 0;
+   uint32_t theirs, mine;
+   int dmabuf, fence;
+
+   assert_int_equal(vmb_bo_create(f->dev, &params, &shared), 0);
+   assert_int_equal(vmb_bo_create(f->dev, &params, &alone), 0);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 1, f->bo[0], 0)), 0);
+   wait_idle(f);
+   assert_int_equal(vmb_vm_for_each_extobj(f->vm, count_bo, &count), 0);
+   assert_int_equal(count, 0);
+
+   /* The other device: another open file. */
+   struct vmb_device *dev;
+   const int other_fd = target_open();
+   assert_int_equal(vmb_device_create(&(struct vmb_device_params){ .drm_fd = other_fd }, &dev), 0);
+   close(other_fd);
+   assert_int_equal(vmb_bo_export(shared, &dmabuf), 0);
+   assert_int_equal(vmb_bo_import(dev, dmabuf, &imported), 0);
+   close(dmabuf);
+
+   const uint32_t held = held_syncobj(f, &fence);
+   assert_int_equal(vmb_bo_import_sync_file(imported, true, fence), 0);
+   assert_int_equal(drmSyncobjCreate(fd, 0, &mine), 0);
+   assert_int_equal(vmb_vm_get_implicit_sync(f->vm, mine), 0);
+   assert_true(signals_soon(f, mine, 0));
+
+   assert_int_equal(SUBMIT(f->queue, bind(range, 1, 1, shared, 0), bind(range, 3, 1, alone, 0)), 0);
+   assert_int_equal(vmb_queue_wait(f->queue, 0, INT64_MAX), 0);
+   assert_int_equal(vmb_vm_for_each_extobj(f->vm, count_bo, &count), 0);
+   assert_int_equal(count, 2);
+   assert_int_equal(vmb_vm_for_each_extobj(f->vm, stop_at_once, NULL), 42);
+   assert_int_equal(vmb_vm_get_implicit_sync(f->vm, mine), 0);
+   assert_false(signals_soon(f, mine, SOON / 20));
+   release(f, held, fence);
+   assert_true(signals_soon(f, mine, SOON));
+
+   /* And the other way: what the VM does, others wait for. */
+   const uint32_t busy = held_syncobj(f, &fence);
+   assert_int_equal(vmb_vm_add_implicit_sync(f->vm, busy), 0);
+   int sync_file;
+   assert_int_equal(vmb_bo_export_sync_file(imported, false, &sync_file), 0);
+   assert_int_equal(drmSyncobjCreate(vmb_device_fd(dev), 0, &theirs), 0);
+   assert_int_equal(drmSyncobjImportSyncFile(vmb_device_fd(dev), theirs, sync_file), 0);
+   close(sync_file);
+   assert_int_not_equal(drmSyncobjWait(vmb_device_fd(dev), &theirs, 1, 0, 0, NULL), 0);
+   release(f, busy, fence);
+   assert_int_equal(drmSyncobjWait(vmb_device_fd(dev), &theirs, 1, INT64_MAX, 0, NULL), 0);
+
+   drmSyncobjDestroy(vmb_device_fd(dev), theirs);
+   drmSyncobjDestroy(fd, mine);
+   vmb_bo_unref(imported);
+   vmb_device_destroy(dev);
+   vmb_bo_unref(shared);
+   vmb_bo_unref(alone);
+   drop_range(f, range);
+   wait_idle(f);
+   count = 0;
+   assert_int_equal(vmb_vm_for_each_extobj(f->vm, count_bo, &count), 0);
+   assert_int_equal(count, 0);
+}
+
 /* ------------------------------------------------ addresses of the kernel's */
 
 static void
@@ -1948,6 +2120,8 @@ main(void)
       TEST(test_half_a_null_range_is_pending),
       TEST(test_thousands_of_syncs),
       TEST(test_signals_behind_a_bind_fail),
+      TEST(test_memory_of_the_process),
+      TEST(test_implicit_sync),
       TEST(test_addresses_of_the_kernel),
       TEST_WITH_CACHE(test_a_freed_bo_is_used_again),
       TEST_WITH_CACHE(test_a_shared_bo_is_not_kept),

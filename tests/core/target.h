@@ -57,6 +57,11 @@ void target_get_pages(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint64_t 
 /** Whether both work. */
 bool target_has_pages(void);
 
+/** Reads memory as the GPU sees it; false at a hole. */
+bool target_read(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, void *data, uint64_t size_B);
+/** Whether target_read() works. */
+bool target_has_memory(void);
+
 /** The n-th VM_BIND ioctl from now on fails with err, and `times - 1` more after it.  False if the
  * target cannot do that. */
 bool target_fail_binds(unsigned n, unsigned times, int err);

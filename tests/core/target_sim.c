@@ -133,6 +133,18 @@ target_get_page(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint32_t *handl
    return true;
 }
 
+bool
+target_read(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, void *data, uint64_t size_B)
+{
+   return drm_sim_read(drm_fd, kernel_vm, addr_B, data, size_B) == 0;
+}
+
+bool
+target_has_memory(void)
+{
+   return true;
+}
+
 void
 target_get_pages(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint64_t end_B,
                  struct target_page **pages_out, size_t *count_out)

@@ -7,6 +7,7 @@ test_tool.py VMBIND PROGRAM [--drivers]: PROGRAM uses the core, and so records a
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -56,10 +57,21 @@ class Tool(unittest.TestCase):
 
     def test_help(self):
         text = self.works("--help")
-        for command in ("run", "sim", "info", "trace", "map"):
+        for command in ("run", "sim", "info", "trace", "map", "dump", "who", "top", "replay"):
             self.assertIn(f"vmbind {command} ", text)
-            self.assertIn("usage", self.works(command, "--help"))
+            own = self.works(command, "--help")
+            self.assertIn(f"usage: vmbind {command} ", own)
+            self.assertIn(f"example:\n   vmbind {command} ", own)
         self.assertIn("example", text)
+
+    def test_the_man_page_knows_what_help_knows(self):
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools/vmbind.1")) as file:
+            page = file.read().replace("\\-", "-")
+        for command in re.findall(r"^   vmbind (\w+)", self.works("--help"), re.MULTILINE):
+            self.assertIn(f".B vmbind {command}\n", page)
+            self.assertIn(f"\n.TP\n.B {command}\n", page)
+            for option in re.findall(r"--\w+", self.works(command, "--help").split("example:")[0]):
+                self.assertIn(option, page)
 
     def test_wrong_usage(self):
         self.fails(2, "no command \"fly\"", "fly")
@@ -69,8 +81,8 @@ class Tool(unittest.TestCase):
         self.fails(2, "--trace", "sim", "--trace", "x", "--", "true")
         self.fails(2, "i915", "sim", "--kmd", "i915", "--", "true")
         self.fails(2, "i915", "info", "--kmd", "i915")
-        self.fails(2, "no file", "trace")
-        self.fails(2, "a picture", "map", "x")
+        self.fails(2, "--colour", "trace", "--colour")
+        self.fails(2, "a picture", "map")
 
     def test_programs(self):
         self.fails(127, "no-such-program", "sim", "--", "no-such-program")
@@ -114,8 +126,8 @@ class Tool(unittest.TestCase):
     def test_trace(self):
         text = self.works("trace", self.trace)
         self.assertIn("process ", text)
-        self.assertIn(" on panthor 1.9", text)
-        self.assertIn("vm 1 created", text)
+        self.assertRegex(text, r"device \d+ created: panthor 1.9")
+        self.assertRegex(text, r"vm \d+ created on device")
         self.assertIn("map   0x", text)
         self.assertIn("completed up to point", text)
         stats = self.works("trace", "--stats", self.trace)
@@ -128,32 +140,6 @@ class Tool(unittest.TestCase):
             self.assertEqual(file.read(8), b"\x89PNG\r\n\x1a\n")
         self.fails(1, "/nonexistent/x.png", "map", self.trace, "/nonexistent/x.png")
 
-    def test_bad_traces(self):
-        with open(self.trace, "rb") as file:
-            data = file.read()
-        for name, content, says in (
-                ("empty", b"", "not a vmbind trace"),
-                ("foreign", b"x" * 4096, "not a vmbind trace"),
-                ("version", data[:8] + b"\x77" + data[9:], "another version"),
-                ("truncated", data[:-5], "in the middle of a record"),
-                ("nothing", data[:64], "holds no operation")):
-            path = self.path(name)
-            with open(path, "wb") as file:
-                file.write(content)
-            self.fails(1, says, "map", path, self.path("x.png"))
-            if name != "nothing":
-                self.fails(1, says, "trace", path)
-        self.fails(1, "No such file", "trace", "/nonexistent")
-        self.fails(1, "not a vmbind trace", "trace", "/")
-
-    def test_a_truncated_trace_is_printed_up_to_its_end(self):
-        path = self.path("cut")
-        with open(self.trace, "rb") as file:
-            data = file.read()
-        with open(path, "wb") as file:
-            file.write(data[:-5])
-        self.assertIn("vm 1 created", vmbind("trace", path).stdout)
-
     # The driver
 
     @unittest.skipUnless(DRIVERS, "a build without drivers")
@@ -162,7 +148,7 @@ class Tool(unittest.TestCase):
                                                       "echo $VK_DRIVER_FILES"))
         trace = self.path("vk")
         self.works("run", "--kmd", "msm", "--trace", trace, "--", "vulkaninfo", "--summary")
-        self.assertIn("on msm", self.works("trace", trace))
+        self.assertIn("created: msm", self.works("trace", trace))
         self.fails(1, "--trace /nonexistent/t", "run", "--trace", "/nonexistent/t", "--", "true")
 
     @unittest.skipUnless(DRIVERS, "a build without drivers")

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "tests/util/prop.h"
+#include "util/macros.h"
 #include "vmbind/vmb_plan.h"
 
 #define PAGE 0x1000ull
@@ -273,6 +275,94 @@ test_ordered_mode_sends_what_it_was_given(void **state)
    assert_int_equal(f->plan.net_count, 2);
 }
 
+/* Where the kernel unmaps whole mappings only. */
+static void
+test_exact_unmaps(void **state)
+{
+   struct fixture *f = *state;
+
+   f->plan.params.exact_unmap = true;
+   APPLY(f, REQS(map(f, 'a', 0, 4, 0), map(f, 'b', 4, 4, 0), map(f, 'a', 10, 2, 0)));
+   /* One of its own for each, holes for nothing. */
+   EXPECT(f, REQS(unmap(0, 20)), REQS(unmap(0, 4), unmap(4, 4), unmap(10, 2)));
+   /* A part is cut out first. */
+   EXPECT(f, REQS(unmap(1, 2)), REQS(map(f, 'a', 1, 2, 1), unmap(1, 2)));
+   EXPECT(f, REQS(unmap(3, 3)), REQS(map(f, 'a', 3, 1, 3), unmap(3, 1), map(f, 'b', 4, 2, 0),
+                                     unmap(4, 2)));
+   /* Unless what comes before has cut it already. */
+   EXPECT(f, REQS(map(f, 'b', 0, 2, 8), unmap(2, 2)), REQS(map(f, 'b', 0, 2, 8), unmap(2, 2)));
+   EXPECT(f, REQS(map(f, 'b', 1, 1, 8), unmap(2, 1)),
+          REQS(map(f, 'b', 1, 1, 8), map(f, 'a', 2, 1, 2), unmap(2, 1)));
+   /* A map takes whatever is there. */
+   EXPECT(f, REQS(map(f, 'b', 2, 9, 8)), REQS(map(f, 'b', 2, 9, 8)));
+}
+
+#define RANDOM_PAGES 48
+
+static void
+page_model_apply(struct vmb_mapping *pages, const struct vmb_gpuvm_req *req)
+{
+   for (uint64_t at_B = req->map.addr_B; at_B < vmb_mapping_end_B(&req->map); at_B += PAGE) {
+      struct vmb_mapping *page = &pages[(at_B - BASE) / PAGE];
+
+      *page = vmb_mapping_clip(&req->map, at_B, at_B + PAGE);
+      if (req->unmap)
+         page->range_B = 0;
+   }
+}
+
+/* Any batches: each unmap meets one whole mapping, and the outcome is what was asked for. */
+static void
+test_exact_unmaps_at_random(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_mapping pages[RANDOM_PAGES] = { 0 };
+   const uint64_t seed = prop_seed();
+   struct rng rng = { seed };
+   unsigned cuts = 0;
+
+   print_message("seed %llu\n", (unsigned long long)seed);
+   f->plan.params.exact_unmap = true;
+   for (unsigned round = 0; round < 3000; round++) {
+      struct vmb_gpuvm_req reqs[6];
+      const unsigned count = 1 + rng_below(&rng, 6);
+
+      for (unsigned i = 0; i < count; i++) {
+         const uint64_t page = rng_below(&rng, RANDOM_PAGES);
+         const uint64_t size = 1 + rng_below(&rng, MIN2(RANDOM_PAGES - page, 12));
+
+         reqs[i] = rng_one_in(&rng, 2)
+                      ? unmap(page, size)
+                      : map(f, 'a' + rng_below(&rng, 2), page, size, rng_below(&rng, 4));
+         page_model_apply(pages, &reqs[i]);
+      }
+      assert_int_equal(vmb_plan_build(&f->plan, f->gpuvm, reqs, count), 0);
+      for (size_t i = 0; i < f->plan.op_count; i++) {
+         const struct vmb_gpuvm_req *op = &f->plan.ops[i];
+         struct vmb_mapping m;
+
+         if (op->unmap) {
+            assert_true(vmb_gpuvm_find(f->gpuvm, op->map.addr_B, &m));
+            assert_int_equal(m.addr_B, op->map.addr_B);
+            assert_int_equal(m.range_B, op->map.range_B);
+            cuts += i > 0 && op[-1].map.addr_B == op->map.addr_B;
+         }
+         apply(f, op, 1);
+      }
+      for (unsigned i = 0; i < RANDOM_PAGES; i++) {
+         struct vmb_mapping m;
+
+         assert_int_equal(vmb_gpuvm_find(f->gpuvm, BASE + i * PAGE, &m), pages[i].range_B > 0);
+         if (!pages[i].range_B)
+            continue;
+         m = vmb_mapping_clip(&m, BASE + i * PAGE, BASE + (i + 1) * PAGE);
+         assert_ptr_equal(m.vm_bo, pages[i].vm_bo);
+         assert_int_equal(m.offset_B, pages[i].offset_B);
+      }
+   }
+   assert_true(cuts > 1000);
+}
+
 static void
 test_empty_batch(void **state)
 {
@@ -297,6 +387,8 @@ main(void)
       TEST(test_null_is_cut_at_the_granule),
       TEST(test_evicted_is_not_there),
       TEST(test_ordered_mode_sends_what_it_was_given),
+      TEST(test_exact_unmaps),
+      TEST(test_exact_unmaps_at_random),
       TEST(test_empty_batch),
    };
 

@@ -108,13 +108,9 @@ msm_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *
    caps->block_size_B = 2u << 20;
    caps->block_split = true;
    caps->staged = true;
-   caps->fifo_per_vm = false;
-   caps->immediate_bind = false;
-   caps->immediate_prefix = false;
    /* Without binds there is nothing that the kernel could attach a fence to. */
    caps->sync_mode = vm_bind ? VMB_SYNC_KERNEL : VMB_SYNC_THREAD;
    caps->null_mode = prr ? VMB_NULL_NATIVE : VMB_NULL_NONE;
-   caps->null_granule_B = 0;
    caps->null_strict = prr;
    caps->max_ops = MAX_OPS;
    caps->max_syncs = UINT32_MAX;
@@ -254,6 +250,9 @@ to_msm_op(const struct vmb_kmd_op *op)
    case VMB_KMD_MAP_NULL:
       out.op = MSM_VM_BIND_OP_MAP_NULL;
       break;
+   case VMB_KMD_REGION_CREATE:
+   case VMB_KMD_REGION_DESTROY:
+      unreachable("there are no regions");
    }
    return out;
 }

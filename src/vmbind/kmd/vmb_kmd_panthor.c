@@ -20,9 +20,9 @@
 #include "drm-uapi/panthor_drm.h"
 #include "util/macros.h"
 
-#include "vmbind/vmb_gpuvm.h"
-#include "vmbind/vmb_kmd.h"
 #include "vmbind/vmb_util.h"
+
+#include "vmb_kmd_util.h"
 
 #define BLOCK_B (2u << 20)
 
@@ -91,24 +91,19 @@ panthor_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, ch
    ret = query(fd, DRM_PANTHOR_DEV_QUERY_MMU_INFO, &mmu, sizeof(mmu));
    const bool known = !ret && mmu.page_size_bitmap;
 
-   caps->va_start_B = 0;
    caps->va_range_B = kdev->user_va_range_B;
    caps->page_size_B = known ? 1u << __builtin_ctzll(mmu.page_size_bitmap) : 4096;
    caps->block_size_B = BLOCK_B;
    caps->block_split = true;
-   caps->staged = false;
    caps->fifo_per_vm = true;
    caps->immediate_bind = true;
    caps->immediate_prefix = true;
    caps->sync_mode = VMB_SYNC_KERNEL;
    caps->null_mode = kdev->sparse ? VMB_NULL_NATIVE : VMB_NULL_BLACK_HOLE;
    caps->null_granule_B = kdev->sparse ? 0 : BLOCK_B;
-   caps->null_strict = false;
    caps->max_ops = MAX_OPS;
    caps->max_syncs = UINT32_MAX;
    caps->private_bos = true;
-   /* Not up to 1.9. */
-   caps->purgeable = false;
    caps->max_vms = 32;
 
    *kdev_out = kdev;
@@ -217,22 +212,6 @@ panthor_vm_status(struct vmb_kmd_vm *kvm)
    return req.state == DRM_PANTHOR_VM_STATE_USABLE ? 0 : -ENODEV;
 }
 
-/* The VM's one FIFO. */
-static int
-panthor_queue_create(struct vmb_kmd_vm *kvm, uint32_t *queue_out)
-{
-   (void)kvm;
-   *queue_out = 0;
-   return 0;
-}
-
-static void
-panthor_queue_destroy(struct vmb_kmd_vm *kvm, uint32_t queue)
-{
-   (void)kvm;
-   (void)queue;
-}
-
 /* -------------------------------------------------------------------- bind */
 
 static struct drm_panthor_vm_bind_op
@@ -265,6 +244,9 @@ to_panthor_op(const struct vmb_kmd_vm *kvm, const struct vmb_kmd_op *op)
          out.bo_offset = op->addr_B & (BLOCK_B - 1);
       }
       break;
+   case VMB_KMD_REGION_CREATE:
+   case VMB_KMD_REGION_DESTROY:
+      unreachable("there are no regions");
    }
    return out;
 }
@@ -390,8 +372,8 @@ const struct vmb_kmd_ops vmb_kmd_panthor = {
    .vm_destroy = panthor_vm_destroy,
    .vm_id = panthor_vm_id,
    .vm_status = panthor_vm_status,
-   .queue_create = panthor_queue_create,
-   .queue_destroy = panthor_queue_destroy,
+   .queue_create = vmb_kmd_no_queue_create,
+   .queue_destroy = vmb_kmd_no_queue_destroy,
    .bo_create = panthor_bo_create,
    .bo_mmap_offset = panthor_bo_mmap_offset,
    .bind = panthor_bind,

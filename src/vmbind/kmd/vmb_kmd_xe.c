@@ -162,7 +162,6 @@ xe_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *w
       return ret;
    }
 
-   caps->va_start_B = 0;
    caps->page_size_B = MAX2(min_align_B, 4096);
    /* The upper half's addresses would have to be sign-extended; the last page is the carrier's. */
    caps->va_range_B = (1ull << (va_bits - 1)) - caps->page_size_B;
@@ -171,18 +170,15 @@ xe_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char *w
    caps->block_size_B = BLOCK_B;
    caps->block_split = true;
    caps->staged = true;
-   caps->fifo_per_vm = false;
-   caps->immediate_bind = false;
-   caps->immediate_prefix = false;
    caps->sync_mode = VMB_SYNC_KERNEL;
    caps->null_mode = VMB_NULL_NATIVE;
-   caps->null_granule_B = 0;
    caps->null_strict = true;
    caps->max_ops = MAX_OPS;
    caps->max_syncs = DRM_XE_MAX_SYNCS;
    caps->private_bos = true;
-   /* It advises addresses, not BOs: an idle BO, bound nowhere, cannot be left to it. */
-   caps->purgeable = false;
+   /* Not purgeable: the driver takes advice for addresses, so an idle BO, bound nowhere, cannot be
+    * left to it. */
+   caps->userptr = true;
    caps->max_vms = UINT32_MAX;
 
    *kdev_out = kdev;
@@ -317,20 +313,29 @@ to_xe_op(const struct vmb_kmd_device *kdev, const struct vmb_kmd_op *op)
       out.op = DRM_XE_VM_BIND_OP_UNMAP;
       break;
    case VMB_KMD_MAP:
-      out.op = DRM_XE_VM_BIND_OP_MAP;
-      out.obj = op->bo_handle;
-      out.obj_offset = op->bo_offset_B;
+      if (op->flags & VMB_MAPPING_USERPTR) {
+         out.op = DRM_XE_VM_BIND_OP_MAP_USERPTR;
+         out.userptr = op->user_addr;
+      } else {
+         out.op = DRM_XE_VM_BIND_OP_MAP;
+         out.obj = op->bo_handle;
+         out.obj_offset = op->bo_offset_B;
+      }
       if (op->flags & VMB_MAPPING_READONLY)
          out.flags |= DRM_XE_VM_BIND_FLAG_READONLY;
       if (op->flags & VMB_MAPPING_DUMP)
          out.flags |= DRM_XE_VM_BIND_FLAG_DUMPABLE;
-      if (op->flags & VMB_MAPPING_UNCACHED)
+      /* The process's memory is in the CPU's caches. */
+      if ((op->flags & VMB_MAPPING_UNCACHED) && !(op->flags & VMB_MAPPING_USERPTR))
          out.pat_index = kdev->pat_uncached;
       break;
    case VMB_KMD_MAP_NULL:
       out.op = DRM_XE_VM_BIND_OP_MAP;
       out.flags = DRM_XE_VM_BIND_FLAG_NULL;
       break;
+   case VMB_KMD_REGION_CREATE:
+   case VMB_KMD_REGION_DESTROY:
+      unreachable("there are no regions");
    }
    return out;
 }

@@ -152,7 +152,7 @@ import_host(struct vmbvk_device *device, struct vmbvk_device_memory *mem, void *
          set_memory(mem, memory);
          return VK_SUCCESS;
       }
-      if (ret != -EINVAL)
+      if (ret != -EINVAL && ret != -EFAULT)
          return alloc_error(device, ret, mem->lvp.size);
    }
 

@@ -306,6 +306,19 @@ target_delay_ioctls(unsigned us)
 }
 
 bool
+target_read(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, void *data, uint64_t size_B)
+{
+   (void)drm_fd, (void)kernel_vm, (void)addr_B, (void)data, (void)size_B;
+   return false;
+}
+
+bool
+target_has_memory(void)
+{
+   return false;
+}
+
+bool
 target_limit_memory(uint64_t size_B)
 {
    (void)size_B;
