@@ -31,7 +31,8 @@
 
 #include "target.h"
 
-#define PAGE_B      4096ull
+#define PAGE_B      16384ull /* the largest of a driver */
+#define KERNEL_PAGE_B 4096ull /* of target_get_pages() */
 #define RANGE_PAGES 1000 /* no block starts or ends with the range */
 #define BO_PAGES    600
 #define BOS         3
@@ -53,6 +54,8 @@ struct request {
 struct op {
    enum kind {
       SUBMIT,
+      /* Waits for what has signaled already: what waits for nothing may be bound at once. */
+      WAITING,
       /* Submits behind a fence, and looks at what is pending. */
       HELD,
       SYNC,
@@ -67,7 +70,7 @@ struct op {
 };
 
 static const char *const kind_names[] = {
-   [SUBMIT] = "submit", [HELD] = "held", [SYNC] = "sync", [FAILING] = "failing",
+   [SUBMIT] = "submit", [WAITING] = "waiting", [HELD] = "held", [SYNC] = "sync", [FAILING] = "failing",
    [NEW_RANGE] = "new range", [DEFRAGMENT] = "defragment", [RETIRE] = "retire",
 };
 
@@ -95,7 +98,7 @@ static unsigned total_binds;
 static void
 generate(struct rng *rng, struct op *op, unsigned threads)
 {
-   static const enum kind kinds[] = { SUBMIT, SUBMIT, SUBMIT, SUBMIT, SUBMIT, SUBMIT, SYNC,
+   static const enum kind kinds[] = { SUBMIT, SUBMIT, SUBMIT, WAITING, WAITING, WAITING, SYNC,
                                       SYNC,   FAILING, FAILING, HELD, NEW_RANGE, DEFRAGMENT,
                                       RETIRE };
    const unsigned around = rng_below(rng, RANGE_PAGES);
@@ -169,6 +172,7 @@ struct fixture {
    struct vmb_vm *vm;
    struct vmb_bo *bos[BOS];
    struct vmb_range *shared;
+   uint32_t signaled;
    unsigned threads;
    struct worker workers[MAX_THREADS];
    /* One failure is armed at a time. */
@@ -239,6 +243,7 @@ create_fixture(const struct op *ops, size_t count)
       PROP_CHECK(vmb_bo_create(f->dev, &params, &f->bos[i]) == 0);
    }
    f->shared = create_range(f, true);
+   PROP_CHECK(drmSyncobjCreate(vmb_device_fd(f->dev), DRM_SYNCOBJ_CREATE_SIGNALED, &f->signaled) == 0);
    for (size_t i = 0; i < count; i++)
       f->threads = MAX2(f->threads, ops[i].thread + 1u);
    for (unsigned i = 0; i < f->threads; i++)
@@ -258,6 +263,7 @@ destroy_fixture(struct fixture *f)
          vmb_queue_destroy(w->queues[j]);
    }
    vmb_range_destroy(f->shared);
+   drmSyncobjDestroy(vmb_device_fd(f->dev), f->signaled);
    for (unsigned i = 0; i < BOS; i++)
       vmb_bo_unref(f->bos[i]);
    PROP_CHECK(vmb_vm_wait_idle(f->vm, INT64_MAX) == 0);
@@ -299,7 +305,7 @@ is_null(const struct fixture *f, uint32_t handle)
    for (unsigned i = 0; i < BOS; i++)
       if (vmb_bo_handle(f->bos[i]) == handle)
          return false;
-   return (handle != 0) == (f->caps->null_mode == VMB_NULL_BLACK_HOLE);
+   return (handle != 0) == target_null_has_handle(f->caps);
 }
 
 static bool
@@ -322,16 +328,20 @@ compare_tree(struct fixture *f, const struct mappings *m)
    /* Behind the VA range a back-end may keep something for itself. */
    while (count && tree[count - 1].addr_B >= f->caps->va_start_B + f->caps->va_range_B)
       count--;
-   for (size_t i = 0; i < MIN2(count, m->count); i++) {
-      const struct vmb_vm_mapping *map = &m->maps[i];
+   struct vmb_vm_mapping *maps = malloc(MAX2(m->count, 1) * sizeof(*maps));
+   memcpy(maps, m->maps, m->count * sizeof(*maps));
+   const size_t map_count = target_visible(f->caps, maps, m->count);
+   for (size_t i = 0; i < MIN2(count, map_count); i++) {
+      const struct vmb_vm_mapping *map = &maps[i];
 
       if (map->addr_B != tree[i].addr_B || map->range_B != tree[i].range_B ||
           !same_backing(f, map->bo_handle, map->bo_offset_B, tree[i].handle, tree[i].offset_B))
          differ("mirror and tree", MIN2(map->addr_B, tree[i].addr_B));
    }
-   if (count != m->count)
-      differ("mirror and tree, in number,", count < m->count ? m->maps[count].addr_B
-                                                              : tree[m->count].addr_B);
+   if (count != map_count)
+      differ("mirror and tree, in number,", count < map_count ? maps[count].addr_B
+                                                              : tree[map_count].addr_B);
+   free(maps);
    free(tree);
 }
 
@@ -349,7 +359,7 @@ compare_pages(struct fixture *f, const struct mappings *m)
    for (size_t i = 0; i < m->count; i++) {
       const struct vmb_vm_mapping *map = &m->maps[i];
 
-      for (uint64_t offset_B = 0; offset_B < map->range_B; offset_B += PAGE_B, at++) {
+      for (uint64_t offset_B = 0; offset_B < map->range_B; offset_B += KERNEL_PAGE_B, at++) {
          if (at == count || pages[at].addr_B != map->addr_B + offset_B)
             differ("mirror and page tables", map->addr_B + offset_B);
          if (!same_backing(f, map->bo_handle, map->bo_offset_B + offset_B, pages[at].handle,
@@ -478,6 +488,15 @@ note_asked(struct worker *w, const struct op *op)
    }
 }
 
+/* Another thread's failure may hit us.  Then nothing was bound. */
+static void
+note_result(struct worker *w, const struct op *op, int ret)
+{
+   PROP_CHECK(ret == 0 || ret == -ENOMEM);
+   if (!ret)
+      note_asked(w, op);
+}
+
 static void
 submit(struct worker *w, const struct op *op, const struct vmb_sync *wait)
 {
@@ -489,8 +508,7 @@ submit(struct worker *w, const struct op *op, const struct vmb_sync *wait)
       .bind_count = make_binds(w, op, binds),
    };
 
-   PROP_CHECK(vmb_queue_submit(w->queues[op->queue], &info, NULL) == 0);
-   note_asked(w, op);
+   note_result(w, op, vmb_queue_submit(w->queues[op->queue], &info, NULL));
 }
 
 static void
@@ -498,12 +516,8 @@ bind_sync(struct worker *w, const struct op *op)
 {
    struct vmb_bind binds[MAX_BINDS];
    const uint32_t count = make_binds(w, op, binds);
-   const int ret = vmb_vm_bind_sync(w->f->vm, binds, count);
 
-   /* Another thread's failure may hit us.  Then nothing was bound. */
-   PROP_CHECK(ret == 0 || ret == -ENOMEM);
-   if (!ret)
-      note_asked(w, op);
+   note_result(w, op, vmb_vm_bind_sync(w->f->vm, binds, count));
 }
 
 static void
@@ -566,6 +580,7 @@ run_op(struct worker *w, const struct op *op)
 {
    switch (op->kind) {
    case SUBMIT: submit(w, op, NULL); break;
+   case WAITING: submit(w, op, &(struct vmb_sync){ w->f->signaled, 0 }); break;
    case HELD: bind_behind_a_fence(w, op); break;
    case SYNC: bind_sync(w, op); break;
    case FAILING: bind_and_fail(w, op); break;
