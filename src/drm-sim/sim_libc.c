@@ -162,6 +162,23 @@ sim_now_ns(void)
    return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
+bool
+sim_start_thread(void *(*fn)(void *), void *arg)
+{
+   pthread_attr_t attr;
+   pthread_t thread;
+   sigset_t all, old;
+
+   pthread_attr_init(&attr);
+   pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+   sigfillset(&all);
+   pthread_sigmask(SIG_SETMASK, &all, &old);
+   bool started = pthread_create(&thread, &attr, fn, arg) == 0;
+   pthread_sigmask(SIG_SETMASK, &old, NULL);
+   pthread_attr_destroy(&attr);
+   return started;
+}
+
 static void
 log_line(const char *format, va_list args)
 {

@@ -60,6 +60,9 @@ int sim_hide_fd(int fd);
 
 uint64_t sim_now_ns(void);
 
+/* A thread of the simulator's own, for which the program's signals are not; false if there can be none. */
+bool sim_start_thread(void *(*fn)(void *), void *arg);
+
 /* One line on stderr that names the simulator. */
 void sim_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
