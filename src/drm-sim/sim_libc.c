@@ -61,6 +61,7 @@ libc_init(void)
       .readlinkat = next_symbol("readlinkat"),
       .realpath = next_symbol("realpath"),
       .fopen = next_symbol("fopen64"),
+      .fdopendir = next_symbol("fdopendir"),
       .opendir = next_symbol("opendir"),
       .readdir = next_symbol("readdir64"),
       .closedir = next_symbol("closedir"),

@@ -35,6 +35,7 @@ struct sim_libc {
    char *(*realpath)(const char *path, char *resolved);
    FILE *(*fopen)(const char *path, const char *mode);
    DIR *(*opendir)(const char *path);
+   DIR *(*fdopendir)(int fd);
    struct dirent *(*readdir)(DIR *dir);
    int (*closedir)(DIR *dir);
    void (*rewinddir)(DIR *dir);
