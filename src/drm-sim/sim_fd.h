@@ -36,8 +36,8 @@ struct sim_fd_ops {
  */
 int sim_fd_create(const struct sim_fd_ops *ops, void *object, bool cloexec);
 
-/* From now on, the fd of this object polls as readable, and tells processes that know no more of it the
- * error (0 or a negative errno).
+/* From now on, the fd of this object polls as readable, and tells processes that know no more of it
+ * the error (0 or a negative errno).
  */
 void sim_fd_set_readable(const struct sim_fd_ops *ops, void *object, int error);
 
@@ -59,8 +59,8 @@ bool sim_fd_has_lifetime(int fd);
 void sim_fd_register_file(int fd, const struct sim_fd_ops *ops, void *object);
 void sim_fd_unregister_file(int fd);
 
-/* For a fork: the registry is locked meanwhile; the forked process lets go of the ends that are held (with
- * the registry locked), so that what it has of objects are descriptors like any.
+/* For a fork: the registry is locked meanwhile; the forked process lets go of the ends that are
+ * held (with the registry locked), so that what it has of objects are descriptors like any.
  */
 void sim_fd_lock(void);
 void sim_fd_unlock(void);

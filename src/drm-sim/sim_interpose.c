@@ -269,8 +269,8 @@ is_socket(int fd)
    return sim_libc()->fstatat(fd, "", &st, AT_EMPTY_PATH) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* The minor number if it is a node that is asked about, or a negative errno. A path of NULL is for new kernels
- * what an empty one always was.
+/* The minor number if it is a node that is asked about, or a negative errno. A path of NULL is for
+ * new kernels what an empty one always was.
  */
 static int
 minor_asked_about(int dirfd, const char *path, int flags)

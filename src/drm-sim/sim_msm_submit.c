@@ -5,9 +5,9 @@
  * that tests need: CP_NOP, CP_MEM_WRITE and CP_MEM_TO_MEM. Follows msm_syncobj.c and
  * msm_gem_submit.c. Must know nothing of binds.
  *
- * Without VM_BIND a submit names its BOs, which the kernel places, waits for (implicit synchronisation) and
- * marks as busy. It would also patch their addresses into the commands, which no GPU with 64 bits of them
- * needs: relocations are refused.
+ * Without VM_BIND a submit names its BOs, which the kernel places, waits for (implicit
+ * synchronisation) and marks as busy. It would also patch their addresses into the commands, which
+ * no GPU with 64 bits of them needs: relocations are refused.
  */
 
 #include "sim_msm.h"
