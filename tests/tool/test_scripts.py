@@ -54,6 +54,21 @@ class Scripts(unittest.TestCase):
             self.assertEqual(len(refused.stderr.splitlines()), 1, refused.stderr)
 
 
+    def test_other_scripts_refuse(self):
+        for status, says, script, *arguments in (
+                (2, "one directory is wanted", "into-mesa"),
+                (1, "is not there", "into-mesa", "/nonexistent"),
+                (1, "is no Mesa source tree", "into-mesa", "/"),
+                (2, "unknown option", "install", "--colour"),
+                (1, "cannot be written to; --prefix DIR", "install", "--prefix", "/proc/vmbind"),
+                (2, "unknown option", "setup", "--colour"),
+                (2, "bookworm or trixie", "test-fresh", "sarge")):
+            refused = run(os.path.join(ROOT, "scripts", script), *arguments)
+            self.assertEqual(refused.returncode, status, refused.stderr)
+            self.assertIn(says, refused.stderr)
+            self.assertEqual(len(refused.stderr.splitlines()), 1, refused.stderr)
+
+
 class Select(unittest.TestCase):
     def select(self, *arguments):
         chosen = run("python3", REPORT, "select", *arguments, stdin=json.dumps(TESTS))
