@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/dma-buf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "util/u_atomic.h"
 #include "util/u_math.h"
 
+#include "sim_caller.h"
 #include "sim_device.h"
 #include "sim_evict.h"
 #include "sim_fault.h"
@@ -277,14 +279,38 @@ sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid, struct
    return 0;
 }
 
+/* Whether a part of the program's addresses shows pages that somebody else sees too: they cannot be
+ * taken. Those of a BO that took them earlier can.
+ */
+static bool
+is_shared(uint64_t user, uint64_t size_B)
+{
+   uint64_t start, end;
+   char line[512], perms[8];
+   bool shared = false;
+
+   FILE *maps = fopen("/proc/self/maps", "re");
+   if (!maps)
+      return false;
+   while (!shared && fgets(line, sizeof(line), maps)) {
+      if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &start, &end, perms) == 3 && start < user + size_B &&
+          user < end)
+         shared = perms[3] == 's' && !strstr(line, "/memfd:" MEMFD_PREFIX);
+   }
+   fclose(maps);
+   return shared;
+}
+
 /* The program's pages into the BO, and the BO's to the program's address: the same pages at both, as
  * with memory that a GPU has pinned.
  */
 static int
 take_user_pages(struct sim_bo *bo, uint64_t user)
 {
-   void *copy = malloc(bo->size_B);
+   if (is_shared(user, bo->size_B))
+      return -EFAULT;
 
+   void *copy = malloc(bo->size_B);
    if (!copy)
       return -ENOMEM;
    int ret = sim_copy_in(copy, user, bo->size_B);
@@ -293,8 +319,8 @@ take_user_pages(struct sim_bo *bo, uint64_t user)
    if (!ret)
       ret = sim_bo_write(bo, 0, copy, bo->size_B);
    free(copy);
-   if (!ret && sim_libc()->mmap((void *)(uintptr_t)user, bo->size_B, PROT_READ | PROT_WRITE,
-                                MAP_SHARED | MAP_FIXED, bo->fd, 0) == MAP_FAILED)
+   if (!ret && sim_caller_mmap((void *)(uintptr_t)user, bo->size_B, PROT_READ | PROT_WRITE,
+                               MAP_SHARED | MAP_FIXED, bo->fd, 0) == MAP_FAILED)
       ret = -ENOMEM;
    return ret;
 }
@@ -440,7 +466,7 @@ sim_gem_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot, int f
       errno = EINVAL;
       goto out;
    }
-   map = sim_libc()->mmap(addr, size_B, prot, flags, bo->fd, 0);
+   map = sim_caller_mmap(addr, size_B, prot, flags, bo->fd, 0);
 
 out:
    if (bo)
@@ -536,6 +562,10 @@ sim_prime_handle_to_fd_ioctl(struct sim_file *file, void *data)
       AT_FDCWD, path, (args->flags & DRM_RDWR ? O_RDWR : O_RDONLY) | (args->flags & DRM_CLOEXEC));
    if (args->fd < 0)
       ret = -errno;
+   else
+      args->fd = sim_caller_give_fd(args->fd);
+   if (!ret && args->fd < 0)
+      ret = args->fd;
 
 out:
    sim_bo_put(bo);
@@ -550,10 +580,9 @@ import_foreign(int prime_fd, struct sim_bo **out)
    struct stat st;
    uint32_t flags;
 
-   if (sim_libc()->fstatat(prime_fd, "", &st, AT_EMPTY_PATH) < 0)
-      return -errno;
-
-   snprintf(path, sizeof(path), "/proc/self/fd/%d", prime_fd);
+   sim_caller_fd_path(prime_fd, path, sizeof(path));
+   if (sim_libc()->fstatat(AT_FDCWD, path, &st, 0) < 0)
+      return errno == ENOENT ? -EBADF : -errno;
    ssize_t length = sim_libc()->readlinkat(AT_FDCWD, path, target, sizeof(target) - 1);
    if (length < 0)
       return -EBADF;

@@ -168,7 +168,7 @@ int vmb_device_fd(const struct vmb_device *dev);
 bool vmb_device_is_lost(const struct vmb_device *dev);
 
 /** The name of the driver for which a back-end exists, by index; NULL at the
- * end. */
+ * end.  asahi's is unverified. */
 const char *vmb_driver_name(unsigned index);
 
 /** What happened since the device was created; a consistent copy. */
@@ -261,14 +261,6 @@ int vmb_bo_map(struct vmb_bo *bo, void **ptr_out);
  *         what the kernel said
  */
 int vmb_bo_set_purgeable(struct vmb_bo *bo, bool purgeable, bool *retained_out);
-
-/**
- * Maps the BO's first \p size_B bytes for the CPU at an address of the caller's, in
- * place of what is mapped there.  The caller unmaps it; the pages live as long as it
- * is mapped.  (DRM maps a BO from its start only.)
- * \return 0; -EINVAL: not whole pages, or more than the BO has; what the kernel said
- */
-int vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr);
 
 /**
  * The process's pages behind a BO of user_ptr have changed (an MMU notifier's event, as far as

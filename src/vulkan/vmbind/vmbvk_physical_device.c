@@ -63,20 +63,23 @@ set_extensions(struct vk_device_extension_table *ext)
 }
 
 static void
-set_features(struct vk_features *features, struct vk_device_extension_table *ext)
+set_features(struct vk_features *f, struct vk_device_extension_table *ext)
 {
    /* As many as llvmpipe rasterizes. */
-   features->sparseResidency4Samples = true;
+   f->sparseResidency4Samples = true;
 
    ext->EXT_map_memory_placed = true;
-   features->memoryMapPlaced = true;
-   features->memoryMapRangePlaced = false;
-   features->memoryUnmapReserve = true;
+   f->memoryMapPlaced = true;
+   f->memoryMapRangePlaced = false;
+   f->memoryUnmapReserve = true;
 
    ext->EXT_device_address_binding_report = true;
-   features->reportAddressBinding = true;
+   f->reportAddressBinding = true;
 
-   features->bufferDeviceAddressCaptureReplay = true;
+   ext->EXT_device_fault = true;
+   f->deviceFault = true;
+
+   f->bufferDeviceAddressCaptureReplay = true;
 }
 
 static void
