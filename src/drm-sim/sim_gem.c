@@ -249,7 +249,8 @@ sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid, struct
 {
    char name[64];
 
-   if (size_B == 0)
+   /* No file is that large, says the kernel's shmem_file_setup(). */
+   if (size_B == 0 || size_B > INT64_MAX)
       return -EINVAL;
    /* More than any machine has: a kernel fails when it reserves the pages. */
    if (size_B > 1ull << 46 || !make_room(size_B))

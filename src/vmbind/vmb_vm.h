@@ -213,9 +213,11 @@ int vmb_queue_create(struct vmb_vm *vm, struct vmb_queue **queue_out);
 void vmb_queue_destroy(struct vmb_queue *queue);
 
 /**
- * Submits a batch.  Does not wait for it, though the kernel may throttle.
+ * Submits a batch.  Does not wait for it, though the kernel may throttle.  One that waits for nothing, on a
+ * VM with nothing pending, is bound when this returns, where the kernel can do that
+ * (vmb_caps.immediate_bind): it costs less.
  *
- * \param point_out  if not NULL: the batch's point on the queue's timeline
+ * \param point_out  if not NULL: the batch's point on the queue's timeline; 0 if it has completed
  * \return 0
  *         -EINVAL  a bind is unaligned or outside its range or its BO, or a range
  *                  or BO of another VM; or a wait has no fence
