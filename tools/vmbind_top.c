@@ -37,7 +37,7 @@ static void
 count(struct counters *c, const struct vmb_trace_submit *s)
 {
    c->submits++;
-   c->binds += s->kind == VMB_TRACE_KIND_DEFRAGMENT ? 0 : s->bind_count;
+   c->binds += s->kind == VMB_TRACE_KIND_DEFRAGMENT ? 0 : s->asked_count;
    c->ops += s->op_count;
    c->ioctls += s->ioctl_count;
    c->merged += s->merged;

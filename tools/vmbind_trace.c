@@ -39,7 +39,7 @@ print_submit(const struct vmb_trace_submit *s)
 
    printf("vm %u queue %u point %" PRIu64 ": %u binds, %u operations, %u ioctls, %u merged, "
           "%u dropped, %u waits, %u for other queues, %u signals, %.1f us%s",
-          s->vm, s->queue, s->point, s->bind_count, s->op_count, s->ioctl_count, s->merged,
+          s->vm, s->queue, s->point, s->asked_count, s->op_count, s->ioctl_count, s->merged,
           s->dropped, s->wait_count, s->dependency_count, s->signal_count, s->duration_ns / 1e3,
           s->kind < ARRAY_SIZE(kinds) ? kinds[s->kind] : ", of an unknown kind");
    if (s->result)
@@ -112,7 +112,7 @@ add_submit(struct totals *t, const struct vmb_trace_submit *s)
    const struct vmb_trace_op *ops = vmb_trace_submit_ops(s);
 
    t->submits++;
-   t->binds += s->kind == VMB_TRACE_KIND_DEFRAGMENT ? 0 : s->bind_count;
+   t->binds += s->kind == VMB_TRACE_KIND_DEFRAGMENT ? 0 : s->asked_count;
    t->ioctls += s->ioctl_count;
    t->merged += s->merged;
    t->dropped += s->dropped;

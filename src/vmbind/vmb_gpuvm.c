@@ -3,18 +3,17 @@
  *
  * The mirror's tree: see vmb_gpuvm.h for what it means.
  *
- * A B+tree of extents, ordered by address.  A leaf holds up to NODE_CAP
- * mappings of 24 bytes in three columns, so that the search touches keys only:
+ * A B+tree of mappings, ordered by address; vmb_gpuvm_leaf.h says what is in its
+ * leaves.  Every leaf knows its fence [lo, hi), and every mapping lies in the fence
+ * of its leaf altogether: one that is to reach further moves the fence.  So a
+ * finger (a small direct-mapped cache of leaves, indexed by address) finds the leaf
+ * without a walk from the root, and a change whose range is in the fence concerns
+ * no other leaf.
  *
- *    key[i]     address
- *    range[i]   range in pages << 16 | flags
- *    back[i]    BO offset in pages << 28 | id of the vm_bo
- *
- * Every leaf knows its fence [lo, hi): the addresses that may start a mapping
- * in it.  That lets a finger (a small direct-mapped cache of leaves, indexed by
- * address) find the leaf without a walk from the root, and most changes know
- * from the fence alone that no neighbour leaf is concerned.  A mapping may reach
- * past the fence of its leaf; it never reaches the next mapping.
+ * A leaf that fills up with tiles of one shape becomes a tile leaf on the spot.  What
+ * does not fit in there (another size, a part of a tile, other flags) makes it ordinary
+ * again: on the spot if it has ORDINARY_MAX mappings or less; else it is halved until the
+ * part that is concerned has, and the other parts stay as they are.
  *
  * Each leaf and each child of an inner node has a 64-bit filter of the vm_bo
  * ids below it, which makes "all mappings of this BO" a walk of the parts that
@@ -36,46 +35,26 @@
 #include <string.h>
 
 #include "util/u_atomic.h"
+#include "util/u_math.h"
 
-#define NODE_CAP      64
+#include "vmb_gpuvm_leaf.h"
+
 #define MERGE_MAX     32 /* fill of a leaf that a merge may make */
-#define PAGE_SHIFT    12
-#define ID_BITS       28
-#define ID_MASK       ((1u << ID_BITS) - 1)
-#define FLAG_BITS     16
-#define FLAG_MASK     ((1u << FLAG_BITS) - 1)
+#define TILES_MIN     32 /* fill of an ordinary leaf that may become one of tiles */
+#define TILES_STEP    15 /* and how often that is tried: at 32, 47 and, when it is full, 62 */
+#define TILES_KEEP    16 /* fill of a tile leaf that becomes ordinary */
+#define ORDINARY_MAX  48 /* fill of a leaf that is made ordinary for a change */
 #define FINGERS       256
 #define FINGER_SHIFT  21
 #define CACHED_LEAVES 256 /* trees up to this size are taken to be in the CPU's caches */
-#define POOL_SLACK    24 /* nodes to have, so that small changes need not be counted out */
 #define MAX_OFFSET_B  (1ull << (64 - ID_BITS + PAGE_SHIFT))
 #define MAX_ADDR_B    (1ull << (64 - FLAG_BITS + PAGE_SHIFT - 1))
 
-struct node {
-   /* The fence; leaves only.  Not empty while the leaf is in the tree. */
-   uint64_t lo, hi;
-   struct node *parent;
-   /* Leaves: neighbours in address order.  next also links the pool. */
-   struct node *prev, *next;
-   /* Filter of the vm_bo ids below. */
-   uint64_t filter;
-   uint32_t count;
-   bool is_leaf;
-
-   /* Leaf: addresses.  Inner: the lowest address below each child, of which
-    * the first is never looked at. */
-   uint64_t key[NODE_CAP];
-   union {
-      struct {
-         uint64_t range[NODE_CAP];
-         uint64_t back[NODE_CAP];
-      };
-      struct {
-         struct node *child[NODE_CAP];
-         uint64_t child_filter[NODE_CAP];
-      };
-   };
-};
+/* Nodes to have, so that small changes need not be counted out.  A test sets it to 0, which makes
+ * every reservation exact. */
+#ifndef POOL_SLACK
+#define POOL_SLACK 32
+#endif
 
 struct vmb_gpuvm {
    struct vmb_gpuvm_params params;
@@ -101,7 +80,11 @@ struct vmb_gpuvm {
    struct list_head evicted;
    struct vmb_gpuvm_bo *deferred;
 
-   struct node *finger[FINGERS];
+   /* A leaf, and the fence that it had when it was found. */
+   struct finger {
+      uint64_t lo, hi;
+      struct node *leaf;
+   } finger[FINGERS];
    /* Where in its leaf the latest change was: the next one is often there. */
    unsigned hint;
 
@@ -161,56 +144,19 @@ vmb_mapping_same_backing(const struct vmb_mapping *a, const struct vmb_mapping *
    return a->offset_B - a->addr_B == b->offset_B - b->addr_B;
 }
 
-static inline uint64_t
-pack_range(uint64_t range_B, uint16_t flags)
-{
-   return range_B >> PAGE_SHIFT << FLAG_BITS | flags;
-}
-
-static inline uint64_t
-range_B(uint64_t range)
-{
-   return range >> FLAG_BITS << PAGE_SHIFT;
-}
-
-static inline uint64_t
-pack_back(uint64_t offset_B, uint32_t id)
-{
-   return offset_B >> PAGE_SHIFT << ID_BITS | id;
-}
-
 static inline struct vmb_mapping
 get_mapping(const struct vmb_gpuvm *gpuvm, const struct node *leaf, unsigned i)
 {
-   const uint64_t back = leaf->back[i];
+   struct vmb_mapping m = leaf_get(leaf, i);
 
-   return (struct vmb_mapping){
-      .addr_B = leaf->key[i],
-      .range_B = range_B(leaf->range[i]),
-      .vm_bo = gpuvm->bos[back & ID_MASK],
-      .offset_B = back >> ID_BITS << PAGE_SHIFT,
-      .flags = leaf->range[i] & FLAG_MASK,
-   };
-}
-
-static inline uint64_t
-entry_end(const struct node *leaf, unsigned i)
-{
-   return leaf->key[i] + range_B(leaf->range[i]);
-}
-
-static inline void
-set_entry(struct node *leaf, unsigned i, const struct vmb_mapping *m)
-{
-   leaf->key[i] = m->addr_B;
-   leaf->range[i] = pack_range(m->range_B, m->flags);
-   leaf->back[i] = pack_back(m->offset_B, m->vm_bo ? m->vm_bo->id : 0);
+   m.vm_bo = gpuvm->bos[leaf_id(leaf, i)];
+   return m;
 }
 
 /* ------------------------------------------------------------------- nodes */
 
 static struct node *
-node_alloc(struct vmb_gpuvm *gpuvm, bool is_leaf)
+node_alloc(struct vmb_gpuvm *gpuvm, enum node_kind kind)
 {
    struct node *node = gpuvm->pool;
 
@@ -226,21 +172,21 @@ node_alloc(struct vmb_gpuvm *gpuvm, bool is_leaf)
    node->parent = node->prev = node->next = NULL;
    node->filter = 0;
    node->count = 0;
-   node->is_leaf = is_leaf;
-   if (is_leaf)
-      gpuvm->leaf_count++;
-   else
+   node->kind = kind;
+   if (kind == NODE_INNER)
       gpuvm->inner_count++;
+   else
+      gpuvm->leaf_count++;
    return node;
 }
 
 static void
 node_free(struct vmb_gpuvm *gpuvm, struct node *node)
 {
-   if (node->is_leaf)
-      gpuvm->leaf_count--;
-   else
+   if (node->kind == NODE_INNER)
       gpuvm->inner_count--;
+   else
+      gpuvm->leaf_count--;
    /* An empty fence: a finger that still points here finds nothing. */
    node->lo = 1;
    node->hi = 0;
@@ -281,32 +227,6 @@ pool_trim(struct vmb_gpuvm *gpuvm, size_t count)
    }
 }
 
-static inline uint64_t
-id_filter(uint32_t id)
-{
-   return id ? 1ull << (id & 63) : 0;
-}
-
-/* First index whose key is not below x.  Always the same steps, without a branch: a random x would
- * mispredict half of them. */
-static inline unsigned
-lower_bound(const uint64_t *key, unsigned count, uint64_t x)
-{
-   unsigned i = 0;
-
-   static_assert(NODE_CAP == 64, "the steps below add up to 64");
-#define STEP(n) i += (i + (n) <= count) & (key[i + (n) - 1] < x) ? (n) : 0
-   STEP(32);
-   STEP(16);
-   STEP(8);
-   STEP(4);
-   STEP(2);
-   STEP(1);
-   STEP(1);
-#undef STEP
-   return i;
-}
-
 /* The child whose keys may contain x. */
 static inline unsigned
 child_for(const struct node *inner, uint64_t x)
@@ -320,7 +240,7 @@ child_for(const struct node *inner, uint64_t x)
 static unsigned
 child_index(const struct node *parent, const struct node *child)
 {
-   if (child->is_leaf) {
+   if (child->kind != NODE_INNER) {
       const unsigned i = child_for(parent, child->lo);
       if (parent->child[i] == child)
          return i;
@@ -332,9 +252,9 @@ child_index(const struct node *parent, const struct node *child)
    }
 }
 
-/* lower_bound() in a leaf, for the thread that may change the tree. */
+/* lower_bound() in an ordinary leaf, for the thread that may change the tree. */
 static inline unsigned
-leaf_index(struct vmb_gpuvm *gpuvm, const struct node *leaf, uint64_t addr_B)
+hinted_bound(struct vmb_gpuvm *gpuvm, const struct node *leaf, uint64_t addr_B)
 {
    const unsigned hint = gpuvm->hint, count = leaf->count;
 
@@ -342,6 +262,15 @@ leaf_index(struct vmb_gpuvm *gpuvm, const struct node *leaf, uint64_t addr_B)
        (hint == count || leaf->key[hint] >= addr_B))
       return hint;
    return gpuvm->hint = lower_bound(leaf->key, count, addr_B);
+}
+
+/* leaf_overlap(), for the thread that may change the tree. */
+static inline unsigned
+hinted_overlap(struct vmb_gpuvm *gpuvm, const struct node *leaf, uint64_t addr_B)
+{
+   return leaf_has_tiles(leaf)
+             ? tile_overlap(leaf, addr_B)
+             : leaf_overlap_at(leaf, hinted_bound(gpuvm, leaf, addr_B), addr_B);
 }
 
 /* A search steps through the keys, each step waiting for the line of the one before: fetched all
@@ -369,12 +298,6 @@ descend(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
    return node;
 }
 
-static inline struct node **
-finger_slot(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
-{
-   return &gpuvm->finger[(addr_B >> FINGER_SHIFT) % FINGERS];
-}
-
 static inline bool
 in_fence(const struct node *leaf, uint64_t addr_B)
 {
@@ -385,17 +308,21 @@ in_fence(const struct node *leaf, uint64_t addr_B)
 static inline struct node *
 locate(struct vmb_gpuvm *gpuvm, uint64_t addr_B)
 {
-   struct node **slot = finger_slot(gpuvm, addr_B);
+   struct finger *finger = &gpuvm->finger[(addr_B >> FINGER_SHIFT) % FINGERS];
 
-   if (!*slot || !in_fence(*slot, addr_B)) {
-      *slot = descend(gpuvm, addr_B);
-      /* A change moves about half of the columns. */
-      for (unsigned i = 0; i < NODE_CAP && gpuvm->leaf_count > CACHED_LEAVES; i += 8) {
-         __builtin_prefetch(&(*slot)->range[i]);
-         __builtin_prefetch(&(*slot)->back[i]);
-      }
+   /* The finger's own copy of the fence may be out of date, but tells most of the misses without
+    * a look at a leaf which is not the right one. */
+   if (addr_B >= finger->lo && addr_B < finger->hi && in_fence(finger->leaf, addr_B))
+      return finger->leaf;
+
+   struct node *leaf = descend(gpuvm, addr_B);
+   *finger = (struct finger){ leaf->lo, leaf->hi, leaf };
+   /* A change moves about half of the columns. */
+   for (unsigned i = 0; i < NODE_CAP && gpuvm->leaf_count > CACHED_LEAVES; i += 8) {
+      __builtin_prefetch(&leaf->range[i]);
+      __builtin_prefetch(&leaf->back[i]);
    }
-   return *slot;
+   return leaf;
 }
 
 static void
@@ -414,19 +341,15 @@ add_filter(struct node *node, uint64_t filter)
 static void
 compute_filter(struct node *node)
 {
-   node->filter = 0;
-   for (unsigned i = 0; i < node->count; i++)
-      node->filter |= node->is_leaf ? id_filter(node->back[i] & ID_MASK) : node->child_filter[i];
+   if (node->kind == NODE_INNER) {
+      node->filter = 0;
+      for (unsigned i = 0; i < node->count; i++)
+         node->filter |= node->child_filter[i];
+   } else {
+      node->filter = leaf_filter(node);
+   }
    if (node->parent)
       node->parent->child_filter[child_index(node->parent, node)] = node->filter;
-}
-
-static inline void
-entries_move(struct node *to, unsigned at, const struct node *from, unsigned first, unsigned count)
-{
-   memmove(to->key + at, from->key + first, count * sizeof(to->key[0]));
-   memmove(to->range + at, from->range + first, count * sizeof(to->range[0]));
-   memmove(to->back + at, from->back + first, count * sizeof(to->back[0]));
 }
 
 static void
@@ -454,14 +377,14 @@ insert_sibling(struct vmb_gpuvm *gpuvm, struct node *left, uint64_t key, struct 
    struct node *parent = left->parent;
 
    if (!parent) {
-      parent = node_alloc(gpuvm, false);
+      parent = node_alloc(gpuvm, NODE_INNER);
       insert_child(parent, 0, 0, left);
       gpuvm->root = parent;
       gpuvm->height++;
    }
 
    if (parent->count == NODE_CAP) {
-      struct node *split = node_alloc(gpuvm, false);
+      struct node *split = node_alloc(gpuvm, NODE_INNER);
       const unsigned at = child_index(parent, left) + 1;
       /* Appended in order: leave the full node full. */
       const unsigned keep = at == NODE_CAP ? NODE_CAP - 1 : NODE_CAP / 2;
@@ -481,33 +404,15 @@ insert_sibling(struct vmb_gpuvm *gpuvm, struct node *left, uint64_t key, struct 
    add_filter(parent, right->filter);
 }
 
-/* Makes room for two entries where addr_B belongs; returns the leaf that then
- * has it. */
+/* Moves the mappings from key on into a leaf of their own, behind, whose fence begins there.
+ * Either may be left empty, until the caller inserts. */
 static struct node *
-make_room(struct vmb_gpuvm *gpuvm, struct node *leaf, uint64_t addr_B)
+split_leaf(struct vmb_gpuvm *gpuvm, struct node *leaf, uint64_t key)
 {
-   if (likely(leaf->count + 2 <= NODE_CAP))
-      return leaf;
+   struct node *right = node_alloc(gpuvm, NODE_LEAF);
 
-   struct node *right = node_alloc(gpuvm, true);
-   const unsigned at = lower_bound(leaf->key, leaf->count, addr_B);
-   uint64_t key;
-   unsigned keep;
-
-   if (at == leaf->count) {
-      /* Appended in order: leave the full leaf full.  The new leaf is empty
-       * only until the caller inserts at addr_B. */
-      keep = leaf->count;
-      key = addr_B;
-   } else {
-      keep = leaf->count / 2;
-      key = leaf->key[keep];
-   }
-
-   right->count = leaf->count - keep;
-   entries_move(right, 0, leaf, keep, right->count);
-   leaf->count = keep;
-
+   assert(key > leaf->lo && key < leaf->hi);
+   leaf_split(leaf, key, right);
    right->lo = key;
    right->hi = leaf->hi;
    leaf->hi = key;
@@ -520,14 +425,128 @@ make_room(struct vmb_gpuvm *gpuvm, struct node *leaf, uint64_t addr_B)
    compute_filter(right);
    insert_sibling(gpuvm, leaf, key, right);
    compute_filter(leaf);
+   return right;
+}
+
+/* Where to split a full ordinary leaf: at the most aligned address in the middle half.  So leaves
+ * come to be whole windows of tiles, and not parts of two. */
+static uint64_t
+split_key(const struct node *leaf, uint64_t addr_B, uint64_t end_B)
+{
+   const uint64_t low = leaf->key[leaf->count / 4], high = leaf->key[leaf->count * 3 / 4];
+   const uint64_t below = (1ull << util_logbase2_64(low ^ high)) - 1;
+   const uint64_t key = high & ~below;
+   const unsigned keep = lower_bound(leaf->key, leaf->count, key);
+
+   /* Not inside of a mapping, nor of what is to come. */
+   if (leaf_end(leaf, keep - 1) > key || (addr_B < key && key < end_B))
+      return leaf->key[keep];
+   return key;
+}
+
+/* Makes room for two entries in an ordinary leaf where nothing is between addr_B and end_B; returns
+ * the leaf that then has that place. */
+static struct node *
+make_room(struct vmb_gpuvm *gpuvm, struct node *leaf, uint64_t addr_B, uint64_t end_B)
+{
+   if (likely(leaf->count + 2 <= NODE_CAP))
+      return leaf;
+
+   const unsigned at = lower_bound(leaf->key, leaf->count, addr_B);
+   /* Appended in order: leave the full leaf full. */
+   const uint64_t key =
+      at == leaf->count ? leaf_end(leaf, at - 1) : split_key(leaf, addr_B, end_B);
+   struct node *right = split_leaf(gpuvm, leaf, key);
 
    return addr_B >= key ? right : leaf;
 }
 
-/* Takes an empty node, or one whose content moved away, out of the tree.
- * Its fence goes to a neighbour. */
+/* Makes the part of a tile leaf ordinary that has addr_B.  Splits it twice at most: TILE_CAP is
+ * less than four times ORDINARY_MAX. */
+static struct node *
+make_ordinary(struct vmb_gpuvm *gpuvm, struct node *leaf, uint64_t addr_B)
+{
+   static_assert(TILE_CAP <= 4 * ORDINARY_MAX, "two splits");
+
+   while (leaf->count > ORDINARY_MAX) {
+      const uint64_t key = leaf_addr(leaf, tile_median(leaf));
+      struct node *right = split_leaf(gpuvm, leaf, key);
+      leaf = addr_B >= key ? right : leaf;
+   }
+   leaf_to_ordinary(leaf);
+   return leaf;
+}
+
+/* The leaf that a mapping can be put into which belongs into the fence of a tile leaf: one
+ * with a free tile there, or an ordinary one. */
+static struct node *
+make_tile_room(struct vmb_gpuvm *gpuvm, struct node *leaf, const struct vmb_mapping *m)
+{
+   const uint64_t addr_B = m->addr_B;
+
+   if (!tile_shaped(leaf, m)) {
+      const uint64_t first_B = leaf_addr(leaf, tile_from(leaf, 0));
+      const uint64_t end_B = leaf_end(leaf, tile_last(leaf));
+
+      /* Beside all of the tiles: they may stay. */
+      if (leaf->count > ORDINARY_MAX && addr_B < first_B) {
+         split_leaf(gpuvm, leaf, first_B);
+         return leaf;
+      }
+      if (leaf->count > ORDINARY_MAX && addr_B >= end_B)
+         return split_leaf(gpuvm, leaf, end_B);
+      return make_ordinary(gpuvm, leaf, addr_B);
+   }
+
+   if (tile_place(leaf, addr_B) >= TILE_SPAN && !tile_move_window(leaf, addr_B)) {
+      if (leaf->count <= ORDINARY_MAX)
+         return make_ordinary(gpuvm, leaf, addr_B);
+      if (addr_B >= leaf->base)
+         return split_leaf(gpuvm, leaf, tile_window_end(leaf));
+      split_leaf(gpuvm, leaf, leaf->base);
+      return leaf;
+   }
+
+   if (leaf->count == TILE_CAP) {
+      /* Appended in order: leave the full leaf full. */
+      const bool append = tile_from(leaf, tile_place(leaf, addr_B)) == TILE_SPAN;
+      const uint64_t key = append ? leaf_end(leaf, tile_last(leaf))
+                                  : leaf_addr(leaf, tile_median(leaf));
+      struct node *right = split_leaf(gpuvm, leaf, key);
+      return addr_B >= key ? right : leaf;
+   }
+   return leaf;
+}
+
+/* A node's fence begins elsewhere from now on. */
 static void
-remove_node(struct vmb_gpuvm *gpuvm, struct node *leaf)
+set_key(struct node *node, uint64_t key)
+{
+   for (struct node *parent = node->parent; parent; node = parent, parent = node->parent) {
+      const unsigned at = child_index(parent, node);
+
+      if (at > 0) {
+         parent->key[at] = key;
+         return;
+      }
+   }
+}
+
+/* Moves the end of a leaf's fence to end_B; nothing is mapped between. */
+static void
+extend_fence(struct node *leaf, uint64_t end_B)
+{
+   struct node *next = leaf->next;
+
+   assert(leaf_addr(next, leaf_from(next, 0)) >= end_B);
+   set_key(next, end_B);
+   leaf->hi = next->lo = end_B;
+}
+
+/* Takes an empty leaf, or one whose content moved away, out of the tree.  Its fence goes to the leaf
+ * before it, or behind it if it was the first. */
+static void
+remove_leaf(struct vmb_gpuvm *gpuvm, struct node *leaf)
 {
    struct node *node = leaf;
    unsigned at = 0;
@@ -552,19 +571,19 @@ remove_node(struct vmb_gpuvm *gpuvm, struct node *leaf)
            tail * sizeof(node->child_filter[0]));
    node->count--;
 
-   /* The child before it takes the fence, or the child after it if it was
-    * the first. */
-   if (at > 0)
+   if (leaf->prev) {
       leaf->prev->hi = leaf->hi;
-   else
-      leaf->next->lo = leaf->lo;
-   if (leaf->prev)
       leaf->prev->next = leaf->next;
+      if (at == 0)
+         set_key(node, leaf->hi);
+   } else {
+      leaf->next->lo = leaf->lo;
+   }
    if (leaf->next)
       leaf->next->prev = leaf->prev;
    node_free(gpuvm, leaf);
 
-   while (!gpuvm->root->is_leaf && gpuvm->root->count == 1) {
+   while (gpuvm->root->kind == NODE_INNER && gpuvm->root->count == 1) {
       struct node *root = gpuvm->root;
       gpuvm->root = root->child[0];
       gpuvm->root->parent = NULL;
@@ -578,27 +597,31 @@ remove_node(struct vmb_gpuvm *gpuvm, struct node *leaf)
 static bool
 try_merge(struct vmb_gpuvm *gpuvm, struct node *left, struct node *right)
 {
-   if (!left || !right || left->parent != right->parent ||
-       left->count + right->count > MERGE_MAX)
+   if (!left || !right || left->parent != right->parent || leaf_has_tiles(left) ||
+       leaf_has_tiles(right) || left->count + right->count > MERGE_MAX)
       return false;
 
    entries_move(left, left->count, right, 0, right->count);
    left->count += right->count;
    add_filter(left, right->filter);
-   remove_node(gpuvm, right);
+   remove_leaf(gpuvm, right);
    return true;
 }
 
-/* After entries were taken out of a leaf. */
+/* After mappings were taken out of a leaf. */
 static void
 shrink(struct vmb_gpuvm *gpuvm, struct node *leaf)
 {
+   static_assert(TILES_KEEP <= MERGE_MAX / 2, "small tile leaves come here");
+
    if (likely(leaf->count > MERGE_MAX / 2))
       return;
+   if (leaf_has_tiles(leaf) && leaf->count <= TILES_KEEP)
+      leaf_to_ordinary(leaf);
    if (leaf == gpuvm->root)
       return;
    if (leaf->count == 0) {
-      remove_node(gpuvm, leaf);
+      remove_leaf(gpuvm, leaf);
       return;
    }
    if (!try_merge(gpuvm, leaf, leaf->next))
@@ -663,18 +686,46 @@ vmb_gpuvm_release_replaced(const struct vmb_mapping *mappings, size_t count)
 
 /* ------------------------------------------------------------------ change */
 
+/* After an insertion into an ordinary leaf. */
+static inline void
+grown(struct node *leaf)
+{
+   static_assert((NODE_CAP - 2 - TILES_MIN) % TILES_STEP == 0, "tried when full");
+
+   if (likely(leaf->count < TILES_MIN || (leaf->count - TILES_MIN) % TILES_STEP))
+      return;
+   /* Early only if all of the fence can be in the window: see split_cost(). */
+   if (leaf->count + 2 < NODE_CAP && leaf->hi - leaf->lo > range_B(leaf->range[0]) * TILE_SPAN)
+      return;
+   leaf_to_tiles(leaf);
+}
+
 /* Inserts where nothing is; takes no reference. */
 static void
 insert_entry(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m)
 {
-   struct node *leaf = make_room(gpuvm, locate(gpuvm, m->addr_B), m->addr_B);
-   const unsigned i = lower_bound(leaf->key, leaf->count, m->addr_B);
+   struct node *leaf = locate(gpuvm, m->addr_B);
 
-   entries_move(leaf, i + 1, leaf, i, leaf->count - i);
-   set_entry(leaf, i, m);
-   leaf->count++;
+   if (unlikely(vmb_mapping_end_B(m) > leaf->hi))
+      extend_fence(leaf, vmb_mapping_end_B(m));
+   if (leaf_has_tiles(leaf))
+      leaf = make_tile_room(gpuvm, leaf, m);
+
+   if (leaf_has_tiles(leaf)) {
+      const unsigned place = tile_place(leaf, m->addr_B);
+
+      tile_add(leaf, place);
+      tile_set(leaf, place, m);
+   } else {
+      leaf = make_room(gpuvm, leaf, m->addr_B, vmb_mapping_end_B(m));
+      const unsigned i = lower_bound(leaf->key, leaf->count, m->addr_B);
+
+      entry_insert(leaf, i, m);
+      gpuvm->hint = i + 1;
+      grown(leaf);
+   }
    gpuvm->mapping_count++;
-   add_filter(leaf, id_filter(m->vm_bo ? m->vm_bo->id : 0));
+   add_filter(leaf, id_filter(mapping_id(m)));
 }
 
 static void
@@ -684,45 +735,58 @@ insert_mapping(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *m)
    insert_entry(gpuvm, m);
 }
 
-/* The place of the first mapping that ends after addr_B; \p i is that of the
- * first one in the leaf that does not start before. */
-static inline void
-first_overlap(struct node *leaf, unsigned i, uint64_t addr_B, struct node **leaf_out,
-              unsigned *index_out)
+/* Whether a tile of the leaf is on both sides of the address. */
+static bool
+cuts_tile(const struct node *leaf, uint64_t addr_B)
 {
-   if (i > 0) {
-      if (entry_end(leaf, i - 1) > addr_B)
-         i--;
-   } else if (leaf->prev) {
-      struct node *prev = leaf->prev;
-      if (prev->count && entry_end(prev, prev->count - 1) > addr_B) {
-         *leaf_out = prev;
-         *index_out = prev->count - 1;
-         return;
-      }
+   if (!leaf_has_tiles(leaf) || addr_B < leaf->base)
+      return false;
+   const uint64_t place = tile_place(leaf, addr_B);
+   return place < TILE_SPAN && leaf->tile[place] && leaf_addr(leaf, place) != addr_B;
+}
+
+/* Takes out the mappings from place i on that end by end_B. */
+static void
+remove_whole(struct vmb_gpuvm *gpuvm, struct node *leaf, unsigned i, uint64_t end_B,
+             struct vmb_replaced *replaced)
+{
+   const unsigned count = leaf->count;
+   unsigned last = i;
+
+   while (last < leaf_places(leaf) && leaf_end(leaf, last) <= end_B) {
+      const struct vmb_mapping old = get_mapping(gpuvm, leaf, last);
+
+      entry_replaced(gpuvm, &old, replaced);
+      if (leaf_has_tiles(leaf))
+         tile_remove(leaf, last);
+      last = leaf_from(leaf, last + 1);
    }
-   if (i == leaf->count && leaf->next) {
-      leaf = leaf->next;
-      i = 0;
+   if (!leaf_has_tiles(leaf) && last > i) {
+      entries_move(leaf, i, leaf, last, count - last);
+      leaf->count -= last - i;
    }
-   *leaf_out = leaf;
-   *index_out = i;
+   gpuvm->mapping_count -= count - leaf->count;
 }
 
 /* Makes [addr, end) a hole, whatever is in it. */
 static void
 punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_replaced *replaced)
 {
-   struct node *leaf;
-   unsigned i;
+   struct node *leaf = locate(gpuvm, addr_B);
 
-   leaf = locate(gpuvm, addr_B);
-   first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
-   if (i == leaf->count || leaf->key[i] >= end_B)
-      return;
+   /* From here on only mappings of ordinary leaves are cut. */
+   if (cuts_tile(leaf, addr_B))
+      leaf = make_ordinary(gpuvm, leaf, addr_B);
+   struct node *last = end_B <= leaf->hi ? leaf : locate(gpuvm, end_B);
+   if (cuts_tile(last, end_B)) {
+      make_ordinary(gpuvm, last, end_B);
+      leaf = locate(gpuvm, addr_B);
+   }
+
+   unsigned i = hinted_overlap(gpuvm, leaf, addr_B);
 
    /* Cut the one that sticks out at the left. */
-   if (leaf->key[i] < addr_B) {
+   if (i < leaf_places(leaf) && leaf_addr(leaf, i) < addr_B) {
       const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
 
       leaf->range[i] = pack_range(addr_B - old.addr_B, old.flags);
@@ -733,9 +797,7 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
          const struct vmb_mapping next =
             vmb_mapping_clip(&old, end_B, vmb_mapping_end_B(&old));
          /* What comes between goes to the same leaf: one split for both. */
-         struct node *home = locate(gpuvm, addr_B);
-         if (end_B < home->hi)
-            make_room(gpuvm, home, addr_B);
+         make_room(gpuvm, leaf, addr_B, vmb_mapping_end_B(&old));
          insert_mapping(gpuvm, &next);
          return;
       }
@@ -743,108 +805,136 @@ punch(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t end_B, struct vmb_repla
    }
 
    for (;;) {
-      /* Those of this leaf that go. */
-      unsigned last = i;
-      while (last < leaf->count && leaf->key[last] < end_B && entry_end(leaf, last) <= end_B) {
-         const struct vmb_mapping old = get_mapping(gpuvm, leaf, last);
-         entry_replaced(gpuvm, &old, replaced);
-         last++;
-      }
-      const unsigned gone = last - i;
-      if (gone) {
-         entries_move(leaf, i, leaf, last, leaf->count - last);
-         leaf->count -= gone;
-         gpuvm->mapping_count -= gone;
-      }
+      remove_whole(gpuvm, leaf, i, end_B, replaced);
 
       /* Cut the one that sticks out at the right. */
-      if (i < leaf->count) {
-         if (leaf->key[i] < end_B) {
+      i = leaf_from(leaf, i);
+      if (i < leaf_places(leaf)) {
+         if (leaf_addr(leaf, i) < end_B) {
             const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
             const struct vmb_mapping next =
                vmb_mapping_clip(&old, end_B, vmb_mapping_end_B(&old));
 
             entry_get(gpuvm, old.vm_bo);
             entry_replaced(gpuvm, &old, replaced);
-            if (end_B < leaf->hi) {
-               set_entry(leaf, i, &next);
-            } else {
-               /* It now starts in another leaf's fence. */
-               entries_move(leaf, i, leaf, i + 1, leaf->count - i - 1);
-               leaf->count--;
-               gpuvm->mapping_count--;
-               shrink(gpuvm, leaf);
-               insert_entry(gpuvm, &next);
-               return;
-            }
+            entry_set(leaf, i, &next);
          }
          shrink(gpuvm, leaf);
          return;
       }
 
       struct node *next = leaf->next;
-      if (!next || next->key[0] >= end_B) {
+      if (!next || leaf_addr(next, leaf_from(next, 0)) >= end_B) {
          shrink(gpuvm, leaf);
          return;
       }
       if (leaf->count == 0)
-         remove_node(gpuvm, leaf);
+         remove_leaf(gpuvm, leaf);
       leaf = next;
-      i = 0;
+      i = leaf_from(leaf, 0);
    }
+}
+
+/* Maps into a tile leaf if the mapping can be one of its tiles, there and now. */
+static inline bool
+map_tile(struct vmb_gpuvm *gpuvm, struct node *leaf, const struct vmb_mapping *map,
+         struct vmb_replaced *replaced)
+{
+   const uint64_t place = tile_place(leaf, map->addr_B);
+
+   if (place >= TILE_SPAN || !tile_shaped(leaf, map) || vmb_mapping_end_B(map) > leaf->hi)
+      return false;
+   if (leaf->tile[place]) {
+      const struct vmb_mapping old = get_mapping(gpuvm, leaf, place);
+
+      entry_get(gpuvm, map->vm_bo);
+      entry_replaced(gpuvm, &old, replaced);
+   } else {
+      if (leaf->count == TILE_CAP)
+         return false;
+      entry_get(gpuvm, map->vm_bo);
+      tile_add(leaf, place);
+      gpuvm->mapping_count++;
+   }
+   tile_set(leaf, place, map);
+   add_filter(leaf, id_filter(mapping_id(map)));
+   return true;
+}
+
+/* Maps into an ordinary leaf if nothing is to be cut and there is room. */
+static inline bool
+map_entry(struct vmb_gpuvm *gpuvm, struct node *leaf, const struct vmb_mapping *map,
+          struct vmb_replaced *replaced)
+{
+   const uint64_t addr_B = map->addr_B, end_B = vmb_mapping_end_B(map);
+   const unsigned i = hinted_bound(gpuvm, leaf, addr_B);
+
+   /* Exactly over an old one: the place stays. */
+   if (i < leaf->count && leaf->key[i] == addr_B && leaf_end(leaf, i) == end_B) {
+      const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
+
+      entry_get(gpuvm, map->vm_bo);
+      entry_set(leaf, i, map);
+      add_filter(leaf, id_filter(mapping_id(map)));
+      entry_replaced(gpuvm, &old, replaced);
+      return true;
+   }
+
+   if ((i > 0 && leaf_end(leaf, i - 1) > addr_B) ||
+       end_B > (i < leaf->count ? leaf->key[i] : leaf->hi) || leaf->count + 2 > NODE_CAP)
+      return false;
+
+   entry_get(gpuvm, map->vm_bo);
+   entry_insert(leaf, i, map);
+   gpuvm->hint = i + 1;
+   gpuvm->mapping_count++;
+   add_filter(leaf, id_filter(mapping_id(map)));
+   grown(leaf);
+   return true;
 }
 
 void
 vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
               struct vmb_replaced *replaced)
 {
-   const uint64_t addr_B = map->addr_B, end_B = vmb_mapping_end_B(map);
-
    assert(vmb_gpuvm_range_valid(gpuvm, map->addr_B, map->range_B));
    assert(!map->vm_bo == !!(map->flags & VMB_MAPPING_NULL));
 
-   struct node *leaf = locate(gpuvm, addr_B);
-   const unsigned i = leaf_index(gpuvm, leaf, addr_B);
-
-   /* Exactly over an old one: the place stays. */
-   if (i < leaf->count && leaf->key[i] == addr_B && entry_end(leaf, i) == end_B) {
-      const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
-
-      entry_get(gpuvm, map->vm_bo);
-      set_entry(leaf, i, map);
-      add_filter(leaf, id_filter(map->vm_bo ? map->vm_bo->id : 0));
-      entry_replaced(gpuvm, &old, replaced);
-      return;
-   }
-
-   const bool clear_left = i > 0 ? entry_end(leaf, i - 1) <= addr_B : !leaf->prev;
-   const bool clear_right = i < leaf->count ? leaf->key[i] >= end_B : end_B <= leaf->hi;
-   if (!(clear_left && clear_right)) {
-      punch(gpuvm, addr_B, end_B, replaced);
+   struct node *leaf = locate(gpuvm, map->addr_B);
+   const bool done = leaf_has_tiles(leaf) ? map_tile(gpuvm, leaf, map, replaced)
+                                          : map_entry(gpuvm, leaf, map, replaced);
+   if (unlikely(!done)) {
+      punch(gpuvm, map->addr_B, vmb_mapping_end_B(map), replaced);
       insert_mapping(gpuvm, map);
-      return;
    }
-
-   entry_get(gpuvm, map->vm_bo);
-   if (unlikely(leaf->count + 2 > NODE_CAP)) {
-      insert_entry(gpuvm, map);
-      return;
-   }
-   if (i < leaf->count)
-      entries_move(leaf, i + 1, leaf, i, leaf->count - i);
-   set_entry(leaf, i, map);
-   leaf->count++;
-   gpuvm->hint = i + 1;
-   gpuvm->mapping_count++;
-   add_filter(leaf, id_filter(map->vm_bo ? map->vm_bo->id : 0));
 }
 
 void
 vmb_gpuvm_unmap(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B,
                 struct vmb_replaced *replaced)
 {
+   const uint64_t end_B = addr_B + range_B;
+
    assert(vmb_gpuvm_range_valid(gpuvm, addr_B, range_B));
-   punch(gpuvm, addr_B, addr_B + range_B, replaced);
+
+   /* Exactly one tile, as most often in a leaf of tiles. */
+   struct node *leaf = locate(gpuvm, addr_B);
+   if (leaf_has_tiles(leaf) && range_B == 1ull << leaf->tile_shift &&
+       ((addr_B - leaf->base) & (range_B - 1)) == 0 && tile_place(leaf, addr_B) < TILE_SPAN &&
+       end_B <= leaf->hi) {
+      const unsigned place = tile_place(leaf, addr_B);
+
+      if (leaf->tile[place]) {
+         const struct vmb_mapping old = get_mapping(gpuvm, leaf, place);
+
+         entry_replaced(gpuvm, &old, replaced);
+         tile_remove(leaf, place);
+         gpuvm->mapping_count--;
+         shrink(gpuvm, leaf);
+      }
+      return;
+   }
+   punch(gpuvm, addr_B, end_B, replaced);
 }
 
 void
@@ -888,62 +978,78 @@ req_valid(const struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *req)
    return (m->offset_B & (gpuvm->params.page_size_B - 1)) == 0 && m->offset_B < MAX_OFFSET_B;
 }
 
-int
-vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count,
-                  size_t *replaced_out)
+/* The number of times that a leaf may be split for requests in ascending order, beyond one for every
+ * ADDS_A_SPLIT mappings that they add to it.  An ordinary leaf splits when it would overflow, or
+ * becomes one of tiles.  That is halved until ORDINARY_MAX are left, and loses what is beside its
+ * tiles at either end.  One that is smaller is made ordinary on the spot. */
+#define MOST_SPLITS  5
+#define ADDS_A_SPLIT 6
+
+static size_t
+split_cost(const struct node *leaf)
 {
-   /* Each request adds at most two entries to the number of mappings, next
-    * to each other.  A leaf splits when it would overflow, and the halves then
-    * have room for 31 more.  Mappings that are cut at the right may move to the
-    * following leaf, so the leaf behind the range counts as touched as well. */
-   size_t splits = 2, replaced = 0, adds = 0;
-   uint64_t max_end_B = 0;
+   if (!leaf_has_tiles(leaf))
+      return leaf->count <= ORDINARY_MAX / 2 ? 0 : 4;
+   return leaf->count <= ORDINARY_MAX / 2 ? 0 : leaf->count <= 3 * ORDINARY_MAX / 2 ? 3 : MOST_SPLITS;
+}
+
+/* Splits of one request, whatever it meets: of a tile leaf at each of its ends, of
+ * an ordinary one for what is inserted. */
+#define REQUEST_SPLITS 6
+
+/* Nodes that so many splits of leaves can take. */
+static size_t
+nodes_for(const struct vmb_gpuvm *gpuvm, size_t splits)
+{
+   /* Every inner node there is, on the ways down to the leaves that split, may split once. */
+   return splits + splits / 31 + MIN2(splits * gpuvm->height, gpuvm->inner_count) +
+          gpuvm->height + 2;
+}
+
+/* The mappings of a leaf from place i on that start before end_B. */
+static size_t
+count_below(const struct node *leaf, unsigned i, uint64_t end_B)
+{
+   size_t count = 0;
+
+   for (; i < leaf_places(leaf) && leaf_addr(leaf, i) < end_B; i = leaf_from(leaf, i + 1))
+      count++;
+   return count;
+}
+
+/* The nodes that the requests can take, and what they replace at most; both_ways: with what takes
+ * them back. */
+static size_t
+count_nodes(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count,
+            bool both_ways, size_t *replaced_out)
+{
+   size_t splits = MOST_SPLITS, adds = 0;
+   /* What is before it is counted. */
+   uint64_t counted_B = 0, max_end_B = 0;
    bool sorted = true;
-   const struct node *counted = NULL;
-
-   for (size_t r = 0; r < count; r++) {
-      if (!req_valid(gpuvm, &reqs[r]))
-         return -EINVAL;
-   }
-
-   /* Few requests, which the pool's slack covers whatever they meet: two leaves
-    * and what is above them each. */
-   if (!replaced_out && count <= 4 && gpuvm->pool_count >= count * 2 * (gpuvm->height + 2))
-      return 0;
 
    for (size_t r = 0; r < count; r++) {
       const uint64_t addr_B = reqs[r].map.addr_B;
-      const uint64_t end_B = addr_B + reqs[r].map.range_B;
+      const uint64_t end_B = vmb_mapping_end_B(&reqs[r].map);
 
       sorted &= addr_B >= max_end_B;
       max_end_B = MAX2(max_end_B, end_B);
 
-      struct node *const home = locate(gpuvm, addr_B);
-      struct node *leaf;
-      unsigned i;
-      first_overlap(home, leaf_index(gpuvm, home, addr_B), addr_B, &leaf, &i);
-      /* A mapping behind the last one of a leaf is the leaf's, whatever comes next. */
-      if (leaf == home->next) {
-         leaf = home;
-         i = home->count;
-      }
-      adds += 2;
-
+      const struct node *leaf = locate(gpuvm, addr_B);
+      unsigned i = hinted_overlap(gpuvm, leaf, addr_B);
+      /* The new one, and what is left of one that is cut in the middle. */
+      adds += !reqs[r].unmap;
+      adds += i < leaf_places(leaf) && leaf_addr(leaf, i) < addr_B && leaf_end(leaf, i) > end_B;
       for (;;) {
-         if (leaf != counted) {
-            /* Requests to come may fill it: any leaf that is over half full
-             * may split once more than the 31 insertions a split pays for. */
-            splits += leaf->count + 2 > MERGE_MAX;
-            counted = leaf;
+         if (leaf->lo >= counted_B) {
+            splits += split_cost(leaf);
+            counted_B = leaf->hi;
          }
-         while (i < leaf->count && leaf->key[i] < end_B) {
-            replaced++;
-            i++;
-         }
-         if (i < leaf->count || !leaf->next || leaf->hi > end_B)
+         *replaced_out += count_below(leaf, i, end_B);
+         if (leaf->hi >= end_B)
             break;
          leaf = leaf->next;
-         i = 0;
+         i = leaf_from(leaf, 0);
       }
    }
 
@@ -951,34 +1057,100 @@ vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, siz
       /* Later requests meet what earlier ones leave: the new mapping and two
        * pieces each, every one of which is replaced at most once; and no leaf
        * is known. */
-      splits += adds;
-      replaced += 3 * count;
+      splits += REQUEST_SPLITS * count;
+      *replaced_out += 3 * count;
    }
-   splits = MIN2(splits + adds / 31, adds);
+   splits += adds / ADDS_A_SPLIT;
+   splits = MIN2(splits, REQUEST_SPLITS * count);
+   if (both_ways) {
+      /* What was replaced comes back, in ascending order as well, to leaves that may be as full again. */
+      const size_t back = *replaced_out;
+      splits = MIN2(2 * (splits + back / ADDS_A_SPLIT), REQUEST_SPLITS * (2 * count + back));
+   }
+   return nodes_for(gpuvm, splits);
+}
 
-   /* Every inner node there is, on the ways down to the leaves that split, may split once. */
-   const size_t inner =
-      splits / 31 + MIN2(splits * gpuvm->height, gpuvm->inner_count) + gpuvm->height + 2;
-   const size_t want = splits + inner;
+static int
+reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count, bool both_ways,
+        size_t *replaced_out)
+{
+   size_t replaced = 0;
+
+   const size_t want = count_nodes(gpuvm, reqs, count, both_ways, &replaced);
    const int ret = pool_fill(gpuvm, want);
    if (ret)
       return ret;
    /* What is not there for the slack is not needed. */
-   if (gpuvm->pool_count < POOL_SLACK)
-      (void)pool_fill(gpuvm, POOL_SLACK);
-   pool_trim(gpuvm, MAX2(2 * want, gpuvm->leaf_count / 4) + 2 * POOL_SLACK);
+   (void)pool_fill(gpuvm, POOL_SLACK);
+   pool_trim(gpuvm, POOL_SLACK ? MAX2(2 * want, gpuvm->leaf_count / 4) + 2 * POOL_SLACK : want);
 
    if (replaced_out)
       *replaced_out = replaced;
    return 0;
 }
 
+static bool
+reqs_valid(const struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count)
+{
+   for (size_t r = 0; r < count; r++) {
+      if (!req_valid(gpuvm, &reqs[r]))
+         return false;
+   }
+   return true;
+}
+
+int
+vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count,
+                  size_t *replaced_out)
+{
+   if (!reqs_valid(gpuvm, reqs, count))
+      return -EINVAL;
+   /* Few requests, which the pool's slack covers whatever they meet. */
+   if (!replaced_out && count <= 4 &&
+       gpuvm->pool_count >= count * (REQUEST_SPLITS + 2 * (gpuvm->height + 2)))
+      return 0;
+   return reserve(gpuvm, reqs, count, false, replaced_out);
+}
+
+int
+vmb_gpuvm_reserve_both_ways(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs,
+                            size_t count, size_t *replaced_out)
+{
+   return reqs_valid(gpuvm, reqs, count) ? reserve(gpuvm, reqs, count, true, replaced_out)
+                                         : -EINVAL;
+}
+
 int
 vmb_gpuvm_reserve_undo(struct vmb_gpuvm *gpuvm, size_t replaced)
 {
-   /* The worst case: a leaf and, now and then, what is above it. */
-   return pool_fill(gpuvm, MIN2(replaced, replaced / 31 + gpuvm->leaf_count) * 2 +
-                              gpuvm->height + 2);
+   /* What comes back does so in order, into one hole. */
+   return pool_fill(gpuvm, nodes_for(gpuvm, REQUEST_SPLITS + replaced / ADDS_A_SPLIT));
+}
+
+/* Cuts what is at the address, so that flags can differ on its two sides. */
+static void
+cut_at(struct vmb_gpuvm *gpuvm, uint64_t addr_B, bool with_bo)
+{
+   struct node *leaf = locate(gpuvm, addr_B);
+
+   if (leaf_has_tiles(leaf)) {
+      const bool is_null = leaf->tile_range & VMB_MAPPING_NULL;
+
+      if (leaf_addr(leaf, tile_from(leaf, 0)) >= addr_B ||
+          leaf_end(leaf, tile_last(leaf)) <= addr_B || !(is_null || with_bo))
+         return;
+      leaf = make_ordinary(gpuvm, leaf, addr_B);
+   }
+
+   const unsigned i = hinted_overlap(gpuvm, leaf, addr_B);
+   if (i == leaf->count || leaf->key[i] >= addr_B)
+      return;
+   const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
+   if (old.vm_bo && !with_bo)
+      return;
+   const struct vmb_mapping next = vmb_mapping_clip(&old, addr_B, vmb_mapping_end_B(&old));
+   leaf->range[i] = pack_range(addr_B - old.addr_B, old.flags);
+   insert_mapping(gpuvm, &next);
 }
 
 int
@@ -991,38 +1163,27 @@ vmb_gpuvm_set_flags(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B, 
       .unmap = true,
    };
 
-   if (((set | clear) & VMB_MAPPING_NULL) != 0)
+   if (((set | clear) & (VMB_MAPPING_NULL | VMB_MAPPING_INVALIDATED)) != 0)
       return -EINVAL;
    const int ret = vmb_gpuvm_reserve(gpuvm, &req, 1, NULL);
    if (ret)
       return ret;
 
-   /* Cut at the two ends, then change in place. */
-   const uint64_t cuts[2] = { addr_B, end_B };
-   for (unsigned c = 0; c < ARRAY_SIZE(cuts); c++) {
-      struct node *leaf;
-      unsigned i;
+   /* Cut at the two ends, then change in place.  What is left of tile leaves is inside
+    * of the range or outside. */
+   cut_at(gpuvm, addr_B, with_bo);
+   cut_at(gpuvm, end_B, with_bo);
+   for (struct node *leaf = locate(gpuvm, addr_B); leaf && leaf->lo < end_B; leaf = leaf->next) {
+      unsigned i = hinted_overlap(gpuvm, leaf, addr_B);
 
-      leaf = locate(gpuvm, cuts[c]);
-      first_overlap(leaf, leaf_index(gpuvm, leaf, cuts[c]), cuts[c], &leaf, &i);
-      if (i == leaf->count || leaf->key[i] >= cuts[c])
+      if (i == leaf_places(leaf) || leaf_addr(leaf, i) >= end_B)
          continue;
-      const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
-      if (old.vm_bo && !with_bo)
+      if (leaf_has_tiles(leaf)) {
+         if ((leaf->tile_range & VMB_MAPPING_NULL) || with_bo)
+            leaf->tile_range = (leaf->tile_range & ~(uint64_t)clear) | set;
          continue;
-      const struct vmb_mapping next = vmb_mapping_clip(&old, cuts[c], vmb_mapping_end_B(&old));
-      leaf->range[i] = pack_range(cuts[c] - old.addr_B, old.flags);
-      insert_mapping(gpuvm, &next);
-   }
-
-   struct node *leaf;
-   unsigned i;
-   leaf = locate(gpuvm, addr_B);
-   first_overlap(leaf, leaf_index(gpuvm, leaf, addr_B), addr_B, &leaf, &i);
-   for (; leaf; leaf = leaf->next, i = 0) {
-      for (; i < leaf->count; i++) {
-         if (leaf->key[i] >= end_B)
-            return 0;
+      }
+      for (; i < leaf->count && leaf->key[i] < end_B; i++) {
          if ((leaf->back[i] & ID_MASK) == 0 || with_bo)
             leaf->range[i] = (leaf->range[i] & ~(uint64_t)clear) | set;
       }
@@ -1072,13 +1233,10 @@ vmb_gpuvm_foreach_step(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *req,
 bool
 vmb_gpuvm_find(struct vmb_gpuvm *gpuvm, uint64_t addr_B, struct vmb_mapping *map_out)
 {
-   struct node *leaf;
-   unsigned i;
+   const struct node *leaf = descend(gpuvm, addr_B);
+   const unsigned i = leaf_overlap(leaf, addr_B);
 
-   leaf = descend(gpuvm, addr_B);
-   i = lower_bound(leaf->key, leaf->count, addr_B);
-   first_overlap(leaf, i, addr_B, &leaf, &i);
-   if (i == leaf->count || leaf->key[i] > addr_B)
+   if (i == leaf_places(leaf) || leaf_addr(leaf, i) > addr_B)
       return false;
    *map_out = get_mapping(gpuvm, leaf, i);
    return true;
@@ -1088,11 +1246,11 @@ void
 vmb_gpuvm_iter_init(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_iter *iter, uint64_t addr_B,
                     uint64_t end_B)
 {
-   struct node *leaf = descend(gpuvm, addr_B);
+   const struct node *leaf = descend(gpuvm, addr_B);
 
-   first_overlap(leaf, lower_bound(leaf->key, leaf->count, addr_B), addr_B, &leaf, &iter->index);
    iter->gpuvm = gpuvm;
    iter->leaf = leaf;
+   iter->index = leaf_overlap(leaf, addr_B);
    iter->end_B = end_B;
 }
 
@@ -1101,15 +1259,16 @@ vmb_gpuvm_iter_next(struct vmb_gpuvm_iter *iter, struct vmb_mapping *map_out)
 {
    const struct node *leaf = iter->leaf;
 
-   if (iter->index == leaf->count) {
+   if (iter->index == leaf_places(leaf)) {
       if (!leaf->next)
          return false;
       iter->leaf = leaf = leaf->next;
-      iter->index = 0;
+      iter->index = leaf_from(leaf, 0);
    }
-   if (leaf->key[iter->index] >= iter->end_B)
+   if (leaf_addr(leaf, iter->index) >= iter->end_B)
       return false;
-   *map_out = get_mapping(iter->gpuvm, leaf, iter->index++);
+   *map_out = get_mapping(iter->gpuvm, leaf, iter->index);
+   iter->index = leaf_from(leaf, iter->index + 1);
    return true;
 }
 
@@ -1145,13 +1304,15 @@ static void
 bo_foreach_below(struct vmb_gpuvm_bo *vm_bo, const struct node *node,
                  void (*fn)(const struct vmb_mapping *map, void *data), void *data)
 {
-   const uint64_t filter = id_filter(vm_bo->id);
-
-   for (unsigned i = 0; i < node->count; i++) {
-      if (!node->is_leaf) {
-         if (node->child_filter[i] & filter)
+   if (node->kind == NODE_INNER) {
+      for (unsigned i = 0; i < node->count; i++) {
+         if (node->child_filter[i] & id_filter(vm_bo->id))
             bo_foreach_below(vm_bo, node->child[i], fn, data);
-      } else if ((node->back[i] & ID_MASK) == vm_bo->id) {
+      }
+      return;
+   }
+   for (unsigned i = leaf_from(node, 0); i < leaf_places(node); i = leaf_from(node, i + 1)) {
+      if (leaf_id(node, i) == vm_bo->id) {
          const struct vmb_mapping m = get_mapping(vm_bo->gpuvm, node, i);
          fn(&m, data);
       }
@@ -1171,19 +1332,18 @@ vmb_gpuvm_bo_foreach(struct vmb_gpuvm_bo *vm_bo,
 static struct node *
 find_bo_leaf(struct node *node, uint32_t id)
 {
-   if (node->is_leaf) {
+   if (node->kind == NODE_INNER) {
       for (unsigned i = 0; i < node->count; i++) {
-         if ((node->back[i] & ID_MASK) == id)
-            return node;
+         if (node->child_filter[i] & id_filter(id)) {
+            struct node *leaf = find_bo_leaf(node->child[i], id);
+            if (leaf)
+               return leaf;
+         }
       }
-      compute_filter(node);
-      return NULL;
-   }
-   for (unsigned i = 0; i < node->count; i++) {
-      if (node->child_filter[i] & id_filter(id)) {
-         struct node *leaf = find_bo_leaf(node->child[i], id);
-         if (leaf)
-            return leaf;
+   } else {
+      for (unsigned i = leaf_from(node, 0); i < leaf_places(node); i = leaf_from(node, i + 1)) {
+         if (leaf_id(node, i) == id)
+            return node;
       }
    }
    compute_filter(node);
@@ -1199,18 +1359,22 @@ vmb_gpuvm_bo_unmap_all(struct vmb_gpuvm_bo *vm_bo, struct vmb_replaced *replaced
    vmb_gpuvm_bo_get(vm_bo);
    while (vm_bo->mapping_count) {
       struct node *leaf = find_bo_leaf(gpuvm->root, vm_bo->id);
+      const unsigned count = leaf->count;
       unsigned kept = 0;
 
-      for (unsigned i = 0; i < leaf->count; i++) {
-         if ((leaf->back[i] & ID_MASK) == vm_bo->id) {
+      for (unsigned i = leaf_from(leaf, 0); i < leaf_places(leaf); i = leaf_from(leaf, i + 1)) {
+         if (leaf_id(leaf, i) == vm_bo->id) {
             const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
             entry_replaced(gpuvm, &old, replaced);
-            gpuvm->mapping_count--;
-         } else {
+            if (leaf_has_tiles(leaf))
+               tile_remove(leaf, i);
+         } else if (!leaf_has_tiles(leaf)) {
             entries_move(leaf, kept++, leaf, i, 1);
          }
       }
-      leaf->count = kept;
+      if (!leaf_has_tiles(leaf))
+         leaf->count = kept;
+      gpuvm->mapping_count -= count - leaf->count;
       compute_filter(leaf);
       shrink(gpuvm, leaf);
    }
@@ -1459,16 +1623,13 @@ vmb_gpuvm_evicted(struct vmb_gpuvm *gpuvm)
 static void
 mark_below(struct node *node, uint32_t id, bool invalidated)
 {
+   if (node->kind != NODE_INNER) {
+      leaf_mark(node, id, invalidated);
+      return;
+   }
    for (unsigned i = 0; i < node->count; i++) {
-      if (!node->is_leaf) {
-         if (node->child_filter[i] & id_filter(id))
-            mark_below(node->child[i], id, invalidated);
-      } else if ((node->back[i] & ID_MASK) == id) {
-         if (invalidated)
-            node->range[i] |= VMB_MAPPING_INVALIDATED;
-         else
-            node->range[i] &= ~(uint64_t)VMB_MAPPING_INVALIDATED;
-      }
+      if (node->child_filter[i] & id_filter(id))
+         mark_below(node->child[i], id, invalidated);
    }
 }
 
@@ -1567,7 +1728,7 @@ vmb_gpuvm_create(const struct vmb_gpuvm_params *params, struct vmb_gpuvm **gpuvm
       free(gpuvm);
       return -ENOMEM;
    }
-   gpuvm->root = node_alloc(gpuvm, true);
+   gpuvm->root = node_alloc(gpuvm, NODE_LEAF);
    gpuvm->root->hi = UINT64_MAX;
 
    *gpuvm_out = gpuvm;
@@ -1588,7 +1749,7 @@ vmb_gpuvm_unref(struct vmb_gpuvm *gpuvm)
       return;
 
    assert(gpuvm->mapping_count == 0 && !gpuvm->deferred);
-   assert(gpuvm->root->is_leaf);
+   assert(gpuvm->root->kind != NODE_INNER);
    node_free(gpuvm, gpuvm->root);
    pool_trim(gpuvm, 0);
    free(gpuvm->bos);
@@ -1596,9 +1757,32 @@ vmb_gpuvm_unref(struct vmb_gpuvm *gpuvm)
    free(gpuvm);
 }
 
+/* A copy of the node and all below it; \p last is the latest leaf that was copied. */
+static struct node *
+copy_below(struct vmb_gpuvm *copy, const struct node *node, struct node **last)
+{
+   struct node *to = node_alloc(copy, node->kind);
+
+   *to = *node;
+   to->parent = to->prev = to->next = NULL;
+   if (node->kind == NODE_INNER) {
+      for (unsigned i = 0; i < node->count; i++) {
+         to->child[i] = copy_below(copy, node->child[i], last);
+         to->child[i]->parent = to;
+      }
+      return to;
+   }
+   to->prev = *last;
+   if (*last)
+      (*last)->next = to;
+   *last = to;
+   return to;
+}
+
 int
 vmb_gpuvm_snapshot(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm **snapshot_out)
 {
+   struct node *last = NULL;
    struct vmb_gpuvm *copy;
    int ret = vmb_gpuvm_create(&gpuvm->params, &copy);
    if (ret)
@@ -1615,14 +1799,13 @@ vmb_gpuvm_snapshot(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm **snapshot_out)
    copy->bo_count = gpuvm->bo_count;
    copy->bo_capacity = gpuvm->bo_capacity;
 
-   ret = vmb_gpuvm_reserve_undo(copy, gpuvm->mapping_count);
+   ret = pool_fill(copy, gpuvm->leaf_count + gpuvm->inner_count);
    if (ret)
       goto fail;
-   struct vmb_gpuvm_iter iter;
-   struct vmb_mapping m;
-   vmb_gpuvm_iter_init(gpuvm, &iter, 0, UINT64_MAX);
-   while (vmb_gpuvm_iter_next(&iter, &m))
-      insert_entry(copy, &m);
+   node_free(copy, copy->root);
+   copy->root = copy_below(copy, gpuvm->root, &last);
+   copy->height = gpuvm->height;
+   copy->mapping_count = gpuvm->mapping_count;
 
    *snapshot_out = copy;
    return 0;
@@ -1661,14 +1844,37 @@ struct check_state {
    size_t mappings, leaves, inners;
 };
 
+/* Each slot belongs to one tile, or is free. */
+static void
+check_slots(const struct node *leaf)
+{
+   bool taken[TILE_CAP] = { false };
+   unsigned count = 0;
+
+   CHECK(leaf->tile_used <= TILE_CAP);
+   for (unsigned i = tile_from(leaf, 0); i < TILE_SPAN; i = tile_from(leaf, i + 1)) {
+      const unsigned slot = leaf->tile[i] - 1;
+
+      CHECK(slot < leaf->tile_used && !taken[slot]);
+      taken[slot] = true;
+      count++;
+   }
+   for (unsigned next = leaf->tile_free; next; next = leaf->tile_offset[next - 1]) {
+      CHECK(next <= leaf->tile_used && !taken[next - 1] && leaf->tile_back[next - 1] == 0);
+      taken[next - 1] = true;
+      count++;
+   }
+   CHECK(count == leaf->tile_used);
+}
+
 static void
 check_below(struct vmb_gpuvm *gpuvm, const struct node *node, uint64_t lo, uint64_t hi,
             unsigned depth, struct check_state *state)
 {
-   CHECK(node->count <= NODE_CAP);
+   CHECK(node->count <= (leaf_has_tiles(node) ? TILE_CAP : NODE_CAP));
    CHECK(node == gpuvm->root || node->count > 0);
 
-   if (!node->is_leaf) {
+   if (node->kind == NODE_INNER) {
       CHECK(depth < gpuvm->height);
       state->inners++;
       for (unsigned i = 0; i < node->count; i++) {
@@ -1691,18 +1897,24 @@ check_below(struct vmb_gpuvm *gpuvm, const struct node *node, uint64_t lo, uint6
    state->prev_leaf = node;
    state->leaves++;
    state->mappings += node->count;
-   for (unsigned i = 0; i < node->count; i++) {
+   unsigned count = 0;
+   for (unsigned i = leaf_from(node, 0); i < leaf_places(node); i = leaf_from(node, i + 1)) {
       const struct vmb_mapping m = get_mapping(gpuvm, node, i);
-      const uint32_t id = node->back[i] & ID_MASK;
+      const uint32_t id = leaf_id(node, i);
 
-      CHECK(m.addr_B >= lo && m.addr_B < hi);
+      count++;
+      CHECK(m.addr_B >= lo && vmb_mapping_end_B(&m) <= hi);
       CHECK(m.addr_B >= state->end_B);
       CHECK(vmb_gpuvm_range_valid(gpuvm, m.addr_B, m.range_B));
       CHECK(!m.vm_bo == !!(m.flags & VMB_MAPPING_NULL));
       CHECK(!id || (m.vm_bo && m.vm_bo->id == id));
       CHECK((id_filter(id) & ~node->filter) == 0);
+      CHECK(!leaf_has_tiles(node) || (tile_shaped(node, &m) && tile_place(node, m.addr_B) == i));
       state->end_B = vmb_mapping_end_B(&m);
    }
+   CHECK(count == node->count);
+   if (leaf_has_tiles(node))
+      check_slots(node);
 }
 
 static void

@@ -284,6 +284,14 @@ struct vmb_gpuvm_req {
 int vmb_gpuvm_reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count,
                       size_t *replaced_out);
 
+/**
+ * As vmb_gpuvm_reserve(), and also for taking back the first of the requests, however many of
+ * them were applied: for each of these, in the same order, an unmap of its range or maps of what was
+ * there before, or first the one and then the others.  These replace no more than there are of them.
+ */
+int vmb_gpuvm_reserve_both_ways(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs,
+                                size_t count, size_t *replaced_out);
+
 /** Where vmb_gpuvm_map() and vmb_gpuvm_unmap() put the mappings that they cut
  * or remove, whole as they were before, in address order.  Each holds a
  * reference of its vm_bo, now the caller's.  With no sink the references are

@@ -204,6 +204,9 @@ struct vmb_vm {
    size_t req_capacity;
    struct vmb_kmd_op *kmd_ops;
    size_t kmd_op_capacity;
+   /* Operations and what takes them back. */
+   struct vmb_gpuvm_req *back;
+   size_t back_capacity;
    struct vmb_kmd_sync *syncs;
    size_t sync_capacity;
    /* The most operations an ioctl gets; halved when the kernel has no memory,
@@ -289,6 +292,8 @@ struct vmb_raw_submit {
    enum vmb_trace_kind kind;
    const struct vmb_gpuvm_req *reqs;
    size_t req_count;
+   /* Binds that went into another's request already. */
+   size_t joined;
    const struct vmb_sync *waits;
    uint32_t wait_count;
    const struct vmb_sync *signals;

@@ -172,11 +172,35 @@ vmb_unbind_req(const struct vmb_range *range, uint64_t offset_B, uint64_t size_B
    };
 }
 
-/* Fills vm->reqs, and vm->vm_bos with the references that it took, whose number
- * is counted in *obtained.  The bind lock is held. */
-static int
-build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, size_t *obtained)
+/* Whether the bind goes on where the one before it in the list ended, and is as good: what was found right
+ * of that one needs no other look. */
+static inline bool
+continues(const struct vmb_bind *last, const struct vmb_bind *bind, uint64_t mask)
 {
+   const uint64_t end_B = last->offset_B + last->size_B;
+   const uint64_t bo_end_B = last->bo_offset_B + last->size_B;
+
+   if (bind->range != last->range || bind->bo != last->bo || bind->offset_B != end_B ||
+       bind->flags != last->flags || !bind->size_B || (bind->size_B & mask) ||
+       bind->size_B > bind->range->size_B - end_B)
+      return false;
+   return !bind->bo ||
+          (bind->bo_offset_B == bo_end_B && bind->size_B <= bind->bo->size_B - bo_end_B);
+}
+
+struct built {
+   /* Requests: those that continue each other in the list are one. */
+   size_t req_count;
+   /* References in vm->vm_bos. */
+   size_t vm_bo_count;
+   uint64_t bytes;
+};
+
+/* Fills vm->reqs, and vm->vm_bos with the references that it took.  The bind lock is held. */
+static int
+build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, struct built *built)
+{
+   const uint64_t mask = vm->dev->caps.page_size_B - 1;
    const struct vmb_bo *last_bo = NULL;
    struct vmb_gpuvm_bo *vm_bo = NULL;
 
@@ -194,8 +218,13 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, size
 
    for (uint32_t i = 0; i < count; i++) {
       const struct vmb_bind *bind = &binds[i];
-      const char *fault = bind_fault(vm, bind);
 
+      built->bytes += bind->size_B;
+      if (i > 0 && !vm->ordered && continues(bind - 1, bind, mask)) {
+         vm->reqs[built->req_count - 1].map.range_B += bind->size_B;
+         continue;
+      }
+      const char *fault = bind_fault(vm, bind);
       if (unlikely(fault)) {
          vmb_log(vm->dev, VMB_LOG_ERROR,
                  "bind %u of %u refused: %s (offset 0x%" PRIx64 ", size 0x%" PRIx64
@@ -205,7 +234,8 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, size
          return -EINVAL;
       }
       if (!bind->bo) {
-         vm->reqs[i] = vmb_unbind_req(bind->range, bind->offset_B, bind->size_B);
+         vm->reqs[built->req_count++] =
+            vmb_unbind_req(bind->range, bind->offset_B, bind->size_B);
          continue;
       }
       if (bind->bo != last_bo) {
@@ -216,10 +246,10 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, size
          vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
          if (ret)
             return ret;
-         vm->vm_bos[(*obtained)++] = vm_bo;
+         vm->vm_bos[built->vm_bo_count++] = vm_bo;
          last_bo = bind->bo;
       }
-      vm->reqs[i] = (struct vmb_gpuvm_req){
+      vm->reqs[built->req_count++] = (struct vmb_gpuvm_req){
          .map = {
             .addr_B = bind->range->addr_B + bind->offset_B,
             .range_B = bind->size_B,
@@ -245,7 +275,7 @@ put_vm_bos(struct vmb_vm *vm, size_t count)
 
 /* ----------------------------------------------------------------- prepare */
 
-/* A batch with room for op_count operations and what they replace. */
+/* A batch with room for so many operations, and for so many mappings that they replace. */
 static struct vmb_batch *
 batch_create(size_t op_count, size_t replaced)
 {
@@ -571,14 +601,11 @@ send_ops(struct send *send)
 {
    struct vmb_vm *vm = send->queue->vm;
 
-   int ret = vmb_grow((void **)&vm->kmd_ops, &vm->kmd_op_capacity, MAX2(send->op_count, 1),
-                      sizeof(*vm->kmd_ops));
-   if (ret)
-      return ret;
+   assert(send->op_count <= vm->kmd_op_capacity);
    for (uint32_t i = 0; i < send->op_count; i++)
       vm->kmd_ops[i] = to_kmd_op(&send->ops[i], send->region);
 
-   ret = check_signals(send);
+   int ret = check_signals(send);
    if (ret)
       return ret;
    if (send->immediate)
@@ -664,70 +691,83 @@ inverse_of(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *op, struct vmb_g
    uint64_t covered_B = 0;
    size_t count = 1;
 
+   out[0] = (struct vmb_gpuvm_req){
+      .map = { .addr_B = addr_B, .range_B = end_B - addr_B },
+      .unmap = true,
+   };
    vmb_gpuvm_iter_init(gpuvm, &iter, addr_B, end_B);
    while (vmb_gpuvm_iter_next(&iter, &old)) {
       const struct vmb_mapping piece = vmb_mapping_clip(&old, addr_B, end_B);
 
       covered_B += piece.range_B;
-      if (out)
-         out[count] = (struct vmb_gpuvm_req){ .map = piece };
-      count++;
+      out[count++] = (struct vmb_gpuvm_req){ .map = piece };
    }
-   if (out) {
-      out[0] = *op;
-      out[0].unmap = true;
-      out[0].map.vm_bo = NULL;
-      out[0].map.flags = 0;
-      /* Nothing but the old mappings: mapping them is enough. */
-      if (covered_B == end_B - addr_B) {
-         memmove(out, out + 1, (count - 1) * sizeof(*out));
-         return count - 1;
-      }
-   }
+   /* Nothing but the old mappings: mapping them is enough. */
+   if (covered_B == end_B - addr_B)
+      memmove(out, out + 1, --count * sizeof(*out));
    return count;
+}
+
+/* Everything that a batch needs after its first operation was sent: a record of it, and, if it may be
+ * applied in part, of what takes it back.  One operation is applied or not. */
+static int
+prepare_batch(struct vmb_vm *vm, struct vmb_batch **batch_out)
+{
+   const struct vmb_plan *plan = &vm->plan;
+   const bool both_ways = plan->op_count > 1;
+   size_t replaced = 0, ops = plan->op_count;
+
+   int ret = both_ways
+                ? vmb_gpuvm_reserve_both_ways(vm->gpuvm, plan->ops, plan->op_count, &replaced)
+                : vmb_gpuvm_reserve(vm->gpuvm, plan->ops, plan->op_count, &replaced);
+   if (ret)
+      return ret;
+
+   if (both_ways) {
+      /* An unmap each, and what was there. */
+      const size_t back = plan->op_count + replaced;
+
+      ops += back;
+      replaced += back;
+      ret = vmb_grow((void **)&vm->back, &vm->back_capacity, ops, sizeof(*vm->back));
+      if (ret)
+         return ret;
+   }
+   ret = vmb_grow((void **)&vm->kmd_ops, &vm->kmd_op_capacity, MAX2(ops, 1), sizeof(*vm->kmd_ops));
+   if (ret)
+      return ret;
+
+   *batch_out = batch_create(ops, replaced);
+   return *batch_out ? 0 : -ENOMEM;
 }
 
 /* Some of the batch's operations are applied and the rest cannot be: takes them
  * back.  Runs before the mirror was changed, so the mirror still says what was
- * there.  Returns 0 if the VM is again as it was. */
+ * there.  Needs no memory; takes the batch over.  Returns 0 if the VM is again as it was. */
 static int
-roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t applied,
-          bool immediate, uint64_t point)
+roll_back(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpuvm_req *ops,
+          uint32_t applied, bool immediate, uint64_t point)
 {
    struct vmb_vm *vm = queue->vm;
    const int64_t start_ns = vmb_now_ns();
-   size_t count = 0;
-
-   for (uint32_t i = 0; i < applied; i++)
-      count += inverse_of(vm->gpuvm, &ops[i], NULL);
+   size_t count = applied;
 
    /* Applied and inverse operations in one list, as the kernel sees them. */
-   struct vmb_gpuvm_req *all = malloc((applied + count) * sizeof(*all));
-   if (!all)
-      return -ENOMEM;
-   memcpy(all, ops, applied * sizeof(*all));
-   count = applied;
+   memcpy(vm->back, ops, applied * sizeof(*vm->back));
    for (uint32_t i = 0; i < applied; i++)
-      count += inverse_of(vm->gpuvm, &ops[i], all + count);
-
-   size_t replaced;
-   int ret = vmb_gpuvm_reserve(vm->gpuvm, all, count, &replaced);
-   struct vmb_batch *batch = ret ? NULL : batch_create(count, replaced);
-   if (!batch) {
-      free(all);
-      return -ENOMEM;
-   }
+      count += inverse_of(vm->gpuvm, &ops[i], vm->back + count);
+   assert(count <= vm->back_capacity);
 
    const struct vmb_kmd_sync done = { queue->syncobj, point };
    struct send send = {
       .queue = queue,
-      .ops = all + applied,
+      .ops = vm->back + applied,
       .op_count = count - applied,
       .signals = &done,
       .signal_count = 1,
       .immediate = immediate,
    };
-   ret = send_ops(&send);
+   const int ret = send_ops(&send);
    struct vmb_trace_submit trace = {
       .vm = vm->id,
       .queue = queue->id,
@@ -744,11 +784,10 @@ roll_back(struct vmb_queue *queue, const struct vmb_gpuvm_req *ops, uint32_t app
    if (!ret)
       p_atomic_inc(&vm->dev->stats.rolled_back);
 
-   /* Also if it failed: the mirror says what the kernel holds. */
-   if (immediate || ret)
-      point = p_atomic_read(&queue->submitted);
-   commit(queue, batch, all, applied + send.applied, point);
-   free(all);
+   /* Also if it failed: the mirror says what the kernel holds, and what it keeps is kept until
+    * the point, which losing the device signals. */
+   commit(queue, batch, vm->back, applied + send.applied,
+          immediate ? p_atomic_read(&queue->submitted) : point);
    return ret;
 }
 
@@ -757,6 +796,21 @@ signal_all(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t
 {
    for (uint32_t i = 0; i < count; i++)
       vmb_sync_signal(queue->vm->dev, &signals[i]);
+}
+
+/* What was bound at once is ours to signal. */
+static int
+signal_done(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t count)
+{
+   int ret = 0;
+
+   for (uint32_t i = 0; i < count; i++)
+      ret = vmb_sync_signal(queue->vm->dev, &signals[i]) ?: ret;
+   if (!ret)
+      return 0;
+   /* Bound, and somebody will never hear of it. */
+   vmb_device_set_lost(queue->vm->dev, "what was bound could not be signaled");
+   return -ENODEV;
 }
 
 /* Nothing is left that would signal them. */
@@ -803,8 +857,8 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
    return 0;
 }
 
-/* Whether the batch can be bound by an immediate bind, which overtakes what is queued: if that is
- * wanted, and, where the kernel knows no fences, whenever there is nothing to wait for. */
+/* Whether the batch can be bound by an immediate bind, which overtakes what is queued: whenever there is
+ * nothing to wait for.  It costs the kernel less than half of what a queued one does. */
 static int
 choose_immediate(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint32_t wait_count,
                  bool *immediate_out)
@@ -814,7 +868,7 @@ choose_immediate(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint
    const bool thread = caps->sync_mode == VMB_SYNC_THREAD;
 
    *immediate_out = false;
-   if (!caps->immediate_bind || !(raw->immediate || thread))
+   if (!caps->immediate_bind || (raw->wait_count && !thread))
       return 0;
 
    const int ret = thread ? vmb_thread_poll(vm->dev, vm->syncs, wait_count) : 0;
@@ -842,13 +896,9 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
                 : vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
    if (ret)
       return ret;
+   plan->merged += raw->joined;
    if (raw->merged_out)
       *raw->merged_out = plan->merged;
-
-   size_t replaced = 0;
-   ret = vmb_gpuvm_reserve(vm->gpuvm, plan->ops, plan->op_count, &replaced);
-   if (ret)
-      return ret;
 
    const uint64_t point = queue->submitted + 1;
    uint32_t wait_count, signal_count;
@@ -860,19 +910,23 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    ret = choose_immediate(queue, raw, wait_count, &immediate);
    if (ret)
       return ret;
-   /* Who asked for it waits for nothing and nobody: there is no point. */
-   const bool pointless = immediate && raw->immediate;
+   /* Done on return, so that nobody needs a point to wait for.  (A thread's points are in order.) */
+   const bool thread = dev->caps.sync_mode == VMB_SYNC_THREAD;
+   const bool pointless = immediate && (raw->immediate || !thread);
+   const struct vmb_kmd_sync *signals = vm->syncs + wait_count;
    if (pointless && !plan->op_count) {
+      p_atomic_add(&dev->stats.merged, plan->merged);
+      p_atomic_add(&dev->stats.dropped, plan->dropped);
       if (point_out)
          *point_out = 0;
-      return 0;
+      return signal_done(queue, signals + 1, signal_count - 1);
    }
 
-   struct vmb_batch *batch = batch_create(plan->op_count, replaced);
-   if (!batch)
-      return -ENOMEM;
+   struct vmb_batch *batch;
+   ret = prepare_batch(vm, &batch);
+   if (ret)
+      return ret;
 
-   const struct vmb_kmd_sync *signals = vm->syncs + wait_count;
    struct vmb_thread_job *job = NULL;
    struct send send = {
       .queue = queue,
@@ -884,7 +938,7 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       .signal_count = signal_count,
       .immediate = immediate,
       .region = raw->region,
-      .job_out = dev->caps.sync_mode == VMB_SYNC_THREAD ? &job : NULL,
+      .job_out = thread ? &job : NULL,
    };
    ret = send_ops(&send);
 
@@ -892,6 +946,7 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       .vm = vm->id,
       .queue = queue->id,
       .point = pointless ? 0 : point,
+      .asked_count = raw->req_count + raw->joined,
       .bind_count = raw->req_count,
       .op_count = send.applied,
       .ioctl_count = send.ioctls,
@@ -917,10 +972,13 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    count_ops(dev, plan->ops, send.applied);
 
    if (ret) {
-      batch_free(batch);
+      const bool half = send.applied && ret != -ENODEV;
+
+      if (!half)
+         batch_free(batch);
       if (ret == -ENODEV)
          lose(queue, signals, signal_count, "the kernel refuses binds on the VM");
-      else if (send.applied && roll_back(queue, plan->ops, send.applied, immediate, point))
+      else if (half && roll_back(queue, batch, plan->ops, send.applied, immediate, point))
          lose(queue, signals, signal_count, "a half applied bind could not be taken back");
       else if (vmb_device_is_lost(dev))
          signal_all(queue, signals, signal_count);
@@ -932,12 +990,12 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    /* An immediate bind has completed: no point to wait for. */
    batch->sorted = !plan->params.ordered;
    commit(queue, batch, plan->ops, plan->op_count, pointless ? 0 : point);
-   if (job)
-      vmb_thread_push(queue, job);
-   else if (immediate && !pointless)
-      signal_all(queue, signals, signal_count);
    if (point_out)
       *point_out = pointless ? 0 : point;
+   if (job)
+      vmb_thread_push(queue, job);
+   else if (immediate)
+      return signal_done(queue, signals + pointless, signal_count - pointless);
    return 0;
 }
 
@@ -975,14 +1033,13 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
    struct vmb_device *dev = vm->dev;
    struct vmb_raw_submit raw = {
       .kind = immediate ? VMB_TRACE_KIND_SYNC : VMB_TRACE_KIND_QUEUE,
-      .req_count = submit->bind_count,
       .waits = submit->waits,
       .wait_count = submit->wait_count,
       .signals = submit->signals,
       .signal_count = submit->signal_count,
       .immediate = immediate,
    };
-   size_t obtained = 0;
+   struct built built = { 0 };
 
    vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
    int ret = 0;
@@ -994,22 +1051,21 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
       }
    }
    if (!ret)
-      ret = build_reqs(vm, submit->binds, submit->bind_count, &obtained);
+      ret = build_reqs(vm, submit->binds, submit->bind_count, &built);
    raw.reqs = vm->reqs;
+   raw.req_count = built.req_count;
+   raw.joined = submit->bind_count - built.req_count;
    if (!ret)
       ret = vmb_queue_submit_raw(queue, &raw, point_out);
-   put_vm_bos(vm, obtained);
+   put_vm_bos(vm, built.vm_bo_count);
 
    retire_if_many(vm);
    vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
    vmb_vm_free_deferred(vm);
 
    if (!ret && submit->bind_count) {
-      uint64_t bytes = 0;
-      for (uint32_t i = 0; i < submit->bind_count; i++)
-         bytes += submit->binds[i].size_B;
       p_atomic_add(&dev->stats.binds, submit->bind_count);
-      p_atomic_add(&dev->stats.bind_bytes, bytes);
+      p_atomic_add(&dev->stats.bind_bytes, built.bytes);
    }
    return ret;
 }

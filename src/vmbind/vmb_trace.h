@@ -150,7 +150,8 @@ struct vmb_trace_submit {
    uint32_t queue;
    /** On the queue's timeline; 0: had completed on return. */
    uint64_t point;
-   /** Binds asked for, as operations; operations that the kernel accepted; ioctls. */
+   /** Binds, those that continue the one before joined to it, as operations; operations that the
+    * kernel accepted; ioctls. */
    uint32_t bind_count;
    uint32_t op_count;
    uint32_t ioctl_count;
@@ -164,6 +165,9 @@ struct vmb_trace_submit {
    int32_t result;
    /** enum vmb_trace_kind */
    uint32_t kind;
+   /** Binds that were asked for. */
+   uint32_t asked_count;
+   uint32_t pad;
    /** From the call to the end of its last ioctl. */
    uint64_t duration_ns;
 };

@@ -178,6 +178,7 @@ vmb_vm_destroy(struct vmb_vm *vm)
    free(vm->reqs);
    free(vm->vm_bos);
    free(vm->kmd_ops);
+   free(vm->back);
    free(vm->syncs);
    mtx_destroy(&vm->bind_lock);
    mtx_destroy(&vm->state_lock);

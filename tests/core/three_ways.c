@@ -53,6 +53,8 @@ struct request {
 struct op {
    enum kind {
       SUBMIT,
+      /* Waits for what has signaled already: what waits for nothing may be bound at once. */
+      WAITING,
       /* Submits behind a fence, and looks at what is pending. */
       HELD,
       SYNC,
@@ -67,7 +69,7 @@ struct op {
 };
 
 static const char *const kind_names[] = {
-   [SUBMIT] = "submit", [HELD] = "held", [SYNC] = "sync", [FAILING] = "failing",
+   [SUBMIT] = "submit", [WAITING] = "waiting", [HELD] = "held", [SYNC] = "sync", [FAILING] = "failing",
    [NEW_RANGE] = "new range", [DEFRAGMENT] = "defragment", [RETIRE] = "retire",
 };
 
@@ -95,7 +97,7 @@ static unsigned total_binds;
 static void
 generate(struct rng *rng, struct op *op, unsigned threads)
 {
-   static const enum kind kinds[] = { SUBMIT, SUBMIT, SUBMIT, SUBMIT, SUBMIT, SUBMIT, SYNC,
+   static const enum kind kinds[] = { SUBMIT, SUBMIT, SUBMIT, WAITING, WAITING, WAITING, SYNC,
                                       SYNC,   FAILING, FAILING, HELD, NEW_RANGE, DEFRAGMENT,
                                       RETIRE };
    const unsigned around = rng_below(rng, RANGE_PAGES);
@@ -169,6 +171,7 @@ struct fixture {
    struct vmb_vm *vm;
    struct vmb_bo *bos[BOS];
    struct vmb_range *shared;
+   uint32_t signaled;
    unsigned threads;
    struct worker workers[MAX_THREADS];
    /* One failure is armed at a time. */
@@ -239,6 +242,7 @@ create_fixture(const struct op *ops, size_t count)
       PROP_CHECK(vmb_bo_create(f->dev, &params, &f->bos[i]) == 0);
    }
    f->shared = create_range(f, true);
+   PROP_CHECK(drmSyncobjCreate(vmb_device_fd(f->dev), DRM_SYNCOBJ_CREATE_SIGNALED, &f->signaled) == 0);
    for (size_t i = 0; i < count; i++)
       f->threads = MAX2(f->threads, ops[i].thread + 1u);
    for (unsigned i = 0; i < f->threads; i++)
@@ -258,6 +262,7 @@ destroy_fixture(struct fixture *f)
          vmb_queue_destroy(w->queues[j]);
    }
    vmb_range_destroy(f->shared);
+   drmSyncobjDestroy(vmb_device_fd(f->dev), f->signaled);
    for (unsigned i = 0; i < BOS; i++)
       vmb_bo_unref(f->bos[i]);
    PROP_CHECK(vmb_vm_wait_idle(f->vm, INT64_MAX) == 0);
@@ -478,6 +483,15 @@ note_asked(struct worker *w, const struct op *op)
    }
 }
 
+/* Another thread's failure may hit us.  Then nothing was bound. */
+static void
+note_result(struct worker *w, const struct op *op, int ret)
+{
+   PROP_CHECK(ret == 0 || ret == -ENOMEM);
+   if (!ret)
+      note_asked(w, op);
+}
+
 static void
 submit(struct worker *w, const struct op *op, const struct vmb_sync *wait)
 {
@@ -489,8 +503,7 @@ submit(struct worker *w, const struct op *op, const struct vmb_sync *wait)
       .bind_count = make_binds(w, op, binds),
    };
 
-   PROP_CHECK(vmb_queue_submit(w->queues[op->queue], &info, NULL) == 0);
-   note_asked(w, op);
+   note_result(w, op, vmb_queue_submit(w->queues[op->queue], &info, NULL));
 }
 
 static void
@@ -498,12 +511,8 @@ bind_sync(struct worker *w, const struct op *op)
 {
    struct vmb_bind binds[MAX_BINDS];
    const uint32_t count = make_binds(w, op, binds);
-   const int ret = vmb_vm_bind_sync(w->f->vm, binds, count);
 
-   /* Another thread's failure may hit us.  Then nothing was bound. */
-   PROP_CHECK(ret == 0 || ret == -ENOMEM);
-   if (!ret)
-      note_asked(w, op);
+   note_result(w, op, vmb_vm_bind_sync(w->f->vm, binds, count));
 }
 
 static void
@@ -566,6 +575,7 @@ run_op(struct worker *w, const struct op *op)
 {
    switch (op->kind) {
    case SUBMIT: submit(w, op, NULL); break;
+   case WAITING: submit(w, op, &(struct vmb_sync){ w->f->signaled, 0 }); break;
    case HELD: bind_behind_a_fence(w, op); break;
    case SYNC: bind_sync(w, op); break;
    case FAILING: bind_and_fail(w, op); break;

@@ -36,6 +36,18 @@ decode_request(const uint8_t *data)
    return req;
 }
 
+/* The same once more behind it, at a multiple of its size: few bytes make many tiles. */
+static struct gpuvm_model_request
+decode_next(const struct gpuvm_model_request *last, uint32_t stride)
+{
+   struct gpuvm_model_request req = *last;
+
+   req.page = (last->page + last->pages * stride) % GPUVM_MODEL_PAGES;
+   req.pages = MIN2(req.pages, GPUVM_MODEL_PAGES - req.page);
+   req.bo_page += last->pages;
+   return req;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -50,13 +62,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #ifdef FUZZ_PLAN_ONLY
       op->how = APPLY_PLAN;
 #else
-      op->how = (data[0] & 7) % (SET_FLAGS + 1);
+      op->how = (data[0] & 7) % (BULK + 1);
 #endif
       data += HEADER_BYTES;
       op->count = 0;
       while (op->count < wanted && end - data >= REQ_BYTES) {
          op->reqs[op->count++] = decode_request(data);
          data += REQ_BYTES;
+         for (unsigned i = 0; (data[-1] & 0x80) && i < GPUVM_MODEL_BATCH && op->count < wanted; i++) {
+            op->reqs[op->count] = decode_next(&op->reqs[op->count - 1], 1 + (data[-1] & 3));
+            op->count++;
+         }
       }
    }
    gpuvm_model_run(ops, count);

@@ -473,13 +473,32 @@ made_small(const struct op *op)
    return small;
 }
 
+/* The same operations on tiles of one size in a part of the space, with a few others in between:
+ * what the mirror keeps in a form of its own. */
+static struct op
+made_tile(const struct op *op, uint32_t tile_pages)
+{
+   struct op tile = *op;
+
+   if (op->look_page % 64 == 0)
+      return tile;
+   tile.pages = tile_pages;
+   tile.page = 2100 + op->look_page % 1500 * tile_pages;
+   tile.flags = op->bo_page % 64 ? 0 : op->flags;
+   if (op->kind == OP_UNMAP_BO || op->kind == OP_MAP_NULL || (op->kind == OP_UNMAP && op->bo % 2))
+      tile.kind = OP_MAP;
+   return tile;
+}
+
+enum shape { SHAPE_ANY, SHAPE_SMALL, SHAPE_TILES, SHAPE_COUNT };
+
 static void
 run(const void *data, size_t count)
 {
    const struct op *ops = data;
    /* Says how the whole sequence is run. */
    const uint32_t variant = count > 0 ? ops[0].look_page : 0;
-   const bool small = variant / ORACLE_STYLE_COUNT % 3 == 0;
+   const enum shape shape = variant / ORACLE_STYLE_COUNT % SHAPE_COUNT;
    enum oracle_style style = variant % ORACLE_STYLE_COUNT;
 
    if (!oracle_has_style(style))
@@ -487,7 +506,9 @@ run(const void *data, size_t count)
 
    setup(style);
    for (size_t i = 0; i < count; i++) {
-      const struct op op = small ? made_small(&ops[i]) : ops[i];
+      const struct op op = shape == SHAPE_SMALL   ? made_small(&ops[i])
+                           : shape == SHAPE_TILES ? made_tile(&ops[i], variant % 2 ? 4 : 1)
+                                                  : ops[i];
       apply(&op);
    }
    compare_all();

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <xf86drm.h>
+
 #include "drm_sim.h"
 #include "vmbind/vmb_vm.h"
 
@@ -36,6 +38,8 @@ struct world {
    struct vmb_queue *queue;
    struct vmb_range *texture, *buffer;
    struct vmb_bo *tiles, *vertices;
+   /* Signalled. */
+   uint32_t syncobj;
 };
 
 static void
@@ -43,6 +47,7 @@ open_world(struct world *w)
 {
    w->fd = open("/dev/dri/renderD128", O_RDWR | O_CLOEXEC);
    CHECK(w->fd < 0 ? -ENODEV : 0);
+   CHECK(drmSyncobjCreate(w->fd, DRM_SYNCOBJ_CREATE_SIGNALED, &w->syncobj));
    CHECK(vmb_device_create(&(struct vmb_device_params){ .drm_fd = w->fd }, &w->dev));
    /* Where a smaller address space has none. */
    CHECK(vmb_vm_create(w->dev,
@@ -78,6 +83,7 @@ close_world(struct world *w)
    vmb_bo_unref(w->vertices);
    vmb_vm_destroy(w->vm);
    vmb_device_destroy(w->dev);
+   drmSyncobjDestroy(w->fd, w->syncobj);
    close(w->fd);
 }
 
@@ -93,10 +99,19 @@ bind(struct vmb_range *range, uint64_t page, struct vmb_bo *bo, uint64_t bo_page
    };
 }
 
+/* What waits for nothing could be bound at once, and would leave nothing to see. */
 static void
 submit(struct world *w, const struct vmb_bind *binds, uint32_t count)
 {
-   CHECK(vmb_queue_submit(w->queue, &(struct vmb_submit){ .binds = binds, .bind_count = count }, NULL));
+   const struct vmb_sync wait = { .syncobj = w->syncobj };
+   const struct vmb_submit info = {
+      .binds = binds,
+      .bind_count = count,
+      .waits = &wait,
+      .wait_count = 1,
+   };
+
+   CHECK(vmb_queue_submit(w->queue, &info, NULL));
 }
 
 static void

@@ -485,6 +485,150 @@ test_reservation_of_an_undo(void **state)
    finish(gpuvm);
 }
 
+/* ------------------------------------------------------------------- tiles */
+
+#define TILE 0x10000ull
+#define TILES_AT (1ull << 32)
+
+struct seen {
+   size_t count;
+   uint64_t sum_B;
+};
+
+static void
+see(const struct vmb_mapping *m, void *data)
+{
+   struct seen *seen = data;
+
+   assert_int_equal(m->range_B, TILE);
+   assert_int_equal(m->offset_B, (m->addr_B - TILES_AT) % (1ull << 40));
+   seen->count++;
+   seen->sum_B += m->addr_B;
+}
+
+static void
+map_tile(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_bo *bo, int64_t tile)
+{
+   const uint64_t addr_B = TILES_AT + tile * TILE;
+
+   map(gpuvm, bo, addr_B, TILE, (addr_B - TILES_AT) % (1ull << 40));
+   vmb_gpuvm_check(gpuvm);
+}
+
+static struct vmb_gpuvm_bo *
+obtain(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj)
+{
+   struct vmb_gpuvm_bo *bo;
+
+   vmb_gpuvm_obj_init(obj, 1ull << 46, ref, unref);
+   assert_int_equal(vmb_gpuvm_bo_obtain(gpuvm, obj, false, &bo), 0);
+   return bo;
+}
+
+/* Runs of tiles with others far before and behind, from every number of tiles on: all stay what
+ * they were. */
+static void
+test_tiles_far_apart(void **state)
+{
+   (void)state;
+   static const int64_t far[] = { 600, -600, 511, -511, 512, -512, 1300, -1300, 5000, -5000 };
+
+   for (unsigned run = 1; run <= 400; run += run < 70 ? 3 : 41) {
+      struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+      struct vmb_gpuvm_obj obj;
+      struct vmb_gpuvm_bo *bo = obtain(gpuvm, &obj);
+      struct seen seen = { 0 };
+      uint64_t sum_B = 0;
+
+      for (unsigned i = 0; i < run; i++) {
+         map_tile(gpuvm, bo, i);
+         sum_B += TILES_AT + i * TILE;
+      }
+      for (unsigned i = 0; i < ARRAY_SIZE(far); i++) {
+         const int64_t tile = far[i] + (far[i] > 0 ? run : 0);
+         map_tile(gpuvm, bo, tile);
+         sum_B += TILES_AT + tile * TILE;
+      }
+      vmb_gpuvm_bo_foreach(bo, see, &seen);
+      assert_int_equal(seen.count, run + ARRAY_SIZE(far));
+      assert_int_equal(seen.sum_B, sum_B);
+
+      vmb_gpuvm_bo_unmap_all(bo, NULL);
+      vmb_gpuvm_check(gpuvm);
+      assert_int_equal(vmb_gpuvm_mapping_count(gpuvm), 0);
+      vmb_gpuvm_bo_put(bo);
+      finish(gpuvm);
+      vmb_gpuvm_obj_finish(&obj);
+   }
+}
+
+/* One tile in stride is mapped, in an order that jumps about. */
+static void
+check_tile_memory(unsigned stride)
+{
+   const uint32_t count = 1 << 16;
+   struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+   struct vmb_gpuvm_obj obj;
+   struct vmb_gpuvm_bo *bo = obtain(gpuvm, &obj);
+
+   for (uint32_t i = 0; i < count; i++) {
+      const uint32_t tile = (i * 40503u) % count;
+      map(gpuvm, bo, TILES_AT + tile * stride * TILE, TILE, i * TILE);
+   }
+   vmb_gpuvm_check(gpuvm);
+   assert_int_equal(vmb_gpuvm_mapping_count(gpuvm), count);
+   assert_in_range(vmb_gpuvm_memory_B(gpuvm) / count, 6, 16);
+   vmb_gpuvm_bo_put(bo);
+   finish(gpuvm);
+   vmb_gpuvm_obj_finish(&obj);
+}
+
+static void
+test_tiles_are_small(void **state)
+{
+   (void)state;
+   check_tile_memory(1);
+   check_tile_memory(2);
+   check_tile_memory(4);
+}
+
+/* Flags of a part of many equal tiles, and the eviction of one of two BOs. */
+static void
+test_tiles_of_two_kinds(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+   struct vmb_gpuvm_obj objs[2];
+   struct vmb_gpuvm_bo *bos[2] = { obtain(gpuvm, &objs[0]), obtain(gpuvm, &objs[1]) };
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+
+   for (unsigned i = 0; i < 300; i++)
+      map(gpuvm, bos[i % 2], TILES_AT + i * TILE, TILE, i * TILE);
+   assert_int_equal(vmb_gpuvm_set_flags(gpuvm, TILES_AT + 50 * TILE, 200 * TILE, VMB_MAPPING_DUMP, 0,
+                                        true), 0);
+   assert_int_equal(vmb_gpuvm_bo_set_evicted(bos[1], true), 0);
+   vmb_gpuvm_check(gpuvm);
+
+   unsigned i = 0;
+   vmb_gpuvm_iter_init(gpuvm, &iter, 0, UINT64_MAX);
+   for (; vmb_gpuvm_iter_next(&iter, &m); i++) {
+      assert_int_equal(m.addr_B, TILES_AT + i * TILE);
+      assert_int_equal(!!(m.flags & VMB_MAPPING_DUMP), i >= 50 && i < 250);
+      assert_int_equal(!!(m.flags & VMB_MAPPING_INVALIDATED), i % 2);
+      assert_ptr_equal(m.vm_bo, bos[i % 2]);
+   }
+   assert_int_equal(i, 300);
+
+   assert_int_equal(vmb_gpuvm_set_flags(gpuvm, TILES_AT, TILE, VMB_MAPPING_INVALIDATED, 0, true),
+                    -EINVAL);
+   for (unsigned b = 0; b < 2; b++)
+      vmb_gpuvm_bo_put(bos[b]);
+   finish(gpuvm);
+   for (unsigned b = 0; b < 2; b++)
+      vmb_gpuvm_obj_finish(&objs[b]);
+}
+
 int
 main(void)
 {
@@ -502,6 +646,9 @@ main(void)
       cmocka_unit_test(test_reservation_inside_last_mappings),
       cmocka_unit_test(test_reservation_at_borders_of_leaves),
       cmocka_unit_test(test_reservation_of_an_undo),
+      cmocka_unit_test(test_tiles_far_apart),
+      cmocka_unit_test(test_tiles_are_small),
+      cmocka_unit_test(test_tiles_of_two_kinds),
    };
 
    return cmocka_run_group_tests_name("gpuvm", tests, NULL, NULL);

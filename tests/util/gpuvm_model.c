@@ -246,6 +246,112 @@ apply_undo(struct world *w, const struct vmb_gpuvm_req *reqs, size_t count)
    free(before);
 }
 
+/* What is in the ranges of the first requests, as the requests that bring it back: an unmap of each
+ * range, unless it is covered, and maps. */
+static size_t
+requests_back(const struct world *w, const struct vmb_gpuvm_req *reqs, size_t count,
+              struct vmb_gpuvm_req *back)
+{
+   size_t back_count = 0;
+
+   for (size_t i = 0; i < count; i++) {
+      const struct vmb_mapping *map = &reqs[i].map;
+      struct vmb_gpuvm_iter iter;
+      struct vmb_mapping old;
+
+      back[back_count++] = (struct vmb_gpuvm_req){
+         .map = { .addr_B = map->addr_B, .range_B = map->range_B },
+         .unmap = true,
+      };
+      vmb_gpuvm_iter_init(w->gpuvm, &iter, map->addr_B, vmb_mapping_end_B(map));
+      while (vmb_gpuvm_iter_next(&iter, &old)) {
+         const struct vmb_mapping piece =
+            vmb_mapping_clip(&old, map->addr_B, vmb_mapping_end_B(map));
+         if (piece.range_B == map->range_B)
+            back_count--;
+         back[back_count++] = (struct vmb_gpuvm_req){ .map = piece };
+      }
+   }
+   return back_count;
+}
+
+/* Applies some of the requests, and takes them back. */
+static void
+apply_and_back(struct world *w, const struct vmb_gpuvm_req *reqs, size_t count, size_t applied)
+{
+   size_t bound;
+
+   PROP_CHECK(vmb_gpuvm_reserve_both_ways(w->gpuvm, reqs, count, &bound) == 0);
+   struct vmb_gpuvm_req *back = malloc((applied + bound + 1) * sizeof(*back));
+   const size_t back_count = requests_back(w, reqs, applied, back);
+   struct vmb_replaced replaced = {
+      .mappings = malloc((bound + back_count + 1) * sizeof(struct vmb_mapping)),
+      .capacity = bound + back_count,
+   };
+
+   PROP_CHECK(back_count <= applied + bound);
+   for (size_t i = 0; i < applied; i++)
+      apply(w, w->gpuvm, &reqs[i], &replaced);
+   for (size_t i = 0; i < back_count; i++)
+      apply(w, w->gpuvm, &back[i], &replaced);
+   vmb_gpuvm_release_replaced(replaced.mappings, replaced.count);
+   free(replaced.mappings);
+   free(back);
+}
+
+/* The requests over and over, side by side or with gaps between, as one batch: hundreds of
+ * mappings, which make a tree of some height.  In ascending order, or in any. */
+#define BULK_REQS 800
+
+static void
+apply_bulk(struct world *w, const struct gpuvm_model_op *op)
+{
+   static struct vmb_gpuvm_req reqs[BULK_REQS];
+   const struct gpuvm_model_request *first = &op->reqs[0];
+   const uint32_t gap = first->bo_page % 3 * (first->pages % 16 + 1);
+   /* Whether others are among them. */
+   const bool odd = first->bo == 0;
+   uint32_t page = first->page, count = 0;
+   size_t bound;
+
+   while (count < BULK_REQS) {
+      struct gpuvm_model_request r = op->reqs[count % op->count];
+
+      r.page = page;
+      r.pages = first->pages % 16 + 1;
+      if (odd && count % 97 == 96)
+         r.pages = 1 + r.bo_page % 40;
+      else
+         r.kind = first->kind;
+      r.readonly = odd && count % 89 == 88;
+      page += r.pages + gap;
+      if (page > PAGES)
+         break;
+      reqs[count++] = to_req(w, &r);
+   }
+   if (op->count % 3 == 0)
+      apply_and_back(w, reqs, count, count * (first->pages % 7 + 1) / 7);
+   if (first->readonly) {
+      for (uint32_t i = 0; i < count; i++) {
+         const uint32_t other = i * 7919ull % count;
+         const struct vmb_gpuvm_req req = reqs[i];
+         reqs[i] = reqs[other];
+         reqs[other] = req;
+      }
+   }
+
+   PROP_CHECK(vmb_gpuvm_reserve(w->gpuvm, reqs, count, &bound) == 0);
+   struct vmb_replaced replaced = {
+      .mappings = malloc((bound + 1) * sizeof(struct vmb_mapping)),
+      .capacity = bound,
+   };
+   for (uint32_t i = 0; i < count; i++)
+      apply(w, w->gpuvm, &reqs[i], &replaced);
+   vmb_gpuvm_release_replaced(replaced.mappings, replaced.count);
+   free(replaced.mappings);
+   compare(w, first->page, MIN2(page + 1, PAGES));
+}
+
 static bool
 page_equal(const struct model_page *a, const struct model_page *b)
 {
@@ -274,6 +380,9 @@ apply_plan(struct world *w, const struct vmb_gpuvm_req *reqs, size_t count)
 
    vmb_plan_init(&plan, &(struct vmb_plan_params){ 0 });
    PROP_CHECK(vmb_plan_build(&plan, w->gpuvm, reqs, count) == 0);
+   apply_and_back(w, plan.ops, plan.op_count, plan.op_count / 2);
+   for (uint32_t p = 0; p < PAGES; p++)
+      PROP_CHECK(page_equal(&w->model[p], &before[p]));
    PROP_CHECK(vmb_gpuvm_reserve(w->gpuvm, plan.ops, plan.op_count, &bound) == 0);
    struct vmb_replaced replaced = {
       .mappings = malloc((bound + 1) * sizeof(struct vmb_mapping)),
@@ -404,6 +513,9 @@ gpuvm_model_run(const struct gpuvm_model_op *ops, size_t count)
          break;
       case SET_FLAGS:
          set_flags(&w, &reqs[0]);
+         break;
+      case BULK:
+         apply_bulk(&w, &ops[o]);
          break;
       }
       vmb_gpuvm_check(w.gpuvm);

@@ -33,7 +33,7 @@ struct gpuvm_model_request {
 
 /** One step of a sequence: a batch of requests, and how it is applied. */
 struct gpuvm_model_op {
-   enum { APPLY_EACH, APPLY_PLAN, APPLY_UNDO, UNMAP_BO, EVICT, SET_FLAGS } how;
+   enum { APPLY_EACH, APPLY_PLAN, APPLY_UNDO, UNMAP_BO, EVICT, SET_FLAGS, BULK } how;
    uint32_t count;
    struct gpuvm_model_request reqs[GPUVM_MODEL_BATCH];
 };

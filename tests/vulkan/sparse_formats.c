@@ -322,6 +322,93 @@ test_format(struct vkt *t, const struct format *f, const struct shape *shape)
    return true;
 }
 
+/* ------------------------------------------------------------- without residency */
+
+/* Bound as a whole, opaquely, block by block in the reverse order (Vulkan, "Sparse Opaque Binding"):
+ * images of one dimension, which have no residency, are bound in no other way.
+ */
+static void
+test_opaque(struct vkt *t, const struct format *f, VkImageType type, VkExtent3D size,
+            uint32_t levels, uint32_t layers)
+{
+   struct vkt_image image = {
+      .info =
+         {
+            .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+            .flags = VK_IMAGE_CREATE_SPARSE_BINDING_BIT,
+            .imageType = type,
+            .format = f->format,
+            .extent = size,
+            .mipLevels = levels,
+            .arrayLayers = layers,
+            .samples = VK_SAMPLE_COUNT_1_BIT,
+            .usage = VK_IMAGE_USAGE_TRANSFER_SRC_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT,
+         },
+   };
+   uint32_t count = 99;
+
+   if (!vkt_image_supported(t, &image.info))
+      return;
+
+   vkt_check(vkCreateImage(t->device, &image.info, NULL, &image.image));
+   vkGetImageMemoryRequirements(t->device, image.image, &image.reqs);
+   vkGetImageSparseMemoryRequirements(t->device, image.image, &count, NULL);
+   vkt_expect(count == 0, "%s: %u requirements without residency", f->name, count);
+   image.memory = vkt_alloc(t, image.reqs.size, NULL);
+
+   const uint32_t blocks = image.reqs.size / VKT_BLOCK_B;
+   VkSparseMemoryBind *binds = calloc(blocks, sizeof(*binds));
+   for (uint32_t i = 0; i < blocks; i++) {
+      binds[i] = (VkSparseMemoryBind){
+         .resourceOffset = (VkDeviceSize)i * VKT_BLOCK_B,
+         .size = VKT_BLOCK_B,
+         .memory = image.memory,
+         .memoryOffset = (VkDeviceSize)(blocks - 1 - i) * VKT_BLOCK_B,
+      };
+   }
+   const VkSparseImageOpaqueMemoryBindInfo info = {image.image, blocks, binds};
+   vkt_bind_and_wait(t, &(VkBindSparseInfo){.imageOpaqueBindCount = 1, .pImageOpaqueBinds = &info});
+   vkt_make_general(t, image.image);
+
+   struct part parts[MAX_PARTS];
+   VkDeviceSize size_B;
+   const uint32_t part_count = list_parts(f, &image, parts, &size_B);
+   struct vkt_buffer source = vkt_buffer_create(t, size_B);
+   struct vkt_buffer target = vkt_buffer_create(t, size_B);
+
+   fill(source.map, size_B, blocks);
+   VkCommandBuffer cmd = vkt_begin(t);
+   for (uint32_t i = 0; i < part_count; i++)
+      vkCmdCopyBufferToImage(cmd, source.buffer, image.image, VK_IMAGE_LAYOUT_GENERAL, 1,
+                             &parts[i].copy);
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+   download(t, &image, &target, parts, part_count);
+   for (uint32_t i = 0; i < part_count; i++)
+      vkt_expect(!memcmp((uint8_t *)target.map + parts[i].offset_B,
+                         (uint8_t *)source.map + parts[i].offset_B, parts[i].size_B),
+                 "%s, %uD, without residency: level %u", f->name, type + 1, parts[i].level);
+
+   vkt_buffer_destroy(t, &target);
+   vkt_buffer_destroy(t, &source);
+   free(binds);
+   vkt_image_destroy(t, &image);
+}
+
+static void
+test_without_residency(struct vkt *t)
+{
+   for (uint32_t f = 0; f < VKT_ARRAY_SIZE(formats); f++) {
+      if (strstr(formats[f].name, "PLANE") || vkt_format_aspects(formats[f].format) !=
+                                                 VK_IMAGE_ASPECT_COLOR_BIT)
+         continue;
+      test_opaque(t, &formats[f], VK_IMAGE_TYPE_1D, (VkExtent3D){512, 1, 1}, 1, 1);
+      test_opaque(t, &formats[f], VK_IMAGE_TYPE_1D, (VkExtent3D){16383, 1, 1}, 14, 3);
+      test_opaque(t, &formats[f], VK_IMAGE_TYPE_2D, (VkExtent3D){300, 200, 1}, 9, 2);
+      test_opaque(t, &formats[f], VK_IMAGE_TYPE_3D, (VkExtent3D){40, 70, 20}, 7, 1);
+   }
+}
+
 int
 main(void)
 {
@@ -340,6 +427,7 @@ main(void)
       if (!any)
          printf("%s: not tested\n", formats[f].name);
    }
+   test_without_residency(&t);
    printf("%u images, %u formats not tested\n", tested, unsupported);
    vkt_finish(&t);
 

@@ -67,9 +67,14 @@ create_device(struct vkt *t, const struct vkt_config *config)
       };
    }
 
+   VkPhysicalDeviceVulkan13Features features13 = {
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
+      .pNext = config->features,
+      .dynamicRendering = VK_TRUE,
+   };
    VkPhysicalDeviceVulkan12Features features12 = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
-      .pNext = config->features,
+      .pNext = &features13,
       .timelineSemaphore = VK_TRUE,
       .bufferDeviceAddress = VK_TRUE,
       .bufferDeviceAddressCaptureReplay = config->replay,
@@ -166,7 +171,7 @@ vkt_init_with(struct vkt *t, const struct vkt_config *config)
    const VkApplicationInfo app = {
       .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
       .pApplicationName = "vmbind tests",
-      .apiVersion = VK_API_VERSION_1_2,
+      .apiVersion = VK_API_VERSION_1_3,
    };
    VkResult result = vkCreateInstance(
       &(VkInstanceCreateInfo){

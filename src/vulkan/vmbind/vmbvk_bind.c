@@ -104,11 +104,15 @@ add_buffer_binds(struct vmbvk_queue *queue, const VkSparseBufferMemoryBindInfo *
    for (uint32_t i = 0; i < info->bindCount; i++) {
       const VkSparseMemoryBind *bind = &info->pBinds[i];
       VK_FROM_HANDLE(lvp_device_memory, mem, bind->memory);
-      const struct vmbvk_sparse_run run = {
+      struct vmbvk_sparse_run run = {
          .offset_B = bind->resourceOffset,
          .size_B = bind->size,
          .mem_offset_B = bind->memoryOffset,
       };
+
+      /* The end of the buffer is as good as the end of its last page: zink binds up to there. */
+      if (run.offset_B + run.size_B == buffer->vk.size)
+         run.size_B = align64(run.size_B, target.align_B);
 
       int ret = add_run(queue, &target, &run, mem);
       if (ret)

@@ -33,7 +33,7 @@ void best_print(const struct best *best, const char *who, const char *pattern, u
 
 /** Of all binds. */
 #define COST_PAGE_B (64ull << 10)
-#define COST_REPEAT 4
+#define COST_REPEAT 8
 
 extern const unsigned cost_sizes[4];
 

@@ -303,6 +303,8 @@ test_failure_at_run_time(void **state)
 /* Threads that bind all the while, on queues of their own. */
 struct binder {
    struct gpu *gpu;
+   /* What waits for nothing may be bound by the ioctl, and does not fail when it runs. */
+   struct vmb_sync signaled;
    unsigned number;
    int strange;
 };
@@ -316,7 +318,8 @@ bind_until_lost(void *data)
 
    for (unsigned i = 0; !ret; i++) {
       const struct vmb_bind bind = bind_page(b->gpu, 2 * (i % 100) + b->number % 2, b->gpu->bo);
-      const struct vmb_submit submit = { .binds = &bind, .bind_count = 1 };
+      const struct vmb_submit submit = {
+         .waits = &b->signaled, .wait_count = 1, .binds = &bind, .bind_count = 1 };
 
       ret = i % 8 == 7 ? vmb_queue_wait(queue, 0, INT64_MAX) : vmb_queue_submit(queue, &submit, NULL);
    }
@@ -331,11 +334,14 @@ fail_among_threads(void)
    struct gpu gpu;
    struct binder binders[3];
    thrd_t threads[3];
+   uint32_t signaled;
 
    open_gpu(&gpu);
+   assert_int_equal(
+      drmSyncobjCreate(vmb_device_fd(gpu.dev), DRM_SYNCOBJ_CREATE_SIGNALED, &signaled), 0);
    target_fail_jobs(50, EIO);
    for (unsigned i = 0; i < 3; i++) {
-      binders[i] = (struct binder){ .gpu = &gpu, .number = i };
+      binders[i] = (struct binder){ .gpu = &gpu, .signaled = { signaled, 0 }, .number = i };
       assert_int_equal(thrd_create(&threads[i], bind_until_lost, &binders[i]), thrd_success);
    }
    for (unsigned i = 0; i < 3; i++) {
@@ -344,6 +350,7 @@ fail_among_threads(void)
    }
    target_fail_nothing();
    expect_lost(&gpu);
+   drmSyncobjDestroy(vmb_device_fd(gpu.dev), signaled);
    close_gpu(&gpu);
    expect_a_fresh_device_to_work();
 }

@@ -20,9 +20,12 @@
 
 #include <errno.h>
 #include <string.h>
+#include <xf86drm.h>
 
 #include "lp_context.h"
 #include "lp_flush.h"
+#include "lp_limits.h"
+#include "gallivm/lp_bld_sample.h"
 #include "pipe/p_context.h"
 #include "util/format/u_format.h"
 #include "util/hash_table.h"
@@ -144,11 +147,11 @@ vmbind_get_sparse_texture_virtual_page_size(struct pipe_screen *pscreen,
                                             enum pipe_format format, unsigned offset,
                                             unsigned size, int *x, int *y, int *z)
 {
-   if (!dimensions(target) || multi_sample || offset > 0 ||
+   if (!dimensions(target) || (multi_sample && dimensions(target) != 2) || offset > 0 ||
        !format_can_be_sparse(pscreen, format, target))
       return 0;
 
-   const struct page_shape shape = page_shape(format, target, 1);
+   const struct page_shape shape = page_shape(format, target, multi_sample ? LP_MAX_SAMPLES : 1);
    if (size && x)
       *x = shape.width;
    if (size && y)
@@ -426,22 +429,55 @@ sparse_release(struct pipe_screen *pscreen, struct vmbind_backing *backing)
       vmbind_pages_give(&gl->pages, sparse->block_count, sparse->blocks);
 }
 
+/* llvmpipe lays the samples out one after the other; in blocks of residency they lie together. */
+static uint64_t
+lay_out_samples(struct llvmpipe_resource *lpr)
+{
+   const struct pipe_resource *pres = &lpr->base;
+   const struct page_shape shape = page_shape(pres->format, pres->target, pres->nr_samples);
+
+   lpr->img_stride[0] = (uint64_t)DIV_ROUND_UP(pres->width0, shape.width) *
+                        DIV_ROUND_UP(pres->height0, shape.height) * BLOCK_SIZE_B;
+   lpr->sample_stride = BLOCK_SIZE_B / pres->nr_samples;
+
+   return lpr->img_stride[0] * pres->array_size;
+}
+
+/* A range of null mappings makes them by itself, and later; shaders and the CPU may look at any
+ * time. */
+static bool
+wait_for_null(struct vmbind_screen *screen)
+{
+   struct vmb_sync sync = vmb_vm_get_sync(screen->vm);
+
+   if (!sync.syncobj)
+      return true;
+
+   return !drmSyncobjTimelineWait(vmb_device_fd(screen->dev), &sync.syncobj, &sync.point, 1,
+                                  INT64_MAX, DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL);
+}
+
 struct pipe_resource *
 vmbind_sparse_resource_create(struct pipe_screen *pscreen, const struct pipe_resource *templat)
 {
-   struct pipe_resource unflagged = *templat;
+   struct pipe_resource flagged = *templat;
    uint64_t size_B;
 
    /* llvmpipe would take a sparse buffer for a texture in tiles. */
    if (templat->target == PIPE_BUFFER)
-      unflagged.flags &= ~PIPE_RESOURCE_FLAG_SPARSE;
+      flagged.flags &= ~PIPE_RESOURCE_FLAG_SPARSE;
+   else
+      flagged.flags |= LP_RESOURCE_FLAG_SPARSE_COMPLETE;
 
-   struct pipe_resource *pres = pscreen->resource_create_unbacked(pscreen, &unflagged, &size_B);
+   struct pipe_resource *pres = pscreen->resource_create_unbacked(pscreen, &flagged, &size_B);
    if (!pres)
       return NULL;
 
-   /* Offsets of texels have 32 bits in llvmpipe's code. */
-   if (templat->target != PIPE_BUFFER && size_B > UINT32_MAX)
+   if (pres->target != PIPE_BUFFER && pres->nr_samples > 1)
+      size_B = lay_out_samples(llvmpipe_resource(pres));
+
+   /* Offsets of texels are signed, of 32 bits, in llvmpipe's code. */
+   if (templat->target != PIPE_BUFFER && size_B > LP_MAX_TEXTURE_SIZE)
       goto fail_resource;
 
    const uint32_t block_count = DIV_ROUND_UP(size_B, BLOCK_SIZE_B);
@@ -454,6 +490,8 @@ vmbind_sparse_resource_create(struct pipe_screen *pscreen, const struct pipe_res
    if (vmbind_resource_attach_sparse(pscreen, pres, &sparse->res.backing, size_B, true))
       goto fail_sparse;
    sparse->res.backing.destroy = sparse_release;
+   if (!wait_for_null(vmbind_screen(pscreen)))
+      goto fail_resource;
 
    /* Every level can be committed by itself. */
    pres->nr_sparse_levels = pres->last_level + 1;
@@ -642,6 +680,7 @@ vmbind_commit_init_screen(struct pipe_screen *pscreen)
    caps->max_sparse_3d_texture_size = 1u << (caps->max_texture_3d_levels - 1);
    caps->max_sparse_array_texture_layers = caps->max_texture_array_layers;
    caps->sparse_texture_full_array_cube_mipmaps = true;
+   caps->query_sparse_texture_residency = true;
 
    return true;
 }

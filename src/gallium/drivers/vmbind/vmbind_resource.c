@@ -301,6 +301,8 @@ vmbind_gl_resource_create(struct pipe_screen *pscreen, const struct pipe_resourc
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
    vmbind_resource_set_address(lpr, addr_B);
    lpr->imported_memory = &res->backing.base;
+   /* Otherwise llvmpipe does not know how much memory a scene keeps from being freed. */
+   lpr->total_alloc_size = size_B;
 
    return pres;
 
