@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sim_caller.h"
+
 static struct sim_libc libc;
 static pthread_once_t libc_once = PTHREAD_ONCE_INIT;
 
@@ -86,8 +88,8 @@ sim_copy_in(void *dst, uint64_t user_src, size_t size)
       return 0;
 
    /* A kernel finds out by faulting; asking it to copy is the way to have that without a signal. */
-   ssize_t copied = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-   if (copied < 0 && (errno == ENOSYS || errno == EPERM)) {
+   ssize_t copied = process_vm_readv(sim_caller_pid(), &local, 1, &remote, 1, 0);
+   if (copied < 0 && (errno == ENOSYS || errno == EPERM) && sim_caller_pid() == getpid()) {
       memcpy(dst, remote.iov_base, size);
       return 0;
    }
@@ -103,8 +105,8 @@ sim_copy_out(uint64_t user_dst, const void *src, size_t size)
    if (size == 0)
       return 0;
 
-   ssize_t copied = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
-   if (copied < 0 && (errno == ENOSYS || errno == EPERM)) {
+   ssize_t copied = process_vm_writev(sim_caller_pid(), &local, 1, &remote, 1, 0);
+   if (copied < 0 && (errno == ENOSYS || errno == EPERM) && sim_caller_pid() == getpid()) {
       memcpy(remote.iov_base, src, size);
       return 0;
    }
@@ -172,9 +174,12 @@ log_line(const char *format, va_list args)
       length = sizeof(line) - 2;
    line[length] = '\n';
 
-   /* One write: lines of several threads do not mix. */
-   ssize_t written = write(STDERR_FILENO, line, length + 1);
+   /* One write: lines of several threads do not mix. To whom it concerns, if that is another process. */
+   int other = sim_caller_pid() == getpid() ? -1 : sim_caller_dup_fd(STDERR_FILENO);
+   ssize_t written = write(other >= 0 ? other : STDERR_FILENO, line, length + 1);
    (void)written;
+   if (other >= 0)
+      sim_libc()->close(other);
 }
 
 void
@@ -195,5 +200,6 @@ sim_panic(const char *format, ...)
    va_start(args, format);
    log_line(format, args);
    va_end(args);
+   sim_caller_die();
    abort();
 }

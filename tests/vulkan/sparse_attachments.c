@@ -560,6 +560,66 @@ test_attachment(struct vkt *t, const struct test *test, const struct shape *shap
    vkt_image_destroy(t, &images[0]);
 }
 
+/* Half of the blocks have no memory (residencyNonResidentStrict): the others hold what they would hold
+ * otherwise, and these nothing, whatever was drawn, blended, tested and cleared there.
+ */
+static void
+test_half_resident(struct vkt *t, const struct test *test, VkSampleCountFlagBits samples_count)
+{
+   const bool is_depth = test->kind == DEPTH;
+   const VkImageCreateInfo info = {
+      .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+      .imageType = VK_IMAGE_TYPE_2D,
+      .format = test->format,
+      .extent = {300, 200, 1},
+      .mipLevels = 1,
+      .arrayLayers = 1,
+      .samples = samples_count,
+      .usage = VK_IMAGE_USAGE_TRANSFER_SRC_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT |
+               VK_IMAGE_USAGE_SAMPLED_BIT |
+               (is_depth ? VK_IMAGE_USAGE_DEPTH_STENCIL_ATTACHMENT_BIT
+                         : VK_IMAGE_USAGE_COLOR_ATTACHMENT_BIT),
+   };
+   struct vkt_image images[] = {vkt_sparse_image_create(t, &info), vkt_plain_image_create(t, &info)};
+   struct scene scene = scene_create(t, test, samples_count);
+   struct vkt_buffer found[2];
+   const bool one_sample = samples_count == VK_SAMPLE_COUNT_1_BIT;
+
+   vkt_sparse_image_bind(t, &images[0], vkt_every_other_block, true);
+   for (uint32_t i = 0; i < 2; i++) {
+      clear_image(t, test, &images[i]);
+      render_layer(t, test, &scene, &images[i], 0, 0);
+      found[i] = one_sample ? download(t, test, &images[i]) : read_samples(t, test, &images[i]);
+   }
+
+   /* Of four samples: as the shader gives them, four words each. */
+   const uint32_t texel_B = one_sample ? test->size_B[0] : 64;
+   static const uint8_t zeros[64];
+   const uint8_t *a = found[0].map, *b = found[1].map;
+   for (uint32_t y = 0; y < 200; y++) {
+      for (uint32_t x = 0; x < 300; x++, a += texel_B, b += texel_B) {
+         const uint32_t block = vkt_block_of_texel(
+            &images[0], is_depth ? VK_IMAGE_ASPECT_DEPTH_BIT : VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, x,
+            y, 0);
+         if (vkt_every_other_block(&images[0], block))
+            vkt_expect(!memcmp(a, b, texel_B), "%s, %u samples: %u,%u is resident: %02x, not %02x",
+                       test->name, samples_count, x, y, a[0], b[0]);
+         else if (t->props.sparseProperties.residencyNonResidentStrict && one_sample)
+            vkt_expect(!memcmp(a, zeros, texel_B), "%s: %u,%u is not resident: %02x", test->name, x,
+                       y, a[0]);
+         else if (t->props.sparseProperties.residencyNonResidentStrict)
+            vkt_expect(!memcmp(a, zeros, 4), "%s: %u,%u is not resident: %02x", test->name, x, y,
+                       a[0]);
+      }
+   }
+
+   vkt_buffer_destroy(t, &found[1]);
+   vkt_buffer_destroy(t, &found[0]);
+   scene_destroy(t, &scene);
+   vkt_image_destroy(t, &images[1]);
+   vkt_image_destroy(t, &images[0]);
+}
+
 int
 main(void)
 {
@@ -572,6 +632,9 @@ main(void)
             continue;
          test_attachment(&t, &tests[i], &shapes[s]);
       }
+      test_half_resident(&t, &tests[i], VK_SAMPLE_COUNT_1_BIT);
+      if (t.features.sparseResidency4Samples)
+         test_half_resident(&t, &tests[i], VK_SAMPLE_COUNT_4_BIT);
    }
    vkt_finish(&t);
 

@@ -302,7 +302,8 @@ residency_of_binds(const struct vmbvk_queue *queue, uint64_t point)
    batch->syncobj = queue->bind_syncobj;
    batch->point = point;
    for (uint32_t i = 0; i < count; i++) {
-      if (bound[i]->target == PIPE_BUFFER)
+      /* Buffers without residency: nobody asks. */
+      if (!llvmpipe_resource(bound[i])->residency)
          continue;
       batch->changes[batch->change_count++] = (struct vmbvk_residency_change){
          .pres = bound[i],

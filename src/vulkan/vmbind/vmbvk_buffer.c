@@ -112,6 +112,8 @@ create_sparse_buffer(struct vmbvk_device *device, const VkBufferCreateInfo *info
 
    buffer->total_size = align64(buffer->total_size, VMBVK_BLOCK_SIZE_B);
    int ret = make_sparse(device, buffer, info);
+   if (!ret && (info->flags & VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT))
+      ret = vmbind_resource_track_residency(buffer->bo, buffer->total_size);
    if (ret) {
       result = sparse_error(device, ret, buffer->total_size);
       goto fail_bo;
@@ -148,8 +150,11 @@ vmbvk_DestroyBuffer(VkDevice _device, VkBuffer _buffer, const VkAllocationCallba
    VK_FROM_HANDLE(vmbvk_device, device, _device);
    VK_FROM_HANDLE(lvp_buffer, buffer, _buffer);
 
-   if (buffer)
+   if (buffer) {
       report(device, buffer, VK_DEVICE_ADDRESS_BINDING_TYPE_UNBIND_EXT);
+      if (buffer->vk.create_flags & VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT)
+         vmbvk_residency_forget(device, buffer->bo);
+   }
    lvp_DestroyBuffer(_device, _buffer, pAllocator);
 }
 

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 
-#include "gallivm/lp_bld_sample.h"
 #include "lp_limits.h"
 #include "lp_texture.h"
 #include "util/format/u_format.h"
@@ -118,16 +117,9 @@ vmbvk_image_get_layout(const struct lvp_image *image, uint8_t plane,
 /* ------------------------------------------------------------ create and destroy */
 
 /* Llvmpipe has laid the texture out by itself; it reads and writes by these numbers alone. */
-static bool
+static void
 set_layout(struct llvmpipe_resource *lpr, const struct vmbvk_sparse_layout *layout)
 {
-   const uint64_t blocks = DIV_ROUND_UP(layout->size_B, VMBVK_BLOCK_SIZE_B);
-   BITSET_WORD *residency = calloc(BITSET_WORDS(blocks), sizeof(*residency));
-   if (!residency)
-      return false;
-
-   free(lpr->residency);
-   lpr->residency = residency;
    for (uint32_t level = 0; level < layout->level_count; level++) {
       lpr->mip_offsets[level] = layout->level_offset_B[level];
       lpr->img_stride[level] = layout->layer_stride_B[level];
@@ -135,9 +127,6 @@ set_layout(struct llvmpipe_resource *lpr, const struct vmbvk_sparse_layout *layo
    }
    lpr->sample_stride = layout->sample_stride_B;
    lpr->size_required = layout->size_B;
-   lpr->base.flags |= LP_RESOURCE_FLAG_SPARSE_COMPLETE;
-
-   return true;
 }
 
 static VkResult
@@ -162,7 +151,8 @@ make_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t 
                        ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,
                        "no addresses for %" PRIu64 " MiB: %s", layout.size_B >> 20, strerror(-ret));
 
-   if (!set_layout(llvmpipe_resource(plane->bo), &layout))
+   set_layout(llvmpipe_resource(plane->bo), &layout);
+   if (vmbind_resource_track_residency(plane->bo, layout.size_B))
       return vk_error(device, VK_ERROR_OUT_OF_HOST_MEMORY);
 
    plane->size = layout.size_B;
@@ -219,6 +209,28 @@ vmbvk_DestroyImage(VkDevice _device, VkImage _image, const VkAllocationCallbacks
    if (image)
       vmbvk_report_image(device, image, VK_DEVICE_ADDRESS_BINDING_TYPE_UNBIND_EXT);
    lvp_DestroyImage(_device, _image, pAllocator);
+}
+
+/* ------------------------------------------------------------------ host copies */
+
+/* The host writes without a submission: residency is brought up to date here. */
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_CopyMemoryToImageEXT(VkDevice _device, const VkCopyMemoryToImageInfoEXT *pInfo)
+{
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
+
+   vmbvk_residency_advance(device);
+   return lvp_CopyMemoryToImageEXT(_device, pInfo);
+}
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_CopyImageToImageEXT(VkDevice _device, const VkCopyImageToImageInfoEXT *pInfo)
+{
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
+
+   vmbvk_residency_advance(device);
+   return lvp_CopyImageToImageEXT(_device, pInfo);
 }
 
 /* ------------------------------------------------------------- what is told of it */

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "gallivm/lp_bld_sample.h"
 #include "llvmpipe/lp_public.h"
 #include "sw/null/null_sw_winsys.h"
 #include "util/log.h"
@@ -255,6 +256,22 @@ vmbind_resource_range(struct pipe_resource *pres)
    return backing ? backing->sparse_range : NULL;
 }
 
+int
+vmbind_resource_track_residency(struct pipe_resource *pres, uint64_t size_B)
+{
+   struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
+   const uint64_t blocks = DIV_ROUND_UP(size_B, VMBIND_SPARSE_BLOCK_SIZE_B);
+   BITSET_WORD *residency = calloc(BITSET_WORDS(blocks), sizeof(*residency));
+   if (!residency)
+      return -ENOMEM;
+
+   free(lpr->residency);
+   lpr->residency = residency;
+   lpr->base.flags |= LP_RESOURCE_FLAG_SPARSE_COMPLETE;
+
+   return 0;
+}
+
 void
 vmbind_resource_set_resident(struct pipe_resource *pres, uint64_t offset_B, uint64_t size_B,
                              bool resident)
@@ -262,7 +279,6 @@ vmbind_resource_set_resident(struct pipe_resource *pres, uint64_t offset_B, uint
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
    const uint64_t end = DIV_ROUND_UP(offset_B + size_B, VMBIND_SPARSE_BLOCK_SIZE_B);
 
-   /* Buffers have none: nobody asks. */
    if (!lpr->residency)
       return;
 

@@ -69,6 +69,16 @@ int vmbind_resource_make_sparse_at(struct pipe_screen *pscreen, struct pipe_reso
 /** NULL for resources that are not sparse. */
 struct vmb_range *vmbind_resource_range(struct pipe_resource *pres);
 
+/**
+ * Has llvmpipe follow what is resident in a sparse resource, block by block, beyond what it does
+ * for sparse textures by itself: writes to what is not resident are lost, samples of any kind get
+ * their residency code, and the resource can be rendered to.  The blocks of a texture lie as
+ * vmbvk_sparse.h says.  Nothing is resident.
+ *
+ * \return 0; -ENOMEM
+ */
+int vmbind_resource_track_residency(struct pipe_resource *pres, uint64_t size_B);
+
 /** Says which blocks shaders find resident.  Called after a bind has completed and before anything
  * is executed that waited for it. */
 void vmbind_resource_set_resident(struct pipe_resource *pres, uint64_t offset_B, uint64_t size_B,
