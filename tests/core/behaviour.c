@@ -912,6 +912,31 @@ test_shared_bos(void **state)
 }
 
 static void
+test_a_bo_at_an_address_of_the_callers(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *bo = new_bo(f, 2 * PAGE_B);
+   uint32_t *all, *place;
+
+   place = mmap(NULL, 2 * PAGE_B, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   assert_ptr_not_equal(place, MAP_FAILED);
+   assert_int_equal(vmb_bo_map(bo, (void **)&all), 0);
+   assert_int_equal(vmb_bo_map_at(bo, PAGE_B, place), 0);
+   all[100] = 0x600df00d;
+   assert_int_equal(place[100], 0x600df00d);
+
+   assert_int_equal(vmb_bo_map_at(bo, PAGE_B, (char *)place + 8), -EINVAL);
+   assert_int_equal(vmb_bo_map_at(bo, 100, place), -EINVAL);
+   assert_int_equal(vmb_bo_map_at(bo, 0, place), -EINVAL);
+   assert_int_equal(vmb_bo_map_at(bo, 1ull << 40, place), -EINVAL);
+
+   /* Its pages live as long as they are mapped. */
+   vmb_bo_unref(bo);
+   assert_int_equal(place[100], 0x600df00d);
+   munmap(place, 2 * PAGE_B);
+}
+
+static void
 test_synchronous_bind_does_not_overtake(void **state)
 {
    struct fixture *f = *state;
@@ -2207,6 +2232,7 @@ main(void)
       TEST(test_ranges),
       TEST(test_two_vms),
       TEST(test_shared_bos),
+      TEST(test_a_bo_at_an_address_of_the_callers),
       TEST(test_synchronous_bind_does_not_overtake),
       TEST(test_defragmenting),
       TEST(test_completed_state_of_many_unbinds),
