@@ -57,14 +57,18 @@ refresh_mesa() {
 configure() {
    local dir=$1 log=$1/configure.log
    shift
-   mkdir -p "$dir"
    refresh_mesa
-   local mode=()
+   local mode=() stamp
+   stamp=$(sed -n '/mesa_options/,/\]/p' meson.build | sha256sum)
+   # Meson asks for a subproject's options once.
+   [ "$(cat "$dir/.mesa-options" 2>/dev/null)" = "$stamp" ] || rm -rf "$dir"
+   mkdir -p "$dir"
    [ ! -f "$dir/build.ninja" ] || mode=(--reconfigure)
    if ! meson setup "${mode[@]}" "$dir" "$@" >"$log" 2>&1; then
       tail -n 30 "$log"
       die "configuring $dir failed; all of it is in $log"
    fi
+   echo "$stamp" >"$dir/.mesa-options"
 }
 
 # build DIRECTORY [TARGET...]

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmbind/vmb_device.h"
+
 #include "vmbind_tool.h"
 
 int
@@ -53,14 +55,15 @@ tool_parse_seconds(const char *text, uint64_t *ns_out)
    return 0;
 }
 
-static const char *const kmds[] = { "panthor", "msm", "xe" };
-
+/* Each back-end has its simulated driver. */
 bool
 tool_kmd_known(const char *kmd)
 {
-   for (unsigned i = 0; i < ARRAY_SIZE(kmds); i++) {
-      const size_t length = strlen(kmds[i]);
-      if (!strncmp(kmd, kmds[i], length) && strchr("-:", kmd[length]))
+   const char *name;
+
+   for (unsigned i = 0; (name = vmb_driver_name(i)); i++) {
+      const size_t length = strlen(name);
+      if (!strncmp(kmd, name, length) && strchr("-:", kmd[length]))
          return true;
    }
    return false;
@@ -69,7 +72,15 @@ tool_kmd_known(const char *kmd)
 const char *
 tool_kmd_names(void)
 {
-   return "panthor, msm, xe";
+   static char names[128];
+   const char *name;
+
+   names[0] = '\0';
+   for (unsigned i = 0; (name = vmb_driver_name(i)); i++) {
+      const size_t used = strlen(names);
+      snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", name);
+   }
+   return names;
 }
 
 /* Looks for a file in the build tree, then where it is installed. */

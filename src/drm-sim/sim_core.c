@@ -11,12 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "drm-uapi/drm.h"
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_caller.h"
 #include "sim_device.h"
 #include "sim_libc.h"
 
@@ -77,13 +77,6 @@ is_current_master_locked(const struct sim_file *file)
    return file->is_master && *current_master_locked(file->device.driver) == file->master;
 }
 
-/* CAP_SYS_ADMIN, near enough */
-static bool
-is_admin(void)
-{
-   return geteuid() == 0;
-}
-
 static void
 set_current_locked(struct sim_file *file)
 {
@@ -124,8 +117,8 @@ sim_core_open_primary(struct sim_file *file)
    pthread_mutex_lock(&master_lock);
    struct sim_master *master = *current_master_locked(file->device.driver);
    file->is_primary = true;
-   file->authenticated = is_admin();
-   file->pid = getpid();
+   file->authenticated = sim_caller_is_admin();
+   file->pid = sim_caller_pid();
    if (master)
       file->master = master_get(master);
    else
@@ -155,7 +148,7 @@ sim_core_permit(const struct sim_file *file, const struct sim_ioctl *ioctl)
    if (!file->is_primary)
       return ioctl->not_render ? -EACCES : 0;
 
-   if (ioctl->needs_root && !is_admin())
+   if (ioctl->needs_root && !sim_caller_is_admin())
       permitted = false;
    pthread_mutex_lock(&master_lock);
    if (ioctl->needs_auth && !file->authenticated)
@@ -280,7 +273,7 @@ sim_core_get_client_ioctl(struct sim_file *file, void *data)
    if (args->idx != 0)
       return -EINVAL;
    args->auth = file->authenticated;
-   args->pid = getpid();
+   args->pid = sim_caller_pid();
    args->uid = OVERFLOW_UID;
    args->magic = 0;
    args->iocs = 0;
@@ -297,7 +290,7 @@ sim_core_get_stats_ioctl(UNUSED struct sim_file *file, void *data)
 static int
 check_master_permission(const struct sim_file *file)
 {
-   return (file->was_master && file->pid == getpid()) || is_admin() ? 0 : -EACCES;
+   return (file->was_master && file->pid == sim_caller_pid()) || sim_caller_is_admin() ? 0 : -EACCES;
 }
 
 int

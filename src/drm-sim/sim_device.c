@@ -224,14 +224,16 @@ sim_file_from_fd(int fd)
    return sim_fd_lookup(fd, &node_fd_ops);
 }
 
-bool
-sim_file_is_primary(int fd)
+int
+sim_file_minor(int fd)
 {
    struct sim_file *file = sim_file_from_fd(fd);
-   bool is_primary = file && file->is_primary;
 
+   if (!file)
+      return -ENOTTY;
+   int minor = file->is_primary ? SIM_PRIMARY_MINOR : SIM_RENDER_MINOR;
    sim_file_put(file);
-   return is_primary;
+   return minor;
 }
 
 void *

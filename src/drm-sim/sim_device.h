@@ -127,7 +127,8 @@ int sim_device_select(const char *spec);
 
 /* A new fd of a node, by its minor number, or a negative errno */
 int sim_file_open(unsigned minor, int flags);
-bool sim_file_is_primary(int fd);
+/* Of which node an fd is; -ENOTTY for others */
+int sim_file_minor(int fd);
 struct sim_file *sim_file_from_fd(int fd);
 void sim_file_put(struct sim_file *file);
 

@@ -23,6 +23,7 @@
 #include "sim_fence.h"
 #include "sim_gem.h"
 #include "sim_mmu.h"
+#include "sim_remote.h"
 #include "sim_segv.h"
 #include "sim_vm.h"
 
@@ -257,6 +258,9 @@ sim_evict_user_range_start(uint64_t addr, uint64_t size_B)
 {
    struct sim_bo *bo;
 
+   /* A forked process has other pages at its addresses. */
+   if (sim_remote_is_active())
+      return;
    while ((bo = sim_bo_take_user_range(addr, size_B))) {
       struct eviction eviction = {.bo = bo};
 
@@ -283,6 +287,8 @@ rebind_long_running(struct sim_vm *vm, void *priv)
 void
 sim_evict_user_range_end(void)
 {
+   if (sim_remote_is_active())
+      return;
    /* Where no job comes before which they could be given back */
    while (true) {
       struct sim_vm *vm = NULL;

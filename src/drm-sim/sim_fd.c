@@ -18,6 +18,7 @@
 #include "util/list.h"
 #include "util/macros.h"
 
+#include "sim_caller.h"
 #include "sim_libc.h"
 
 #define BUCKETS 1024
@@ -55,6 +56,23 @@ inode_of(int fd, dev_t *dev, ino_t *ino)
    struct stat st;
 
    if (sim_libc()->fstatat(fd, "", &st, AT_EMPTY_PATH) < 0)
+      return -errno;
+   *dev = st.st_dev;
+   *ino = st.st_ino;
+   return 0;
+}
+
+/* Of an fd of the caller's, which is not one of this process if that is another */
+static int
+inode_of_callers(int fd, dev_t *dev, ino_t *ino)
+{
+   char path[64];
+   struct stat st;
+
+   if (sim_caller_pid() == getpid())
+      return inode_of(fd, dev, ino);
+   sim_caller_fd_path(fd, path, sizeof(path));
+   if (sim_libc()->fstatat(AT_FDCWD, path, &st, 0) < 0)
       return -errno;
    *dev = st.st_dev;
    *ino = st.st_ino;
@@ -128,7 +146,7 @@ sim_fd_create(const struct sim_fd_ops *ops, void *object, bool cloexec)
    list_add(&entry->held_link, &held);
    held_count++;
    pthread_mutex_unlock(&lock);
-   return ends[0];
+   return sim_caller_give_fd(ends[0]);
 
 fail_ends:
    sim_libc()->close(ends[0]);
@@ -156,7 +174,7 @@ sim_fd_lookup(int fd, const struct sim_fd_ops *ops)
    ino_t ino;
    void *object = NULL;
 
-   if (inode_of(fd, &dev, &ino) < 0)
+   if (inode_of_callers(fd, &dev, &ino) < 0)
       return NULL;
 
    pthread_mutex_lock(&lock);
@@ -175,7 +193,7 @@ sim_fd_is(int fd, enum sim_fd_type type)
    dev_t dev;
    ino_t ino;
 
-   if (inode_of(fd, &dev, &ino) < 0)
+   if (inode_of_callers(fd, &dev, &ino) < 0)
       return false;
 
    pthread_mutex_lock(&lock);
@@ -191,7 +209,7 @@ sim_fd_has_lifetime(int fd)
    dev_t dev;
    ino_t ino;
 
-   if (inode_of(fd, &dev, &ino) < 0)
+   if (inode_of_callers(fd, &dev, &ino) < 0)
       return false;
 
    pthread_mutex_lock(&lock);
@@ -229,6 +247,30 @@ sim_fd_unregister_file(int fd)
       free(entry);
    }
    pthread_mutex_unlock(&lock);
+}
+
+void
+sim_fd_lock(void)
+{
+   pthread_mutex_lock(&lock);
+}
+
+void
+sim_fd_unlock(void)
+{
+   pthread_mutex_unlock(&lock);
+}
+
+void
+sim_fd_forget_ends(void)
+{
+   list_for_each_entry_safe (struct entry, entry, &held, held_link) {
+      sim_libc()->close(entry->held_fd);
+      entry->held_fd = -1;
+      list_del(&entry->held_link);
+      list_inithead(&entry->held_link);
+   }
+   held_count = 0;
 }
 
 /* Takes out of the registry what has hung up, and returns it as a list. */

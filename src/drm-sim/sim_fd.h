@@ -51,6 +51,13 @@ bool sim_fd_has_lifetime(int fd);
 void sim_fd_register_file(int fd, const struct sim_fd_ops *ops, void *object);
 void sim_fd_unregister_file(int fd);
 
+/* For a fork: the registry is locked meanwhile; the forked process lets go of the ends that are held (with
+ * the registry locked), so that what it has of objects are descriptors like any.
+ */
+void sim_fd_lock(void);
+void sim_fd_unlock(void);
+void sim_fd_forget_ends(void);
+
 /* Looks for objects whose last descriptor is closed. */
 void sim_fd_sweep(void);
 

@@ -20,6 +20,7 @@
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_caller.h"
 #include "sim_libc.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -95,6 +96,18 @@ futex_wait(uint32_t seen, uint64_t deadline_ns)
    }
 }
 
+/* Another process's signals end its own wait, of which this thread has to hear. */
+static int
+wait_for_other(uint32_t seen, uint64_t deadline_ns)
+{
+   const uint64_t soon_ns = sim_now_ns() + 20000000;
+   int ret = futex_wait(seen, MIN2(deadline_ns, soon_ns));
+
+   if (sim_caller_is_gone())
+      return -EINTR;
+   return ret == -ETIME && soon_ns < deadline_ns ? 0 : ret;
+}
+
 int
 sim_sync_wait_locked(uint64_t deadline_ns)
 {
@@ -102,7 +115,8 @@ sim_sync_wait_locked(uint64_t deadline_ns)
 
    waiter_count++;
    pthread_mutex_unlock(&lock);
-   int ret = futex_wait(seen, deadline_ns);
+   int ret = sim_caller_pid() == getpid() ? futex_wait(seen, deadline_ns)
+                                          : wait_for_other(seen, deadline_ns);
    pthread_mutex_lock(&lock);
    waiter_count--;
    return ret;

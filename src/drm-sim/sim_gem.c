@@ -21,6 +21,7 @@
 #include "util/u_atomic.h"
 #include "util/u_math.h"
 
+#include "sim_caller.h"
 #include "sim_device.h"
 #include "sim_evict.h"
 #include "sim_fault.h"
@@ -292,8 +293,8 @@ take_user_pages(struct sim_bo *bo, uint64_t user)
    if (!ret)
       ret = sim_bo_write(bo, 0, copy, bo->size_B);
    free(copy);
-   if (!ret && sim_libc()->mmap((void *)(uintptr_t)user, bo->size_B, PROT_READ | PROT_WRITE,
-                                MAP_SHARED | MAP_FIXED, bo->fd, 0) == MAP_FAILED)
+   if (!ret && sim_caller_mmap((void *)(uintptr_t)user, bo->size_B, PROT_READ | PROT_WRITE,
+                               MAP_SHARED | MAP_FIXED, bo->fd, 0) == MAP_FAILED)
       ret = -ENOMEM;
    return ret;
 }
@@ -439,7 +440,7 @@ sim_gem_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot, int f
       errno = EINVAL;
       goto out;
    }
-   map = sim_libc()->mmap(addr, size_B, prot, flags, bo->fd, 0);
+   map = sim_caller_mmap(addr, size_B, prot, flags, bo->fd, 0);
 
 out:
    if (bo)
@@ -535,6 +536,10 @@ sim_prime_handle_to_fd_ioctl(struct sim_file *file, void *data)
       AT_FDCWD, path, (args->flags & DRM_RDWR ? O_RDWR : O_RDONLY) | (args->flags & DRM_CLOEXEC));
    if (args->fd < 0)
       ret = -errno;
+   else
+      args->fd = sim_caller_give_fd(args->fd);
+   if (!ret && args->fd < 0)
+      ret = args->fd;
 
 out:
    sim_bo_put(bo);
@@ -549,10 +554,9 @@ import_foreign(int prime_fd, struct sim_bo **out)
    struct stat st;
    uint32_t flags;
 
-   if (sim_libc()->fstatat(prime_fd, "", &st, AT_EMPTY_PATH) < 0)
-      return -errno;
-
-   snprintf(path, sizeof(path), "/proc/self/fd/%d", prime_fd);
+   sim_caller_fd_path(prime_fd, path, sizeof(path));
+   if (sim_libc()->fstatat(AT_FDCWD, path, &st, 0) < 0)
+      return errno == ENOENT ? -EBADF : -errno;
    ssize_t length = sim_libc()->readlinkat(AT_FDCWD, path, target, sizeof(target) - 1);
    if (length < 0)
       return -EBADF;

@@ -38,6 +38,7 @@
 #include "sim_gem.h"
 #include "sim_libc.h"
 #include "sim_mmu.h"
+#include "sim_remote.h"
 #include "sim_segv.h"
 #include "sim_sw_sync.h"
 #include "sim_sync_file.h"
@@ -82,6 +83,49 @@ result(int ret)
 /* Opening */
 
 static int
+open_ours(const struct sim_vfs_entry *entry, int flags)
+{
+   switch (entry->kind) {
+   case SIM_VFS_NODE:
+      return sim_file_open(SIM_RENDER_MINOR, flags);
+   case SIM_VFS_PRIMARY_NODE:
+      return sim_file_open(SIM_PRIMARY_MINOR, flags);
+   default:
+      return sim_sw_sync_open(flags);
+   }
+}
+
+/* What forked processes ask of this one, which answers as the interposed functions do. */
+
+static int
+remote_open(const char *path, int flags)
+{
+   struct sim_vfs_entry entry = sim_vfs_find(path);
+
+   return open_ours(&entry, flags);
+}
+
+static bool dispatch_ioctl(int fd, unsigned long request, void *arg, int *ret);
+static bool dispatch_mmap(int fd, void *addr, size_t length, int prot, int flags, off_t offset,
+                          void **map);
+
+static const struct sim_remote_ops remote_ops = {
+   .open = remote_open,
+   .ioctl = dispatch_ioctl,
+   .mmap = dispatch_mmap,
+   .node_minor = sim_file_minor,
+};
+
+static int
+open_device(const struct sim_vfs_entry *entry, int flags)
+{
+   if (sim_remote_is_active())
+      return sim_remote_open(entry->path, flags);
+   sim_remote_prepare(&remote_ops);
+   return open_ours(entry, flags);
+}
+
+static int
 open_path(int dirfd, const char *path, int flags, mode_t mode)
 {
    struct sim_vfs_entry entry = sim_vfs_find(path);
@@ -90,11 +134,9 @@ open_path(int dirfd, const char *path, int flags, mode_t mode)
    case SIM_VFS_FOREIGN:
       return sim_libc()->openat(dirfd, path, flags, mode);
    case SIM_VFS_NODE:
-      return result(sim_file_open(SIM_RENDER_MINOR, flags));
    case SIM_VFS_PRIMARY_NODE:
-      return result(sim_file_open(SIM_PRIMARY_MINOR, flags));
    case SIM_VFS_SW_SYNC:
-      return result(sim_sw_sync_open(flags));
+      return result(open_device(&entry, flags));
    case SIM_VFS_FILE:
       return result(sim_vfs_open_file(&entry));
    case SIM_VFS_NONE:
@@ -217,20 +259,35 @@ close(int fd)
 
 /* Asking about files */
 
-/* A path of NULL is for new kernels what an empty one always was. */
 static bool
-is_about_node(int dirfd, const char *path, int flags)
+is_socket(int fd)
 {
-   return (flags & AT_EMPTY_PATH) && (!path || !*path) && sim_fd_is(dirfd, SIM_FD_NODE);
+   struct stat st;
+
+   return sim_libc()->fstatat(fd, "", &st, AT_EMPTY_PATH) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* The minor number if it is a node that is asked about, or a negative errno. A path of NULL is for new kernels
+ * what an empty one always was.
+ */
+static int
+minor_asked_about(int dirfd, const char *path, int flags)
+{
+   if (!(flags & AT_EMPTY_PATH) || (path && *path))
+      return -ENOTTY;
+   if (sim_remote_is_active())
+      return is_socket(dirfd) ? sim_remote_node_minor(dirfd) : -ENOTTY;
+   return sim_fd_is(dirfd, SIM_FD_NODE) ? sim_file_minor(dirfd) : -ENOTTY;
 }
 
 static int
 stat_at(int dirfd, const char *path, struct stat *st, int flags)
 {
    struct sim_vfs_entry entry = sim_vfs_find(path);
+   int minor = minor_asked_about(dirfd, path, flags);
 
-   if (is_about_node(dirfd, path, flags)) {
-      sim_vfs_stat_node(sim_file_is_primary(dirfd) ? SIM_PRIMARY_MINOR : SIM_RENDER_MINOR, st);
+   if (minor >= 0) {
+      sim_vfs_stat_node(minor, st);
       return 0;
    }
    if (entry.kind == SIM_VFS_FOREIGN)
@@ -301,7 +358,7 @@ statx(int dirfd, const char *path, int flags, unsigned int mask, struct statx *s
 {
    struct stat st;
 
-   if (!is_about_node(dirfd, path, flags) && sim_vfs_find(path).kind == SIM_VFS_FOREIGN)
+   if (minor_asked_about(dirfd, path, flags) < 0 && sim_vfs_find(path).kind == SIM_VFS_FOREIGN)
       return sim_libc()->statx(dirfd, path, flags, mask, stx);
 
    int ret = stat_at(dirfd, path, &st, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
@@ -412,60 +469,100 @@ dirfd(DIR *dir)
 
 /* Talking to the node */
 
-static int
+static bool
 node_ioctl(int fd, unsigned long request, void *arg, int *ret)
 {
    struct sim_file *file = sim_file_from_fd(fd);
 
    if (!file)
-      return -ENOTTY;
+      return false;
    *ret = sim_file_ioctl(file, request, arg);
    sim_file_put(file);
-   return 0;
+   return true;
+}
+
+static bool
+dispatch_ioctl(int fd, unsigned long request, void *arg, int *ret)
+{
+   switch (_IOC_TYPE(request)) {
+   case DRM_IOCTL_BASE:
+      return node_ioctl(fd, request, arg, ret);
+   case SYNC_IOC_MAGIC:
+      if (!sim_fd_is(fd, SIM_FD_SYNC_FILE))
+         return false;
+      *ret = sim_sync_file_ioctl(fd, request, arg);
+      return true;
+   case SIM_SW_SYNC_MAGIC:
+      if (!sim_fd_is(fd, SIM_FD_SW_SYNC))
+         return false;
+      *ret = sim_sw_sync_ioctl(fd, request, arg);
+      return true;
+   case DMA_BUF_BASE:
+      if (!sim_fd_is(fd, SIM_FD_BO))
+         return false;
+      *ret = sim_dma_buf_ioctl(fd, request, arg);
+      return true;
+   default:
+      return false;
+   }
+}
+
+static bool
+is_ioctl_of_ours(unsigned long request)
+{
+   return _IOC_TYPE(request) == DRM_IOCTL_BASE || _IOC_TYPE(request) == SYNC_IOC_MAGIC ||
+          _IOC_TYPE(request) == SIM_SW_SYNC_MAGIC || _IOC_TYPE(request) == DMA_BUF_BASE;
 }
 
 EXPORT int
 ioctl(int fd, unsigned long request, ...)
 {
    va_list args;
+   int ret;
 
    va_start(args, request);
    void *arg = va_arg(args, void *);
    va_end(args);
 
-   int ret = -ENOTTY;
-   switch (_IOC_TYPE(request)) {
-   case DRM_IOCTL_BASE:
-      if (node_ioctl(fd, request, arg, &ret) == 0)
+   if (is_ioctl_of_ours(request)) {
+      bool handled = sim_remote_is_active() ? sim_remote_ioctl(fd, request, arg, &ret)
+                                            : dispatch_ioctl(fd, request, arg, &ret);
+      if (handled)
          return result(ret);
-      break;
-   case SYNC_IOC_MAGIC:
-      if (sim_fd_is(fd, SIM_FD_SYNC_FILE))
-         return result(sim_sync_file_ioctl(fd, request, arg));
-      break;
-   case SIM_SW_SYNC_MAGIC:
-      if (sim_fd_is(fd, SIM_FD_SW_SYNC))
-         return result(sim_sw_sync_ioctl(fd, request, arg));
-      break;
-   case DMA_BUF_BASE:
-      if (sim_fd_is(fd, SIM_FD_BO))
-         return result(sim_dma_buf_ioctl(fd, request, arg));
-      break;
-   default:
-      break;
    }
    return sim_libc()->ioctl(fd, request, arg);
+}
+
+static bool
+dispatch_mmap(int fd, void *addr, size_t length, int prot, int flags, off_t offset, void **map)
+{
+   struct sim_file *file = sim_file_from_fd(fd);
+
+   if (!file)
+      return false;
+   *map = sim_file_mmap(file, addr, length, prot, flags, offset);
+   sim_file_put(file);
+   return true;
+}
+
+/* A socket cannot be mapped, so that one of ours is all that it can be. */
+static bool
+mmap_by_others(int fd, void *addr, size_t length, int prot, int flags, off_t offset, void **map)
+{
+   return is_socket(fd) && sim_remote_mmap(fd, addr, length, prot, flags, offset, map);
 }
 
 static void *
 mmap_any(void *addr, size_t length, int prot, int flags, int fd, off64_t offset)
 {
-   struct sim_file *file = flags & MAP_ANONYMOUS ? NULL : sim_file_from_fd(fd);
+   void *node_map;
 
-   if (file) {
-      void *map = sim_file_mmap(file, addr, length, prot, flags, offset);
-      sim_file_put(file);
-      return map;
+   if (!(flags & MAP_ANONYMOUS)) {
+      bool handled = sim_remote_is_active()
+                        ? mmap_by_others(fd, addr, length, prot, flags, offset, &node_map)
+                        : dispatch_mmap(fd, addr, length, prot, flags, offset, &node_map);
+      if (handled)
+         return node_map;
    }
 
    if (flags & MAP_FIXED)

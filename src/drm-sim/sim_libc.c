@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sim_caller.h"
+
 static struct sim_libc libc;
 static pthread_once_t libc_once = PTHREAD_ONCE_INIT;
 
@@ -86,8 +88,8 @@ sim_copy_in(void *dst, uint64_t user_src, size_t size)
       return 0;
 
    /* A kernel finds out by faulting; asking it to copy is the way to have that without a signal. */
-   ssize_t copied = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-   if (copied < 0 && (errno == ENOSYS || errno == EPERM)) {
+   ssize_t copied = process_vm_readv(sim_caller_pid(), &local, 1, &remote, 1, 0);
+   if (copied < 0 && (errno == ENOSYS || errno == EPERM) && sim_caller_pid() == getpid()) {
       memcpy(dst, remote.iov_base, size);
       return 0;
    }
@@ -103,8 +105,8 @@ sim_copy_out(uint64_t user_dst, const void *src, size_t size)
    if (size == 0)
       return 0;
 
-   ssize_t copied = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
-   if (copied < 0 && (errno == ENOSYS || errno == EPERM)) {
+   ssize_t copied = process_vm_writev(sim_caller_pid(), &local, 1, &remote, 1, 0);
+   if (copied < 0 && (errno == ENOSYS || errno == EPERM) && sim_caller_pid() == getpid()) {
       memcpy(remote.iov_base, src, size);
       return 0;
    }

@@ -112,6 +112,18 @@ sim_mmu_munmap(void *addr, uint64_t size_B)
    return ret;
 }
 
+void
+sim_mmu_lock(void)
+{
+   pthread_mutex_lock(&lock);
+}
+
+void
+sim_mmu_unlock(void)
+{
+   pthread_mutex_unlock(&lock);
+}
+
 bool
 sim_mmu_is_reserved(uint64_t va)
 {

@@ -23,6 +23,10 @@ void sim_mmu_reserved(void *addr, uint64_t size_B);
 void sim_mmu_dontdump(void *addr, uint64_t size_B);
 int sim_mmu_munmap(void *addr, uint64_t size_B);
 
+/* For a fork */
+void sim_mmu_lock(void);
+void sim_mmu_unlock(void);
+
 /* Whether an address is within a reservation. Without locks, for the signal handler. */
 bool sim_mmu_is_reserved(uint64_t va);
 

@@ -18,6 +18,7 @@
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_caller.h"
 #include "sim_device.h"
 #include "sim_fault.h"
 #include "sim_gem.h"
@@ -841,7 +842,7 @@ vm_bind_locked(struct sim_file *file, struct msm_queue *queue, struct drm_msm_vm
 
 fail_job:
    if (fence_fd >= 0)
-      sim_libc()->close(fence_fd);
+      sim_caller_close_fd(fence_fd);
    msm_syncs_finish(&syncs);
    sim_job_finish(&job->base);
    bind_job_free(&job->base);

@@ -15,6 +15,7 @@
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_caller.h"
 #include "sim_device.h"
 #include "sim_evict.h"
 #include "sim_libc.h"
@@ -349,7 +350,7 @@ submit_locked(struct sim_file *file, struct msm_queue *queue, struct drm_msm_gem
 
 fail_job:
    if (fence_fd >= 0)
-      sim_libc()->close(fence_fd);
+      sim_caller_close_fd(fence_fd);
    msm_syncs_finish(&syncs);
    if (job) {
       sim_job_finish(&job->base);

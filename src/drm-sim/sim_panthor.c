@@ -21,6 +21,7 @@
 #include "util/u_atomic.h"
 #include "util/u_math.h"
 
+#include "sim_caller.h"
 #include "sim_device.h"
 #include "sim_fault.h"
 #include "sim_gem.h"
@@ -847,7 +848,7 @@ panthor_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot, int f
       errno = EINVAL;
       return MAP_FAILED;
    }
-   return sim_libc()->mmap(addr, size_B, PROT_READ,
+   return sim_caller_mmap(addr, size_B, PROT_READ,
                            (flags & MAP_FIXED) | MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 

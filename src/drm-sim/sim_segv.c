@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -48,10 +49,23 @@ sim_segv_remove_vm(struct sim_vm *vm)
 void
 sim_segv_for_each_vm(void (*fn)(struct sim_vm *vm, void *priv), void *priv)
 {
+   struct sim_vm **held = NULL;
+   unsigned count = 0;
+
+   /* Without the lock of the list: what fn takes comes before it. */
    pthread_mutex_lock(&vms_lock);
-   list_for_each_entry (struct sim_vm, vm, &vms, link)
-      fn(vm, priv);
+   held = calloc(MAX2(list_length(&vms), 1), sizeof(*held));
+   list_for_each_entry (struct sim_vm, vm, &vms, link) {
+      if (held && sim_vm_get_unless_zero(vm))
+         held[count++] = vm;
+   }
    pthread_mutex_unlock(&vms_lock);
+
+   for (unsigned i = 0; i < count; i++) {
+      fn(held[i], priv);
+      sim_vm_put(held[i]);
+   }
+   free(held);
 }
 
 /* A worker may hold the lock for a moment; a handler must not wait for ever. */

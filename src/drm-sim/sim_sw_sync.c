@@ -20,6 +20,7 @@
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_caller.h"
 #include "sim_fd.h"
 #include "sim_fence.h"
 #include "sim_libc.h"
@@ -196,7 +197,7 @@ ioctl_create_fence(struct timeline *timeline, void *arg)
       return args.fence;
 
    if (sim_copy_out((uintptr_t)arg, &args, sizeof(args))) {
-      sim_libc()->close(args.fence);
+      sim_caller_close_fd(args.fence);
       return -EFAULT;
    }
    return 0;

@@ -16,6 +16,7 @@
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_caller.h"
 #include "sim_fd.h"
 #include "sim_libc.h"
 
@@ -134,7 +135,7 @@ ioctl_merge(struct sync_file *file, void *arg)
       return data.fence;
 
    if (sim_copy_out((uintptr_t)arg, &data, sizeof(data))) {
-      sim_libc()->close(data.fence);
+      sim_caller_close_fd(data.fence);
       return -EFAULT;
    }
    return 0;

@@ -20,6 +20,7 @@
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_caller.h"
 #include "sim_device.h"
 #include "sim_fd.h"
 #include "sim_libc.h"
@@ -663,9 +664,9 @@ sim_syncobj_eventfd_ioctl(struct sim_file *file, void *data)
    if (!syncobj)
       return -ENOENT;
 
-   int fd = dup(args->fd);
+   int fd = sim_caller_dup_fd(args->fd);
    if (fd < 0) {
-      ret = -errno;
+      ret = fd;
       goto fail_syncobj;
    }
    fd = sim_hide_fd(fd);

@@ -15,12 +15,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "drm-uapi/xe_drm.h"
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_caller.h"
 #include "sim_device.h"
 #include "sim_evict.h"
 #include "sim_fault.h"
@@ -33,14 +34,20 @@
 
 /* What the command streamer understands */
 #define MI_OPCODE(dword)    (((dword) >> 23) & 0x3f)
-#define MI_NOOP             0x00
 #define MI_BATCH_BUFFER_END 0x0a
 #define MI_STORE_DATA_IMM   0x20
+#define MI_BATCH_BUFFER_START           0x31
+#define MI_CONDITIONAL_BATCH_BUFFER_END 0x36
+#define MI_SECOND_LEVEL                 (1u << 22)
+#define CLIENT_MI                       0
+#define CLIENT_BLIT                     2
+#define CLIENT_RENDER                   3
 #define MI_STORE_QWORD      (1u << 21)
 #define MAX_EXTENSIONS      16
 #define MAX_INSTANCES       9
 #define PRIORITY_HIGH       2
 #define MAX_TIMESLICE_US    10000000
+#define JOB_TIMEOUT_NS      5000000000ull
 #define MAX_BATCH_DWORDS    (1u << 20)
 
 /* A bind that is on its way, and the addresses that it changes */
@@ -58,7 +65,11 @@ struct queue {
    bool is_bind;
    bool counts_as_long_running;
    bool banned;
+   /* Destroyed: what has not run does not. */
+   bool killed;
    struct sim_entity entity;
+   /* Engines run beside each other; NULL for a bind queue, whose jobs are the VM's. */
+   struct sim_sched *engine;
 };
 
 /* VMs */
@@ -243,6 +254,8 @@ queue_put(struct queue *queue)
    if (!queue || !p_atomic_dec_zero(&queue->refcount))
       return;
    sim_entity_finish(&queue->entity);
+   if (queue->engine)
+      sim_sched_destroy(queue->engine);
    if (queue->counts_as_long_running)
       p_atomic_dec(&to_xe_vm(queue->vm)->long_running_queues);
    sim_vm_put(queue->vm);
@@ -292,7 +305,7 @@ check_property(const struct drm_xe_ext_set_property *property)
       return property->value > XE_MAX_PRIORITY ? -EPERM : 0;
    case DRM_XE_EXEC_QUEUE_SET_PROPERTY_TIMESLICE:
       /* Root may ask for what it likes. */
-      return geteuid() == 0 || (property->value >= 1 && property->value <= MAX_TIMESLICE_US)
+      return sim_caller_is_admin() || (property->value >= 1 && property->value <= MAX_TIMESLICE_US)
                 ? 0
                 : -EINVAL;
    case DRM_XE_EXEC_QUEUE_SET_PROPERTY_PXP_TYPE:
@@ -361,7 +374,15 @@ exec_queue_create_ioctl(struct sim_file *file, void *data)
    queue->refcount = 1;
    queue->vm = vm;
    queue->is_bind = instances[0].engine_class == DRM_XE_ENGINE_CLASS_VM_BIND;
-   sim_entity_init(&queue->entity, queue->is_bind ? vm->sched : vm->engine);
+   if (!queue->is_bind) {
+      queue->engine = sim_sched_create("engine");
+      if (!queue->engine) {
+         sim_vm_put(vm);
+         free(queue);
+         return -ENOMEM;
+      }
+   }
+   sim_entity_init(&queue->entity, queue->is_bind ? vm->sched : queue->engine);
    queue->counts_as_long_running =
       !queue->is_bind && (to_xe_vm(vm)->flags & DRM_XE_VM_CREATE_FLAG_LR_MODE);
    if (queue->counts_as_long_running)
@@ -389,6 +410,7 @@ exec_queue_destroy_ioctl(struct sim_file *file, void *data)
    pthread_mutex_unlock(&file->lock);
    if (!queue)
       return -ENOENT;
+   p_atomic_set(&queue->killed, true);
    queue_put(queue);
    return 0;
 }
@@ -970,61 +992,164 @@ struct exec_job {
    uint64_t user_fence_value;
 };
 
+/* A 48-bit address, which user space sign-extends */
+static uint64_t
+address(uint32_t low, uint32_t high)
+{
+   return low | (uint64_t)(high & 0xffff) << 32;
+}
+
+/* Where the command streamer is */
+struct streamer {
+   struct queue *queue;
+   uint64_t va;
+   uint64_t deadline_ns;
+   unsigned done_dwords;
+   /* Where it returns to at the end of a second-level batch */
+   uint64_t return_va;
+   bool is_second_level;
+   bool is_done;
+};
+
 static int
-run_store(struct sim_vm *vm, uint64_t va, uint32_t header, unsigned *length)
+run_store(struct streamer *cs, uint32_t header)
 {
    uint32_t dwords[4];
-   bool qword = header & MI_STORE_QWORD;
-   size_t size = qword ? 8 : 4;
+   const bool qword = header & MI_STORE_QWORD;
+   int ret = sim_vm_read(cs->queue->vm, cs->va + 4, dwords, qword ? 16 : 12);
 
-   int ret = sim_vm_read(vm, va + 4, dwords, qword ? 16 : 12);
+   return ret ? ret
+              : sim_vm_write(cs->queue->vm, address(dwords[0], dwords[1]), &dwords[2],
+                             qword ? 8 : 4);
+}
+
+/* A loop: somebody has to end it, and shall have the CPU to do so. */
+static int
+run_batch_start(struct streamer *cs, uint32_t header)
+{
+   uint32_t dwords[2];
+   int ret = sim_vm_read(cs->queue->vm, cs->va + 4, dwords, sizeof(dwords));
+
    if (ret)
       return ret;
-   *length = qword ? 5 : 4;
-   return sim_vm_write(vm, dwords[0] | (uint64_t)dwords[1] << 32, &dwords[2], size);
+   const uint64_t target = address(dwords[0] & ~3u, dwords[1]);
+   if ((header & MI_SECOND_LEVEL) && !cs->is_second_level) {
+      cs->return_va = cs->va + 12;
+      cs->is_second_level = true;
+   } else if (target <= cs->va) {
+      cs->done_dwords = 0;
+      if (p_atomic_read(&cs->queue->killed))
+         return -ECANCELED;
+      if (sim_now_ns() > cs->deadline_ns)
+         return -ETIME;
+      nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+   }
+   cs->va = target;
+   return 0;
+}
+
+/* Goes on as long as the word in memory is greater. */
+static int
+run_conditional_end(struct streamer *cs)
+{
+   uint32_t dwords[3], value;
+   int ret = sim_vm_read(cs->queue->vm, cs->va + 4, dwords, sizeof(dwords));
+
+   if (!ret)
+      ret = sim_vm_read(cs->queue->vm, address(dwords[1], dwords[2]), &value, sizeof(value));
+   if (!ret && value <= dwords[0])
+      cs->is_done = true;
+   return ret;
+}
+
+static void
+run_batch_end(struct streamer *cs)
+{
+   if (cs->is_second_level)
+      cs->va = cs->return_va;
+   else
+      cs->is_done = true;
+   cs->is_second_level = false;
+}
+
+/* Commands of the memory interface below 0x10 are one word; all others say how long they are. */
+static unsigned
+command_length(uint32_t header)
+{
+   switch (header >> 29) {
+   case CLIENT_MI:
+      return MI_OPCODE(header) < 0x10 ? 1 : (header & 0xff) + 2;
+   case CLIENT_RENDER:
+      /* Of the single-word kind */
+      return (header >> 27 & 3) == 1 ? 1 : (header & 0xff) + 2;
+   default:
+      return (header & 0xff) + 2;
+   }
 }
 
 static int
-run_batch(struct sim_vm *vm, uint64_t va)
+run_command(struct streamer *cs, uint32_t header)
 {
-   for (unsigned done = 0; done < MAX_BATCH_DWORDS;) {
-      unsigned length = 1;
-      uint32_t header;
-      int ret = sim_vm_read(vm, va, &header, sizeof(header));
+   int ret = 0;
 
-      if (ret)
-         return ret;
-      /* Commands of the memory interface have zeros in front. */
-      if (header >> 29)
-         return -EINVAL;
-
+   if (header >> 29 == CLIENT_MI) {
       switch (MI_OPCODE(header)) {
-      case MI_NOOP:
-         break;
       case MI_BATCH_BUFFER_END:
+         run_batch_end(cs);
          return 0;
+      case MI_BATCH_BUFFER_START:
+         return run_batch_start(cs, header);
       case MI_STORE_DATA_IMM:
-         ret = run_store(vm, va, header, &length);
+         ret = run_store(cs, header);
+         break;
+      case MI_CONDITIONAL_BATCH_BUFFER_END:
+         ret = run_conditional_end(cs);
          break;
       default:
-         ret = -EINVAL;
          break;
       }
+   }
+   cs->va += command_length(header) * 4;
+   return ret;
+}
+
+static int
+run_batch(struct queue *queue, uint64_t va)
+{
+   struct streamer cs = {
+      .queue = queue,
+      .va = address(va, va >> 32),
+      .deadline_ns = sim_now_ns() + JOB_TIMEOUT_NS,
+   };
+
+   while (!cs.is_done) {
+      uint32_t header = 0;
+      int ret = sim_vm_read(queue->vm, cs.va, &header, sizeof(header));
+
+      if (!ret && header >> 29 != CLIENT_MI && header >> 29 != CLIENT_BLIT &&
+          header >> 29 != CLIENT_RENDER)
+         ret = -EINVAL;
+      if (!ret && cs.done_dwords++ > MAX_BATCH_DWORDS)
+         ret = -ETIME;
+      if (!ret)
+         ret = run_command(&cs, header);
+      if (ret && ret != -ECANCELED)
+         sim_log("the batch at 0x%llx hangs at 0x%llx, command 0x%08x: %s; its queue is banned",
+                 (unsigned long long)va, (unsigned long long)cs.va, header, strerror(-ret));
       if (ret)
          return ret;
-      va += length * 4;
-      done += length;
    }
-   return -ETIME;
+   return 0;
 }
 
 static int
 exec_job_run(struct sim_job *base)
 {
    struct exec_job *job = container_of(base, struct exec_job, base);
-   int ret = p_atomic_read(&job->queue->banned) ? -ECANCELED : 0;
+   bool is_over = p_atomic_read(&job->queue->banned) || p_atomic_read(&job->queue->killed);
+   int ret = is_over ? -ECANCELED : 0;
 
-   if (!ret && run_batch(job->queue->vm, job->batch)) {
+   if (!ret && run_batch(job->queue, job->batch)) {
       /* A fault or nonsense in the batch: the queue is banned. */
       p_atomic_set(&job->queue->banned, true);
       ret = -ECANCELED;
@@ -1212,8 +1337,13 @@ xe_close(struct sim_file *file)
 {
    struct xe_file *xef = to_xe(file);
 
-   for (uint32_t i = 0; i < xef->queues.capacity; i++)
-      queue_put(xef->queues.objects[i]);
+   for (uint32_t i = 0; i < xef->queues.capacity; i++) {
+      struct queue *queue = xef->queues.objects[i];
+
+      if (queue)
+         p_atomic_set(&queue->killed, true);
+      queue_put(queue);
+   }
    for (uint32_t i = 0; i < xef->vms.capacity; i++) {
       if (xef->vms.objects[i])
          vm_destroy(xef->vms.objects[i]);

@@ -168,7 +168,7 @@ int vmb_device_fd(const struct vmb_device *dev);
 bool vmb_device_is_lost(const struct vmb_device *dev);
 
 /** The name of the driver for which a back-end exists, by index; NULL at the
- * end. */
+ * end.  asahi's is unverified. */
 const char *vmb_driver_name(unsigned index);
 
 /** What happened since the device was created; a consistent copy. */

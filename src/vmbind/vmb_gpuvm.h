@@ -80,12 +80,13 @@ struct vmb_gpuvm_obj {
    uint64_t userptr_seq;
 };
 
+/** \p ref and \p unref: see struct vmb_gpuvm_obj; not called by this. */
 void vmb_gpuvm_obj_init(struct vmb_gpuvm_obj *obj, uint64_t size_B,
                         void (*ref)(struct vmb_gpuvm_obj *obj),
                         void (*unref)(struct vmb_gpuvm_obj *obj));
 
 /** No vm_bo may be left, except those of weak gpuvms: use
- * vmb_gpuvm_bo_unmap_all() on these first. */
+ * vmb_gpuvm_bo_unmap_all() on these first.  With the locks of these gpuvms held. */
 void vmb_gpuvm_obj_finish(struct vmb_gpuvm_obj *obj);
 
 /* ----------------------------------------------------------------- mapping */
@@ -166,12 +167,15 @@ struct vmb_gpuvm_params {
    bool weak;
 };
 
-/** -EINVAL for an empty, unaligned or wrapping range; -ENOMEM. */
+/** Makes an empty gpuvm with one reference, the caller's.  Follows drm_gpuvm_init().
+ * \return 0; -EINVAL for an empty, unaligned or wrapping range, or one that passes 2^59;
+ *         -ENOMEM */
 int vmb_gpuvm_create(const struct vmb_gpuvm_params *params, struct vmb_gpuvm **gpuvm_out);
 
-/** Atomic.  Each vm_bo holds one reference of its gpuvm. */
+/** Atomic: needs no lock.  Each vm_bo holds one reference of its gpuvm.  Follows drm_gpuvm_get(). */
 struct vmb_gpuvm *vmb_gpuvm_ref(struct vmb_gpuvm *gpuvm);
-/** The last reference must find no mapping: vmb_gpuvm_clear() first. */
+/** Atomic, the last one frees; it must find no mapping (vmb_gpuvm_clear() first) and no deferred
+ * vm_bo.  Follows drm_gpuvm_put(). */
 void vmb_gpuvm_unref(struct vmb_gpuvm *gpuvm);
 
 /**
@@ -181,9 +185,10 @@ void vmb_gpuvm_unref(struct vmb_gpuvm *gpuvm);
  */
 int vmb_gpuvm_snapshot(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm **snapshot_out);
 
+/** As given at creation; the gpuvm's own, never changed.  Needs no lock. */
 const struct vmb_gpuvm_params *vmb_gpuvm_get_params(const struct vmb_gpuvm *gpuvm);
 
-/** Drops every mapping, and the vm_bo references that they hold. */
+/** Drops every mapping, and (deferred) the vm_bo references that they hold.  Cannot fail. */
 void vmb_gpuvm_clear(struct vmb_gpuvm *gpuvm);
 
 /** Whether a mapping may be at [addr_B, addr_B + range_B): aligned, not empty,
@@ -231,7 +236,8 @@ struct vmb_gpuvm_bo *vmb_gpuvm_bo_find(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm
 /**
  * Finds or creates the vm_bo and takes a reference.  \p external says that the
  * BO is shared: it then stands on the gpuvm's list of external objects as long
- * as the vm_bo lives (-EINVAL on weak gpuvms).  -ENOMEM.
+ * as the vm_bo lives (-EINVAL on weak gpuvms); on a pair that has its vm_bo already it is ignored.
+ * Locks the object.  -ENOMEM, with nothing changed.
  * Follows drm_gpuvm_bo_obtain() and drm_gpuvm_bo_extobj_add().
  */
 int vmb_gpuvm_bo_obtain(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj, bool external,
@@ -247,10 +253,13 @@ int vmb_gpuvm_bo_prealloc(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj, bo
  * vm_bo that the pair has already.  Follows drm_gpuvm_bo_obtain_prealloc(). */
 struct vmb_gpuvm_bo *vmb_gpuvm_bo_obtain_prealloc(struct vmb_gpuvm_bo *prealloc);
 
+/** One more reference, for whoever has one or holds the gpuvm's lock.  Atomic.  Follows
+ * drm_gpuvm_bo_get(). */
 struct vmb_gpuvm_bo *vmb_gpuvm_bo_get(struct vmb_gpuvm_bo *vm_bo);
 
 /** Drops a reference; the last one frees the vm_bo and drops its reference of
- * the BO, which may free the BO. */
+ * the BO, which may free the BO: not with a lock held that freeing a BO takes.
+ * Locks the object.  Follows drm_gpuvm_bo_put(). */
 void vmb_gpuvm_bo_put(struct vmb_gpuvm_bo *vm_bo);
 
 /** As put, where freeing a BO is not allowed (retirement, under the caller's
@@ -312,7 +321,7 @@ void vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
 void vmb_gpuvm_unmap(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B,
                      struct vmb_replaced *replaced);
 
-/** Drops the references of replaced mappings (deferred). */
+/** Drops the references of replaced mappings (deferred).  Cannot fail. */
 void vmb_gpuvm_release_replaced(const struct vmb_mapping *mappings, size_t count);
 
 /** Undoes the latest change of the range: whatever is in it goes, and the
@@ -329,7 +338,9 @@ int vmb_gpuvm_reserve_undo(struct vmb_gpuvm *gpuvm, size_t replaced);
  * Sets and clears flags on exactly the given range, cutting the mappings at
  * its two ends without unmapping anything: the attribute split of
  * drm_gpuvm_madvise_ops_create().  Like there, mappings of a BO are left as
- * they are unless \p with_bo.  -ENOMEM with nothing changed; -EINVAL.
+ * they are unless \p with_bo.
+ * \return 0; -ENOMEM with nothing changed; -EINVAL if the range is not valid, or for
+ *         VMB_MAPPING_NULL and VMB_MAPPING_INVALIDATED, which are not the caller's to set
  */
 int vmb_gpuvm_set_flags(struct vmb_gpuvm *gpuvm, uint64_t addr_B, uint64_t range_B, uint16_t set,
                         uint16_t clear, bool with_bo);
@@ -378,18 +389,22 @@ struct vmb_gpuvm_iter {
 };
 
 /** Starts an iteration over the mappings that touch [addr_B, end_B), in
- * address order; [0, UINT64_MAX) is all.  [reader] */
+ * address order; [0, UINT64_MAX) is all.  [reader]  Follows drm_gpuvm_for_each_va_range(). */
 void vmb_gpuvm_iter_init(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_iter *iter, uint64_t addr_B,
                          uint64_t end_B);
+/** The next mapping, whole even if it sticks out of the range; false if there is none.  It takes no
+ * reference of the vm_bo.  [reader] */
 bool vmb_gpuvm_iter_next(struct vmb_gpuvm_iter *iter, struct vmb_mapping *map_out);
 
 /** All holes in [addr_B, end_B), in order: sets the hole and returns true, or
- * false at the end.  \p addr_B is advanced and starts the next call.  [reader] */
+ * false at the end.  \p addr_B is advanced and starts the next call.  Every address without a
+ * mapping is in a hole, also those in the kernel's window and outside of the VA range.  [reader] */
 bool vmb_gpuvm_next_hole(struct vmb_gpuvm *gpuvm, uint64_t *addr_B, uint64_t end_B,
                          uint64_t *hole_B_out, uint64_t *hole_range_B_out);
 
 /** Calls \p fn for each mapping of the BO, in address order.  Looks only at
- * parts of the tree that may hold one.  [reader] */
+ * parts of the tree that may hold one.  \p fn must not change the gpuvm.  [reader]
+ * Follows drm_gpuvm_bo_for_each_va(). */
 void vmb_gpuvm_bo_foreach(struct vmb_gpuvm_bo *vm_bo,
                           void (*fn)(const struct vmb_mapping *map, void *data), void *data);
 
@@ -407,6 +422,7 @@ size_t vmb_gpuvm_memory_B(const struct vmb_gpuvm *gpuvm);
 /** The external objects, as vmb_gpuvm_bo.extobj_link: what every exec must
  * lock or fence one by one.  NULL for weak gpuvms. */
 struct list_head *vmb_gpuvm_extobjs(struct vmb_gpuvm *gpuvm);
+/** Their number; 0 for weak gpuvms. */
 unsigned vmb_gpuvm_extobj_count(const struct vmb_gpuvm *gpuvm);
 
 /** Marks the BO's mappings invalidated and puts it on the evicted list, or
@@ -421,10 +437,11 @@ struct list_head *vmb_gpuvm_evicted(struct vmb_gpuvm *gpuvm);
  * every gpuvm that maps it sees it evicted.  Locks the object; the caller
  * holds the lock of \p gpuvm, in which the mappings are marked. */
 int vmb_gpuvm_userptr_invalidate(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_obj *obj);
-/** The sequence number to pass to vmb_gpuvm_userptr_finish(). */
+/** Before the pages are looked up anew: the sequence number to pass to vmb_gpuvm_userptr_finish().
+ * Locks the object.  Follows mmu_interval_read_begin(). */
 uint64_t vmb_gpuvm_userptr_begin(struct vmb_gpuvm_bo *vm_bo);
 /** The pages were bound anew as they were at \p seq: valid again, or -EAGAIN if
- * they changed meanwhile.  Follows mmu_interval_read_retry(). */
+ * they changed meanwhile.  Locks the object.  Follows mmu_interval_read_retry(). */
 int vmb_gpuvm_userptr_finish(struct vmb_gpuvm_bo *vm_bo, uint64_t seq);
 
 /* ------------------------------------------------------------------- check */

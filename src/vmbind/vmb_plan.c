@@ -465,7 +465,8 @@ vmb_plan_defragment(struct vmb_plan *plan, struct vmb_gpuvm *gpuvm, uint64_t add
    const int ret = grow_reqs(&plan->net, &plan->net_capacity, plan->op_count);
    if (ret)
       return ret;
-   memcpy(plan->net, plan->ops, plan->op_count * sizeof(*plan->net));
+   if (plan->op_count)
+      memcpy(plan->net, plan->ops, plan->op_count * sizeof(*plan->net));
    plan->net_count = plan->op_count;
    return 0;
 }

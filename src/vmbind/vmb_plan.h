@@ -71,7 +71,10 @@ struct vmb_plan {
    size_t sort_capacity;
 };
 
+/** An empty plan, which owns its arrays; \p params are copied. */
 void vmb_plan_init(struct vmb_plan *plan, const struct vmb_plan_params *params);
+/** Frees the arrays.  A plan is thrown away by planning another one or by this: it holds nothing
+ * else. */
 void vmb_plan_finish(struct vmb_plan *plan);
 
 /**

@@ -222,6 +222,7 @@ struct vmb_vm {
    struct list_head queues;
    struct list_head batches;
    uint32_t batch_count;
+   uint32_t retire_at;
    uint32_t next_queue_id;
    /* Of the latest batch, and of the latest one that was retired. */
    uint64_t serial;

@@ -19,11 +19,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <xf86drm.h>
 
 #include "vmb_private.h"
 #include "vmb_util.h"
+
+/* After the last one, a quarter of a second has passed. */
+#define BACK_TRIES 8
 
 /* ------------------------------------------------------------------- queue */
 
@@ -708,6 +712,20 @@ inverse_of(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *op, struct vmb_g
    return count;
 }
 
+/* The kernel may be short of memory here as well; the way back is worth some patience. */
+static int
+send_back(struct send *send)
+{
+   int ret = send_ops(send);
+
+   for (unsigned i = 0; is_shortage(ret) && i < BACK_TRIES; i++) {
+      vmb_bo_cache_empty(send->queue->vm->dev, 0);
+      usleep(1000 << i);
+      ret = send_ops(send);
+   }
+   return ret;
+}
+
 /* Everything that a batch needs after its first operation was sent: a record of it, and, if it may be
  * applied in part, of what takes it back.  One operation is applied or not. */
 static int
@@ -767,7 +785,7 @@ roll_back(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpu
       .signal_count = 1,
       .immediate = immediate,
    };
-   const int ret = send_ops(&send);
+   const int ret = send_back(&send);
    struct vmb_trace_submit trace = {
       .vm = vm->id,
       .queue = queue->id,
@@ -1010,8 +1028,20 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
 }
 
 /* The number of pending batches from which on a submit looks whether some of
- * them have completed; looking is an ioctl. */
-#define RETIRE_AT 8
+ * them have completed.  Looking is an ioctl, so those that are found to be pending
+ * still are looked at again only when there are twice as many. */
+#define RETIRE_AT 64
+
+static void
+retire_if_many(struct vmb_vm *vm)
+{
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   if (vm->batch_count >= MAX2(vm->retire_at, RETIRE_AT)) {
+      vmb_vm_retire_locked(vm);
+      vm->retire_at = 2 * vm->batch_count;
+   }
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+}
 
 static int
 submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
@@ -1047,10 +1077,7 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
       ret = vmb_queue_submit_raw(queue, &raw, point_out);
    put_vm_bos(vm, built.vm_bo_count);
 
-   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   if (vm->batch_count >= RETIRE_AT)
-      vmb_vm_retire_locked(vm);
-   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   retire_if_many(vm);
    vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
    vmb_vm_free_deferred(vm);
 

@@ -150,6 +150,47 @@ fail_free:
    return ret;
 }
 
+static int submit_raw(struct vmb_vm *vm, const struct vmb_raw_submit *raw, uint64_t *point_out);
+
+/* A region of the kernel's goes only as it came. */
+static bool
+has_regions(struct vmb_vm *vm)
+{
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+
+   if (vm->dev->caps.null_mode != VMB_NULL_REGION)
+      return false;
+   vmb_gpuvm_iter_init(vm->gpuvm, &iter, 0, UINT64_MAX);
+   while (vmb_gpuvm_iter_next(&iter, &m)) {
+      if (m.flags & VMB_MAPPING_NULL)
+         return true;
+   }
+   return false;
+}
+
+/* The kernel's VM of a file that has but one outlives ours: nothing may be left in it for the next,
+ * also of ranges that could not be unbound.  False if something is. */
+static bool
+sweep(struct vmb_vm *vm)
+{
+   const struct vmb_caps *caps = &vm->dev->caps;
+   const struct vmb_gpuvm_req all = {
+      .map = { .addr_B = caps->va_start_B, .range_B = caps->va_range_B },
+      .unmap = true,
+   };
+   const struct vmb_raw_submit raw = { .reqs = &all, .req_count = 1, .immediate = true };
+
+   if (caps->max_vms != 1 || caps->kernel_addresses || !vmb_gpuvm_mapping_count(vm->gpuvm))
+      return true;
+   if (!has_regions(vm) && submit_raw(vm, &raw, NULL) == 0 &&
+       vmb_vm_wait_idle(vm, INT64_MAX) == 0)
+      return true;
+   vmb_log(vm->dev, VMB_LOG_ERROR, "%s keeps mappings of a VM that is gone: no other VM on this file",
+           caps->driver);
+   return false;
+}
+
 void
 vmb_vm_destroy(struct vmb_vm *vm)
 {
@@ -157,6 +198,7 @@ vmb_vm_destroy(struct vmb_vm *vm)
 
    assert(list_is_empty(&vm->ranges));
    vmb_vm_wait_idle(vm, INT64_MAX);
+   const bool clean = sweep(vm);
    vmb_queue_destroy(vm->internal);
 
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
@@ -183,7 +225,8 @@ vmb_vm_destroy(struct vmb_vm *vm)
    mtx_destroy(&vm->bind_lock);
    mtx_destroy(&vm->state_lock);
    free(vm);
-   p_atomic_dec(&dev->vm_count);
+   if (clean)
+      p_atomic_dec(&dev->vm_count);
 }
 
 struct vmb_device *

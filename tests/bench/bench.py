@@ -15,6 +15,7 @@ A NAME is one of:
 import argparse
 import glob
 import json
+import math
 import os
 import re
 import shutil
@@ -91,6 +92,55 @@ def va(build, wanted, has_valgrind):
 
 INSTRUCTIONS_LIVE = 100000
 
+# What the mirror is to reach: times faster than the kernel's code, at 10^6 mappings; bytes a mapping there;
+# instructions an operation at INSTRUCTIONS_LIVE; geometric means of all patterns at a size.
+FASTER = {
+    'stream-rows/bind': 8, 'stream-rows/unbind': 3,
+    'stream-any-order/bind': 6, 'stream-any-order/unbind': 6, 'tiles/bind': 6, 'tiles/unbind': 6,
+    'random/map': 3, 'random/unmap': 3, 'rebind/exact': 3, 'split/split': 6,
+}
+FASTER_MEAN = {100000: 4, 1000000: 5}
+MAPPING_B = {
+    'sequential/map': 32, 'random/map': 50,
+    'stream-rows/bind': 16, 'stream-any-order/bind': 16, 'tiles/bind': 16,
+}
+INSTRUCTIONS = {
+    'stream-rows/bind': 450, 'stream-rows/unbind': 500, 'random/map': 800, 'rebind/exact': 750,
+}
+
+
+def show_target(name, value, unit, target, at_least):
+    met = value >= target if at_least else value <= target
+    print(f"   {name:44} {value:8.1f}{unit:3} {'at least' if at_least else 'at most':8} {target:4}{unit:3}"
+          f" {'met' if met else 'MISSED'}")
+    return met
+
+
+def gpuvm_targets(rows, has_valgrind):
+    """Each target, what it came to, and whether that is enough."""
+    largest = {f"{row['pattern']}/{row['phase']}": row for row in rows if row['live'] == 1000000}
+    counted = {f"{row['pattern']}/{row['phase']}": row for row in rows
+               if row['live'] == INSTRUCTIONS_LIVE}
+    met = []
+
+    print('\ntargets')
+    for name, target in FASTER.items():
+        met.append(show_target(f'10^6: {name}, faster', largest[name]['ratio'], 'x', target, True))
+    for live, target in FASTER_MEAN.items():
+        logs = [math.log(row['ratio']) for row in rows if row['live'] == live]
+        met.append(show_target(f'{live}: geometric mean, faster', math.exp(sum(logs) / len(logs)),
+                               'x', target, True))
+    lowest = min(rows, key=lambda row: row['ratio'])
+    met.append(show_target(f"slowest: {lowest['pattern']}/{lowest['phase']} at {lowest['live']}",
+                           lowest['ratio'], 'x', 1, True))
+    for name, target in MAPPING_B.items():
+        met.append(show_target(f'10^6: {name}, a mapping', largest[name]['mirror_mapping_B'], ' B',
+                               target, False))
+    for name, target in INSTRUCTIONS.items() if has_valgrind else ():
+        met.append(show_target(f'10^5: {name}, instructions', counted[name]['mirror_instructions'], '',
+                               target, False))
+    print(f'   {sum(met)} of {len(met)} met')
+
 
 def gpuvm(build, wanted, has_valgrind):
     if not wanted('gpuvm'):
@@ -119,6 +169,7 @@ def gpuvm(build, wanted, has_valgrind):
         print(f"{row['live']:8}  {row['pattern'] + '/' + row['phase']:24} "
               f"{row['kernel_instructions']:8.0f} {row['mirror_instructions']:8.0f} {ratio:7.1f}x",
               flush=True)
+    gpuvm_targets(rows, has_valgrind)
     return rows
 
 

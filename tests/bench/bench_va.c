@@ -349,6 +349,12 @@ report_json(struct bench_json *json, const struct heap_kind *kind, const struct 
    bench_json_end_object(json);
 }
 
+static const char *
+verdict(bool met)
+{
+   return met ? "met" : "MISSED";
+}
+
 static void
 report_row(const struct heap_kind *kind, const struct result *r, const struct result *base)
 {
@@ -357,6 +363,8 @@ report_row(const struct heap_kind *kind, const struct result *r, const struct re
    if (r != base) {
       printf("   %6.1fx %6.1fx %6.1fx", base->alloc_ns / r->alloc_ns, base->free_ns / r->free_ns,
              base->drain_ns / r->drain_ns);
+      printf("   %s, %s, %s", verdict(r->alloc_ns < TARGET_NS), verdict(r->free_ns < TARGET_NS),
+             verdict(r->fragmentation <= TARGET_FRAGMENTATION));
    }
    printf("\n");
 }
@@ -399,8 +407,8 @@ main(int argc, char **argv)
 #endif
 
    bench_json_open(&json, bench_option(argc, argv, "--json"));
-   printf("   %-14s %8s %9s %9s %9s %12s   %s\n", "", "holes", "alloc ns", "free ns", "drain ns",
-          "fragment.", "faster than util_vma_heap");
+   printf("   %-14s %8s %9s %9s %9s %12s   %-25s %s\n", "", "holes", "alloc ns", "free ns",
+          "drain ns", "fragment.", "faster than util_vma_heap", "targets: alloc, free, fragment.");
 
    for (unsigned l = 0; l < ARRAY_SIZE(loads); l++) {
       for (unsigned n = 0; n < ARRAY_SIZE(lives); n++) {

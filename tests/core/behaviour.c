@@ -160,7 +160,7 @@ teardown(void **state)
 static void
 expect_handle(const struct fixture *f, uint32_t kernel, uint32_t mirror)
 {
-   if (!mirror && f->caps->null_mode == VMB_NULL_BLACK_HOLE) {
+   if (!mirror && target_null_has_handle(f->caps)) {
       assert_int_not_equal(kernel, 0);
       for (unsigned i = 0; i < ARRAY_SIZE(f->bo); i++)
          assert_int_not_equal(kernel, vmb_bo_handle(f->bo[i]));
@@ -202,6 +202,7 @@ expect_mirror_is_kernel(struct fixture *f)
                                                         : VMB_STATE_COMPLETED,
                                         0, UINT64_MAX, &mirror, &mirror_count),
                     0);
+   mirror_count = target_visible(f->caps, mirror, mirror_count);
    expect_same(f, mirror, mirror_count, kernel, kernel_count);
    free(mirror);
    free(kernel);
@@ -955,6 +956,14 @@ test_completed_state_of_many_unbinds(void **state)
 
 /* -------------------------------------------------------------------- errors */
 
+/* Of an array that failed asahi's kernel does not tell how far it came: the back-end finds out by
+ * doing it again in halves, and an error that comes once is not seen outside. */
+static bool
+halves_by_itself(const struct fixture *f)
+{
+   return !strcmp(f->caps->driver, "asahi");
+}
+
 static void
 test_no_memory_is_retried_in_halves(void **state)
 {
@@ -967,10 +976,18 @@ test_no_memory_is_retried_in_halves(void **state)
       binds[i] = bind(range, 2 * i, 1, f->bo[0], i % 64);
    if (!target_fail_binds(1, 1, ENOMEM))
       skip();
-   assert_int_equal(submit_binds(f->queue, binds, 100), 0);
-   vmb_device_get_stats(f->dev, &stats);
-   assert_int_equal(stats.retried, 1);
-   assert_int_equal(stats.chunked, 1);
+   if (f->caps->max_ops == 1) {
+      /* Nothing to halve. */
+      assert_int_equal(submit_binds(f->queue, binds, 100), -ENOMEM);
+      wait_idle(f);
+      expect_hole(f, range, 0);
+      assert_int_equal(submit_binds(f->queue, binds, 100), 0);
+   } else {
+      assert_int_equal(submit_binds(f->queue, binds, 100), 0);
+      vmb_device_get_stats(f->dev, &stats);
+      assert_int_equal(stats.retried, !halves_by_itself(f));
+      assert_int_equal(stats.chunked, !halves_by_itself(f));
+   }
    wait_idle(f);
    expect_page(f, range, 198, f->bo[0], 99 % 64);
    drop_range(f, range);
@@ -1023,11 +1040,47 @@ test_destroying_a_range_tries_again(void **state)
    vmb_range_destroy(again);
 }
 
+/* What a range could not unbind does not wait for the next VM, where a file has but one. */
+static void
+test_nothing_is_left_to_the_next_vm(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_vm_mapping *maps;
+   size_t count;
+
+   if (f->caps->max_vms != 1)
+      skip();
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 16, f->bo[0], 0)), 0);
+   wait_idle(f);
+   f->quiet = true;
+   if (!target_fail_binds(1, 1000, ENOMEM))
+      skip();
+   drop_range(f, range);
+   target_fail_nothing();
+   assert_int_equal(
+      vmb_vm_get_mappings(f->vm, VMB_STATE_SUBMITTED, 0, UINT64_MAX, &maps, &count), 0);
+   assert_int_equal(count, 1);
+   free(maps);
+
+   for (unsigned i = 0; i < 2; i++)
+      vmb_bo_unref(f->bo[i]);
+   vmb_queue_destroy(f->queue);
+   vmb_vm_destroy(f->vm);
+   assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ 0 }, &f->vm), 0);
+   assert_int_equal(vmb_queue_create(f->vm, &f->queue), 0);
+   for (unsigned i = 0; i < 2; i++)
+      f->bo[i] = new_bo(f, 64 * PAGE_B);
+   expect_mirror_is_kernel(f);
+}
+
 /* The second chunk fails: the first one is taken back. */
 static void
 test_half_a_batch_is_rolled_back(void **state)
 {
    struct fixture *f = *state;
+   if (halves_by_itself(f))
+      skip();
    const unsigned count = f->caps->max_ops + 10;
    struct vmb_range *range = new_range(f, 2 * count * PAGE_B, VMB_UNBOUND_HOLE);
    struct vmb_bind *binds = malloc(count * sizeof(*binds));
@@ -1075,6 +1128,8 @@ static void
 test_taking_back_is_logged(void **state)
 {
    struct fixture *f = *state;
+   if (halves_by_itself(f))
+      skip();
    const unsigned count = f->caps->max_ops + 10;
    struct vmb_range *range = new_range(f, 2 * count * PAGE_B, VMB_UNBOUND_HOLE);
    struct vmb_bind *binds = malloc(count * sizeof(*binds));
@@ -1084,7 +1139,7 @@ test_taking_back_is_logged(void **state)
    if (!target_fail_binds(2, 1, EIO))
       skip();
    assert_int_equal(submit_binds(f->queue, binds, count), -EIO);
-   assert_int_equal(logged_ops(f), 2 * f->caps->max_ops);
+   assert_int_equal(logged_ops(f), MIN2(2 * f->caps->max_ops, 4096));
    free(binds);
    drop_range(f, range);
 }
@@ -1127,6 +1182,9 @@ static void
 test_a_lost_device_signals(void **state)
 {
    struct fixture *f = *state;
+   /* There the error is in the bind's own fence, which nobody reads. */
+   if (!strcmp(f->caps->driver, "nouveau"))
+      skip();
    struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
    const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
    uint32_t done, timeline;
@@ -1219,7 +1277,7 @@ test_chunks_grow_again(void **state)
       assert_int_equal(submit_binds(f->queue, binds, COUNT), 0);
       vmb_device_get_stats(f->dev, &after);
    }
-   assert_int_equal(after.ioctls - before.ioctls, 1);
+   assert_int_equal(after.ioctls - before.ioctls, DIV_ROUND_UP(COUNT, f->caps->max_ops));
    wait_idle(f);
    drop_range(f, range);
 }
@@ -2109,6 +2167,7 @@ main(void)
       TEST(test_no_memory_is_retried_in_halves),
       TEST(test_no_memory_at_all_changes_nothing),
       TEST(test_destroying_a_range_tries_again),
+      TEST(test_nothing_is_left_to_the_next_vm),
       TEST(test_half_a_batch_is_rolled_back),
       TEST(test_taking_back_is_logged),
       TEST(test_no_way_back_is_device_lost),

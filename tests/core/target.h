@@ -26,6 +26,26 @@ struct target_mapping {
    uint64_t offset_B;
 };
 
+/** Whether the kernel's tree shows null mappings with a handle of the back-end's. */
+static inline bool
+target_null_has_handle(const struct vmb_caps *caps)
+{
+   return caps->null_mode == VMB_NULL_BLACK_HOLE || caps->null_mode == VMB_NULL_REPEAT;
+}
+
+/** Takes the mappings out that the kernel's tree does not show; returns how many are left. */
+static inline size_t
+target_visible(const struct vmb_caps *caps, struct vmb_vm_mapping *maps, size_t count)
+{
+   size_t left = 0;
+
+   for (size_t i = 0; i < count; i++) {
+      if (caps->null_mode != VMB_NULL_REGION || !(maps[i].flags & VMB_MAPPING_NULL))
+         maps[left++] = maps[i];
+   }
+   return left;
+}
+
 /** Opens the node; the caller closes it. */
 int target_open(void);
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -161,12 +162,29 @@ target_get_pages(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint64_t end_B
 
 /* ------------------------------------------------------------------ faults */
 
+/* The ioctls that bind. */
+static const char *const bind_ioctls[][3] = {
+   { "amdgpu", "gem_va" },
+   { "powervr", "vm_map", "vm_unmap" },
+};
+
 bool
 target_fail_binds(unsigned n, unsigned times, int err)
 {
-   char spec[64];
+   const char *kmd = getenv("DRM_SIM_KMD");
+   const char *const *kinds = (const char *const[]){ "vm_bind", NULL };
+   char spec[128];
+   int length = 0;
 
-   snprintf(spec, sizeof(spec), "vm_bind:%u%s=%d", n, times > 1 ? "+" : "", err);
+   for (unsigned i = 0; kmd && i < ARRAY_SIZE(bind_ioctls); i++) {
+      if (!strncmp(kmd, bind_ioctls[i][0], strlen(bind_ioctls[i][0])))
+         kinds = &bind_ioctls[i][1];
+   }
+   /* Each is counted on its own; once maps fail for good, unmaps do as well. */
+   for (unsigned i = 0; i < 2 && kinds[i]; i++) {
+      length += snprintf(spec + length, sizeof(spec) - length, "%s%s:%u%s=%d", i ? "," : "",
+                         kinds[i], i && times > 1 ? 1 : n, times > 1 ? "+" : "", err);
+   }
    return drm_sim_set_fault(spec) == 0;
 }
 

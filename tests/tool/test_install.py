@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: MIT
 """What "meson install" leaves works where it lies, and where it is moved to.
 
-test_install.py BUILD PREFIX LIBDIR PROGRAM.c [--drivers ICD.json]: PROGRAM.c is built with pkg-config against what was
+test_install.py BUILD PREFIX LIBDIR EXAMPLES [--drivers ICD.json]: programs of EXAMPLES are built with pkg-config against what was
 installed from BUILD.
 """
 
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import unittest
 
-BUILD, PREFIX, LIBDIR, PROGRAM = sys.argv[1:5]
+BUILD, PREFIX, LIBDIR, EXAMPLES = sys.argv[1:5]
 ICD = sys.argv[6] if "--drivers" in sys.argv else None
 
 
@@ -55,9 +55,9 @@ class Install(unittest.TestCase):
         return shlex.split(self.works("pkg-config", f"--define-variable=prefix={self.prefix}", *what, "vmbind",
                                       PKG_CONFIG_PATH=os.path.join(self.libdir, "pkgconfig")))
 
-    def compile(self, name, *flags):
+    def compile(self, name, *flags, source="bind.c"):
         program = os.path.join(self.directory.name, name)
-        self.works("cc", "-Wall", "-Wextra", "-Werror", PROGRAM, *flags, "-o", program)
+        self.works("cc", "-Wall", "-Wextra", "-Werror", os.path.join(EXAMPLES, source), *flags, "-o", program)
         return program
 
     def check_program(self, *command, **environment):
@@ -79,6 +79,12 @@ class Install(unittest.TestCase):
         program = self.compile("static", *libs)
         self.assertNotIn("libvmbind", self.works("readelf", "-d", program))
         self.check_program(program)
+
+    def test_the_planner_alone(self):
+        program = self.compile("plan", *self.pkg_config("--cflags", "--libs"), source="plan.c")
+        self.assertEqual(self.works(program, LD_LIBRARY_PATH=self.libdir),
+                         "one ioctl, 1 operations:\n   map   0x100000 +0x200000 handle 1 @ 0x0\n"
+                         "one ioctl, 1 operations:\n   unmap 0x100000 +0x7000\n")
 
     def test_headers_can_be_read_alone(self):
         flags = self.pkg_config("--cflags")

@@ -33,7 +33,7 @@ def run(*command, stdin=None):
 
 class Scripts(unittest.TestCase):
     def test_help(self):
-        for script in ("bench", "demo", "install", "setup", "test", "test-kernel"):
+        for script in ("bench", "demo", "install", "into-mesa", "setup", "test", "test-kernel"):
             asked = run(os.path.join(ROOT, "scripts", script), "--help")
             self.assertEqual(asked.returncode, 0, asked.stderr)
             self.assertIn("scripts/" + script, asked.stdout)

@@ -14,6 +14,9 @@
 /** The n-th allocation from now on fails, and only that one; the first is 1. */
 void fail_alloc_arm(unsigned n);
 
+/** The n-th allocation from now on fails, and all after it. */
+void fail_alloc_arm_from(unsigned n);
+
 /** Whether that allocation has come, and failed. */
 bool fail_alloc_has_failed(void);
 

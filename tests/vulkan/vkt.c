@@ -77,6 +77,7 @@ create_device(struct vkt *t, const struct vkt_config *config)
       .pNext = &features13,
       .timelineSemaphore = VK_TRUE,
       .bufferDeviceAddress = VK_TRUE,
+      .bufferDeviceAddressCaptureReplay = config->replay,
    };
    vkt_check(vkCreateDevice(t->pdev,
                             &(VkDeviceCreateInfo){
@@ -149,7 +150,7 @@ void
 vkt_init_with(struct vkt *t, const struct vkt_config *config)
 {
    static const char *const layers[] = {VALIDATION_LAYER};
-   static const char *const extensions[] = {VK_EXT_DEBUG_UTILS_EXTENSION_NAME};
+   const char *extensions[8] = {VK_EXT_DEBUG_UTILS_EXTENSION_NAME};
    static const VkDebugUtilsMessengerCreateInfoEXT messenger = {
       .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
       .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
@@ -159,8 +160,13 @@ vkt_init_with(struct vkt *t, const struct vkt_config *config)
    const bool validate = getenv("VKT_VALIDATE");
 
    memset(t, 0, sizeof(*t));
+   t->more_usage = config->more_usage;
    if (validate && !has_validation_layer())
       skip("no validation layer");
+
+   uint32_t extension_count = validate;
+   for (uint32_t i = 0; i < config->instance_extension_count; i++)
+      extensions[extension_count++] = config->instance_extensions[i];
 
    const VkApplicationInfo app = {
       .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
@@ -174,7 +180,7 @@ vkt_init_with(struct vkt *t, const struct vkt_config *config)
          .pApplicationInfo = &app,
          .enabledLayerCount = validate,
          .ppEnabledLayerNames = layers,
-         .enabledExtensionCount = validate,
+         .enabledExtensionCount = extension_count,
          .ppEnabledExtensionNames = extensions,
       },
       NULL, &t->instance);
@@ -261,7 +267,7 @@ create_buffer(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags, con
                                .pNext = next,
                                .flags = flags,
                                .size = size_B,
-                               .usage = BUFFER_USAGE,
+                               .usage = BUFFER_USAGE | t->more_usage,
                             },
                             NULL, &buffer));
    return buffer;
@@ -465,7 +471,7 @@ vkt_fence_create(struct vkt *t)
 void
 vkt_fence_wait(struct vkt *t, VkFence fence)
 {
-   vkt_check(vkWaitForFences(t->device, 1, &fence, VK_TRUE, 10ull * 1000 * 1000 * 1000));
+   vkt_check(vkWaitForFences(t->device, 1, &fence, VK_TRUE, 60ull * 1000 * 1000 * 1000));
 }
 
 void

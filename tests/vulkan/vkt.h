@@ -57,6 +57,7 @@ struct vkt {
    struct vkt_queue *sparse;
 
    VkCommandPool pool;
+   VkBufferUsageFlags more_usage;
 
    VkDebugUtilsMessengerEXT messenger;
 };
@@ -71,6 +72,12 @@ struct vkt_config {
    uint32_t extension_count;
    /** A pNext chain of feature structs, or NULL. */
    void *features;
+   const char *const *instance_extensions;
+   uint32_t instance_extension_count;
+   /** bufferDeviceAddressCaptureReplay */
+   bool replay;
+   /** Of all buffers, beside what they have. */
+   VkBufferUsageFlags more_usage;
 };
 
 void vkt_init_with(struct vkt *t, const struct vkt_config *config);
@@ -136,7 +143,7 @@ void vkt_bind_and_wait(struct vkt *t, const VkBindSparseInfo *info);
 
 VkSemaphore vkt_semaphore_create(struct vkt *t, VkSemaphoreType type);
 VkFence vkt_fence_create(struct vkt *t);
-/** Waits at most ten seconds, which is a failure. */
+/** Waits at most a minute, on however busy a machine: then it is a failure. */
 void vkt_fence_wait(struct vkt *t, VkFence fence);
 
 /** From undefined to the general layout. */

@@ -63,6 +63,7 @@ asahi_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char
    struct vmb_kmd_device *kdev = calloc(1, sizeof(*kdev));
    if (!kdev)
       return -ENOMEM;
+   snprintf(why, why_size, "unverified: this back-end has never met the driver");
    kdev->fd = fd;
    kdev->kernel_end_B = params.vm_end;
    kdev->kernel_start_B = params.vm_end - kernel_range_B;
@@ -202,28 +203,33 @@ bind_array(struct vmb_kmd_vm *kvm, const struct drm_asahi_gem_bind_op *ops, uint
    return vmb_kmd_ioctl(kvm->kdev->fd, DRM_IOCTL_ASAHI_VM_BIND, &req);
 }
 
+/* How far did an array that failed come?  Done again, an operation changes nothing, so it is done
+ * again in halves. */
+static int
+bind_halving(struct vmb_kmd_vm *kvm, const struct drm_asahi_gem_bind_op *ops, uint32_t count,
+             uint32_t *applied)
+{
+   int ret = bind_array(kvm, ops, count);
+
+   if (!ret)
+      *applied += count;
+   if (!ret || count == 1)
+      return ret;
+   ret = bind_halving(kvm, ops, count / 2, applied);
+   return ret ? ret : bind_halving(kvm, ops + count / 2, count - count / 2, applied);
+}
+
 static int
 asahi_bind_immediate(struct vmb_kmd_vm *kvm, const struct vmb_kmd_op *ops, uint32_t op_count,
                      uint32_t *applied_out)
 {
    *applied_out = 0;
-   int ret = vmb_grow((void **)&kvm->ops, &kvm->op_capacity, op_count, sizeof(*kvm->ops));
+   const int ret = vmb_grow((void **)&kvm->ops, &kvm->op_capacity, op_count, sizeof(*kvm->ops));
    if (ret)
       return ret;
    for (uint32_t i = 0; i < op_count; i++)
       kvm->ops[i] = to_asahi_op(kvm, &ops[i]);
-
-   ret = bind_array(kvm, kvm->ops, op_count);
-   if (!ret) {
-      *applied_out = op_count;
-      return 0;
-   }
-   /* How far did it come?  Done again, an operation changes nothing: one by one it shows. */
-   do {
-      ret = bind_array(kvm, &kvm->ops[*applied_out], 1);
-      *applied_out += !ret;
-   } while (!ret && *applied_out < op_count);
-   return ret;
+   return bind_halving(kvm, kvm->ops, op_count, applied_out);
 }
 
 const struct vmb_kmd_ops vmb_kmd_asahi = {

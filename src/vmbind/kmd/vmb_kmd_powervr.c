@@ -5,8 +5,9 @@
  *
  * VM_MAP and VM_UNMAP take one operation each and are done on return; they know no fences.  A map takes
  * whatever is there; an unmap wants the exact address and size of one mapping.  Addresses lie in heaps
- * of fixed places, of which the general one is used.  There are no null mappings, no private
- * BOs, no flags of mappings: those that are asked for make no difference.
+ * of fixed places, of which the general one is used.  There are no null mappings: a BO that
+ * nobody else sees takes their place.  Nor are there private BOs, nor flags of mappings: those that are
+ * asked for make no difference.
  */
 
 #include <stdio.h>
@@ -16,6 +17,9 @@
 
 #include "vmb_kmd_util.h"
 
+/* Of the BO that null mappings show; they are as many as it takes to cover a range. */
+#define BLACK_HOLE_B (2u << 20)
+
 struct vmb_kmd_device {
    int fd;
 };
@@ -23,6 +27,7 @@ struct vmb_kmd_device {
 struct vmb_kmd_vm {
    struct vmb_kmd_device *kdev;
    uint32_t handle;
+   uint32_t black_hole;
 };
 
 static int
@@ -58,7 +63,8 @@ powervr_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, ch
    caps->immediate_bind = true;
    caps->immediate_prefix = true;
    caps->sync_mode = VMB_SYNC_THREAD;
-   caps->null_mode = VMB_NULL_NONE;
+   caps->null_mode = VMB_NULL_BLACK_HOLE;
+   caps->null_granule_B = BLACK_HOLE_B;
    caps->max_ops = 1;
    caps->max_syncs = UINT32_MAX;
    caps->max_vms = UINT32_MAX;
@@ -97,32 +103,41 @@ powervr_bo_mmap_offset(struct vmb_kmd_device *kdev, uint32_t handle, uint64_t *o
    return ret;
 }
 
-static int
-powervr_vm_create(struct vmb_kmd_device *kdev, struct vmb_kmd_vm **kvm_out)
-{
-   struct drm_pvr_ioctl_create_vm_context_args req = { 0 };
-   struct vmb_kmd_vm *kvm = calloc(1, sizeof(*kvm));
-
-   if (!kvm)
-      return -ENOMEM;
-   const int ret = vmb_kmd_ioctl(kdev->fd, DRM_IOCTL_PVR_CREATE_VM_CONTEXT, &req);
-   if (ret) {
-      free(kvm);
-      return ret;
-   }
-   kvm->kdev = kdev;
-   kvm->handle = req.handle;
-   *kvm_out = kvm;
-   return 0;
-}
-
 static void
 powervr_vm_destroy(struct vmb_kmd_vm *kvm)
 {
    struct drm_pvr_ioctl_destroy_vm_context_args req = { .handle = kvm->handle };
 
    vmb_kmd_ioctl(kvm->kdev->fd, DRM_IOCTL_PVR_DESTROY_VM_CONTEXT, &req);
+   if (kvm->black_hole)
+      drmCloseBufferHandle(kvm->kdev->fd, kvm->black_hole);
    free(kvm);
+}
+
+static int
+powervr_vm_create(struct vmb_kmd_device *kdev, struct vmb_kmd_vm **kvm_out)
+{
+   struct drm_pvr_ioctl_create_vm_context_args req = { 0 };
+   struct vmb_kmd_vm *kvm = calloc(1, sizeof(*kvm));
+   uint64_t size_B = BLACK_HOLE_B;
+
+   if (!kvm)
+      return -ENOMEM;
+   int ret = vmb_kmd_ioctl(kdev->fd, DRM_IOCTL_PVR_CREATE_VM_CONTEXT, &req);
+   if (ret) {
+      free(kvm);
+      return ret;
+   }
+   kvm->kdev = kdev;
+   kvm->handle = req.handle;
+   ret = powervr_bo_create(kdev, kvm, &size_B, false, &kvm->black_hole);
+   if (ret) {
+      kvm->black_hole = 0;
+      powervr_vm_destroy(kvm);
+      return ret;
+   }
+   *kvm_out = kvm;
+   return 0;
 }
 
 static uint32_t
@@ -134,11 +149,12 @@ powervr_vm_id(const struct vmb_kmd_vm *kvm)
 static int
 bind_one(struct vmb_kmd_vm *kvm, const struct vmb_kmd_op *op)
 {
+   const bool null = op->type == VMB_KMD_MAP_NULL;
    struct drm_pvr_ioctl_vm_map_args map = {
       .vm_context_handle = kvm->handle,
       .device_addr = op->addr_B,
-      .handle = op->bo_handle,
-      .offset = op->bo_offset_B,
+      .handle = null ? kvm->black_hole : op->bo_handle,
+      .offset = null ? op->addr_B & (BLACK_HOLE_B - 1) : op->bo_offset_B,
       .size = op->range_B,
    };
    struct drm_pvr_ioctl_vm_unmap_args unmap = {
@@ -147,8 +163,9 @@ bind_one(struct vmb_kmd_vm *kvm, const struct vmb_kmd_op *op)
       .size = op->range_B,
    };
 
-   return op->type == VMB_KMD_MAP ? vmb_kmd_ioctl(kvm->kdev->fd, DRM_IOCTL_PVR_VM_MAP, &map)
-                                  : vmb_kmd_ioctl(kvm->kdev->fd, DRM_IOCTL_PVR_VM_UNMAP, &unmap);
+   return op->type == VMB_KMD_UNMAP
+             ? vmb_kmd_ioctl(kvm->kdev->fd, DRM_IOCTL_PVR_VM_UNMAP, &unmap)
+             : vmb_kmd_ioctl(kvm->kdev->fd, DRM_IOCTL_PVR_VM_MAP, &map);
 }
 
 static int

@@ -20,6 +20,8 @@
 #include "vmbvk_image.h"
 #include "vmbvk_sparse.h"
 
+#define ADVANCE_EVERY 256
+
 /** A sparse resource while its binds are walked. */
 struct bind_target {
    struct pipe_resource *pres;
@@ -317,6 +319,10 @@ residency_of_binds(const struct vmbvk_queue *queue, uint64_t point)
 static VkResult
 bind_error(struct vmbvk_queue *queue, int ret)
 {
+   vmbvk_fault_note(vmbvk_device_from_vk(queue->vk.base.device), "sparse bind failed", ret,
+                    util_dynarray_begin(&queue->binds),
+                    util_dynarray_num_elements(&queue->binds, struct vmb_bind));
+
    if (ret == -ENODEV)
       return vk_errorf(queue, VK_ERROR_DEVICE_LOST, "the kernel driver's VM is lost");
 
@@ -365,6 +371,10 @@ vmbvk_queue_bind(struct vmbvk_queue *queue, struct vk_queue_submit *submit)
    }
 
    queue->bind_point = point;
+
+   /* An application that binds and binds, and never executes. */
+   if (point % ADVANCE_EVERY == 0)
+      vmbvk_residency_advance(device);
 
    return VK_SUCCESS;
 }

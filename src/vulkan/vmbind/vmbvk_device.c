@@ -258,6 +258,7 @@ vmbvk_CreateDevice(VkPhysicalDevice physicalDevice, const VkDeviceCreateInfo *pC
       goto fail_engine;
 
    vmbvk_residency_init(device);
+   vmbvk_fault_init(device);
 
    result = queues_init(device, pCreateInfo);
    if (result != VK_SUCCESS)
@@ -268,6 +269,7 @@ vmbvk_CreateDevice(VkPhysicalDevice physicalDevice, const VkDeviceCreateInfo *pC
    return VK_SUCCESS;
 
 fail_residency:
+   vmbvk_fault_finish(device);
    vmbvk_residency_finish(device);
    common_objects_finish(&device->lvp);
 fail_engine:
@@ -294,6 +296,7 @@ vmbvk_DestroyDevice(VkDevice _device, const VkAllocationCallbacks *pAllocator)
    struct pipe_screen *pscreen = device->lvp.pscreen;
 
    queues_finish(device);
+   vmbvk_fault_finish(device);
    vmbvk_residency_finish(device);
    common_objects_finish(&device->lvp);
    engine_finish(&device->lvp);

@@ -20,6 +20,10 @@
 extern "C" {
 #endif
 
+struct vmb_bind;
+struct vmb_bo;
+struct vmbind_memory;
+
 struct vmbvk_instance {
    struct lvp_instance lvp;
 
@@ -74,6 +78,21 @@ struct vmbvk_physical_device {
    uint64_t memory_used_B;
 };
 
+#define VMBVK_MAX_FAULT_ADDRS 8
+
+/** Why the device was lost. */
+struct vmbvk_fault {
+   simple_mtx_t lock;
+   bool noted;
+   char description[VK_MAX_DESCRIPTION_SIZE];
+   int error;
+   uint32_t addr_count;
+   struct {
+      uint64_t addr_B;
+      char words[VK_MAX_DESCRIPTION_SIZE];
+   } addrs[VMBVK_MAX_FAULT_ADDRS];
+};
+
 struct vmbvk_device {
    /** device.queue is no queue of the application: its context, lock and state are what every
     * graphics queue executes with.  llvmpipe's shaders belong to the context that created them. */
@@ -84,6 +103,8 @@ struct vmbvk_device {
 
    /** Signalled when the device is lost. */
    uint32_t lost_syncobj;
+
+   struct vmbvk_fault fault;
 
    /** Allocations of device memory; atomic. */
    uint32_t memory_count;
@@ -133,14 +154,31 @@ struct vk_sync_type vmbvk_sync_type(int drm_fd);
 VkResult vmbvk_syncs_init(struct vmbvk_device *device);
 void vmbvk_syncs_finish(struct vmbvk_device *device);
 
+/** Waits for all of them, for a queue's thread: a wait of the runtime's that finds the device lost
+ * waits for these. */
+VkResult vmbvk_wait_in_queue(struct vmbvk_device *device, uint32_t wait_count,
+                             const struct vk_sync_wait *waits);
+
 /** Ends all waits, those to come too.  The runtime is told by vk_queue_set_lost() or
  * vk_device_set_lost(). */
 void vmbvk_device_set_lost(struct vmbvk_device *device);
+
+/* vmbvk_fault.c */
+void vmbvk_fault_init(struct vmbvk_device *device);
+void vmbvk_fault_finish(struct vmbvk_device *device);
+
+/** Notes the cause of the loss, unless there is one already: a negative errno, and the binds that it
+ * is about. */
+void vmbvk_fault_note(struct vmbvk_device *device, const char *what, int error,
+                      const struct vmb_bind *binds, uint32_t bind_count);
 
 /* vmbvk_queue.c */
 VkResult vmbvk_queue_init(struct vmbvk_device *device, struct vmbvk_queue *queue,
                           const VkDeviceQueueCreateInfo *create_info, uint32_t index_in_family);
 void vmbvk_queue_finish(struct vmbvk_queue *queue);
+
+/** Of a lost device: returns when no queue has a batch left.  Not for a queue's thread. */
+void vmbvk_queues_drain(struct vmbvk_device *device);
 
 /* vmbvk_bind.c: the binds of one batch. */
 VkResult vmbvk_queue_bind(struct vmbvk_queue *queue, struct vk_queue_submit *submit);

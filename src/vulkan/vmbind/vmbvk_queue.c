@@ -73,8 +73,7 @@ queue_execute(struct vmbvk_queue *queue, struct vk_queue_submit *submit)
    struct vmbvk_device *device = vmbvk_device_from_vk(queue->vk.base.device);
    VkResult result;
 
-   result = vk_sync_wait_many(&device->lvp.vk, submit->wait_count, submit->waits,
-                              VK_SYNC_WAIT_COMPLETE, UINT64_MAX);
+   result = vmbvk_wait_in_queue(device, submit->wait_count, submit->waits);
    if (result != VK_SUCCESS)
       return result;
 
@@ -209,6 +208,13 @@ drain(struct vk_queue *queue)
 }
 
 void
+vmbvk_queues_drain(struct vmbvk_device *device)
+{
+   for (uint32_t i = 0; i < device->queue_count; i++)
+      drain(&device->queues[i].vk);
+}
+
+void
 vmbvk_queue_finish(struct vmbvk_queue *queue)
 {
    struct vmbvk_device *device = vmbvk_device_from_vk(queue->vk.base.device);
@@ -230,10 +236,8 @@ vmbvk_queue_finish(struct vmbvk_queue *queue)
 static VkResult
 settled(struct vmbvk_device *device, VkResult result)
 {
-   if (result == VK_ERROR_DEVICE_LOST) {
-      for (uint32_t i = 0; i < device->queue_count; i++)
-         drain(&device->queues[i].vk);
-   }
+   if (result == VK_ERROR_DEVICE_LOST)
+      vmbvk_queues_drain(device);
 
    return result;
 }

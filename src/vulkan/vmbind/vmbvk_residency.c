@@ -54,13 +54,23 @@ vmbvk_residency_cancel(struct vmbvk_device *device, struct vmbvk_residency_batch
    free(batch);
 }
 
-static bool
-has_completed(struct vmbvk_device *device, const struct vmbvk_residency_batch *batch)
-{
-   uint32_t syncobj = batch->syncobj;
+/** How far a queue is, asked once for all batches of it that follow each other. */
+struct progress {
+   uint32_t syncobj;
    uint64_t point;
+};
 
-   return drmSyncobjQuery(device->lvp.vk.drm_fd, &syncobj, &point, 1) == 0 && point >= batch->point;
+static bool
+has_completed(struct vmbvk_device *device, const struct vmbvk_residency_batch *batch,
+              struct progress *progress)
+{
+   if (progress->syncobj != batch->syncobj) {
+      *progress = (struct progress){.syncobj = batch->syncobj};
+      if (drmSyncobjQuery(device->lvp.vk.drm_fd, &progress->syncobj, &progress->point, 1))
+         progress->point = 0;
+   }
+
+   return progress->point >= batch->point;
 }
 
 static void
@@ -78,10 +88,11 @@ void
 vmbvk_residency_advance(struct vmbvk_device *device)
 {
    struct vmbvk_residency *residency = &device->residency;
+   struct progress progress = {0};
 
    simple_mtx_lock(&residency->lock);
    list_for_each_entry_safe (struct vmbvk_residency_batch, batch, &residency->pending, link) {
-      if (!has_completed(device, batch))
+      if (!has_completed(device, batch, &progress))
          continue;
       apply(batch);
       list_del(&batch->link);

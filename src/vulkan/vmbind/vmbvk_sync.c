@@ -71,10 +71,9 @@ wait_result(struct vmbvk_device *device, enum vk_sync_wait_flags flags, int ret,
 }
 
 static VkResult
-wait_many(struct vk_device *vk_device, uint32_t wait_count, const struct vk_sync_wait *waits,
-          enum vk_sync_wait_flags flags, uint64_t abs_timeout_ns)
+wait_for_syncs(struct vmbvk_device *device, uint32_t wait_count, const struct vk_sync_wait *waits,
+               enum vk_sync_wait_flags flags, uint64_t abs_timeout_ns)
 {
-   struct vmbvk_device *device = vmbvk_device_from_vk(vk_device);
    STACK_ARRAY(uint32_t, syncobjs, wait_count + 1);
    STACK_ARRAY(uint64_t, points, wait_count + 1);
    const uint32_t drm_flags =
@@ -102,6 +101,27 @@ wait_many(struct vk_device *vk_device, uint32_t wait_count, const struct vk_sync
    STACK_ARRAY_FINISH(points);
 
    return wait_result(device, flags, ret, lost);
+}
+
+/* The runtime's.  What it destroys after such a wait, batches may still refer to. */
+static VkResult
+wait_many(struct vk_device *vk_device, uint32_t wait_count, const struct vk_sync_wait *waits,
+          enum vk_sync_wait_flags flags, uint64_t abs_timeout_ns)
+{
+   struct vmbvk_device *device = vmbvk_device_from_vk(vk_device);
+
+   const VkResult result = wait_for_syncs(device, wait_count, waits, flags, abs_timeout_ns);
+   if (result == VK_ERROR_DEVICE_LOST)
+      vmbvk_queues_drain(device);
+
+   return result;
+}
+
+VkResult
+vmbvk_wait_in_queue(struct vmbvk_device *device, uint32_t wait_count,
+                    const struct vk_sync_wait *waits)
+{
+   return wait_for_syncs(device, wait_count, waits, VK_SYNC_WAIT_COMPLETE, UINT64_MAX);
 }
 
 struct vk_sync_type

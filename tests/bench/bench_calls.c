@@ -1,0 +1,203 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Preloaded in front of the simulator: measures what happens behind the kernel's interface, so that
+ * a benchmark can tell the driver's own time from it.  For vmbind that is the simulator, its threads
+ * included; for stock lavapipe it is mmap.
+ *
+ * Knows the numbers of the bind ioctls, and nothing of drivers.
+ */
+
+#define _GNU_SOURCE
+
+#include "bench_calls.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "drm-uapi/drm.h"
+#include "drm-uapi/msm_drm.h"
+#include "drm-uapi/panthor_drm.h"
+#include "drm-uapi/xe_drm.h"
+
+static struct bench_calls calls;
+/* What a measurement costs, and how much of that it takes for what it measures. */
+static int64_t cost_ns, inside_ns;
+
+static __thread unsigned depth;
+static __thread int64_t entered_ns;
+
+#define MAX_KERNEL_THREADS 64
+static clockid_t kernel_threads[MAX_KERNEL_THREADS];
+static unsigned kernel_thread_count;
+
+static int64_t
+cpu_ns(clockid_t clock)
+{
+   struct timespec t;
+
+   if (clock_gettime(clock, &t))
+      return 0;
+   return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+/* The simulator's own calls are inside of one. */
+static void
+enter(void)
+{
+   if (depth++ == 0)
+      entered_ns = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static void
+leave(void)
+{
+   if (--depth > 0)
+      return;
+   __atomic_fetch_add(&calls.kernel_ns, cpu_ns(CLOCK_THREAD_CPUTIME_ID) - entered_ns - inside_ns,
+                      __ATOMIC_RELAXED);
+   __atomic_fetch_add(&calls.measuring_ns, cost_ns, __ATOMIC_RELAXED);
+}
+
+static void
+count(uint64_t *counter, uint64_t by)
+{
+   __atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
+}
+
+__attribute__((constructor)) static void
+calibrate(void)
+{
+   const int64_t start_ns = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+   for (unsigned i = 0; i < 10000; i++) {
+      enter();
+      leave();
+   }
+   cost_ns = (cpu_ns(CLOCK_THREAD_CPUTIME_ID) - start_ns) / 10000;
+   inside_ns = calls.kernel_ns / 10000;
+   calls.kernel_ns = 0;
+}
+
+void
+bench_calls_get(struct bench_calls *out)
+{
+   *out = calls;
+   for (unsigned i = 0; i < kernel_thread_count; i++)
+      out->kernel_ns += cpu_ns(kernel_threads[i]);
+}
+
+/* ------------------------------------------------------------------- ioctls */
+
+static bool
+is_bind(unsigned long request, const void *arg, uint32_t *ops)
+{
+   switch ((uint32_t)request) {
+   case DRM_IOCTL_PANTHOR_VM_BIND:
+      *ops = ((const struct drm_panthor_vm_bind *)arg)->ops.count;
+      return true;
+   case DRM_IOCTL_MSM_VM_BIND:
+      *ops = ((const struct drm_msm_vm_bind *)arg)->nr_ops;
+      return true;
+   case DRM_IOCTL_XE_VM_BIND:
+      *ops = ((const struct drm_xe_vm_bind *)arg)->num_binds;
+      return true;
+   default:
+      return false;
+   }
+}
+
+static void
+count_ioctl(unsigned long request, const void *arg)
+{
+   uint32_t ops;
+
+   if (_IOC_TYPE(request) != DRM_IOCTL_BASE || depth)
+      return;
+   if (is_bind(request, arg, &ops)) {
+      count(&calls.bind_ioctls, 1);
+      count(&calls.operations, ops);
+   } else if ((uint32_t)request != DRM_IOCTL_SYNCOBJ_WAIT &&
+              (uint32_t)request != DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT) {
+      count(&calls.other_ioctls, 1);
+   }
+}
+
+int
+ioctl(int fd, unsigned long request, ...)
+{
+   static int (*next)(int, unsigned long, ...);
+   va_list args;
+
+   if (!next)
+      next = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
+   va_start(args, request);
+   void *arg = va_arg(args, void *);
+   va_end(args);
+
+   count_ioctl(request, arg);
+   enter();
+   const int ret = next(fd, request, arg);
+   leave();
+   return ret;
+}
+
+/* --------------------------------------------------------------------- maps */
+
+#define MMAP(name)                                                                                 \
+   void *name(void *addr, size_t size, int prot, int flags, int fd, off_t offset)                  \
+   {                                                                                               \
+      static void *(*next)(void *, size_t, int, int, int, off_t);                                  \
+                                                                                                   \
+      if (!next)                                                                                   \
+         next = (void *(*)(void *, size_t, int, int, int, off_t))dlsym(RTLD_NEXT, #name);          \
+      if (!depth)                                                                                  \
+         count(&calls.mmaps, 1);                                                                   \
+      enter();                                                                                     \
+      void *ret = next(addr, size, prot, flags, fd, offset);                                       \
+      leave();                                                                                     \
+      return ret;                                                                                  \
+   }
+
+/* With 64-bit offsets mmap is called mmap64. */
+MMAP(mmap)
+
+int
+munmap(void *addr, size_t size)
+{
+   static int (*next)(void *, size_t);
+
+   if (!next)
+      next = (int (*)(void *, size_t))dlsym(RTLD_NEXT, "munmap");
+   if (!depth)
+      count(&calls.mmaps, 1);
+   enter();
+   const int ret = next(addr, size);
+   leave();
+   return ret;
+}
+
+/* ------------------------------------------------------------------ threads */
+
+/* One that is made inside the kernel is the kernel's. */
+int
+pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
+{
+   static int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+
+   if (!next)
+      next = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))dlsym(
+         RTLD_NEXT, "pthread_create");
+
+   const int ret = next(thread, attr, start, arg);
+   clockid_t clock;
+   if (!ret && depth && kernel_thread_count < MAX_KERNEL_THREADS &&
+       !pthread_getcpuclockid(*thread, &clock))
+      kernel_threads[kernel_thread_count++] = clock;
+   return ret;
+}

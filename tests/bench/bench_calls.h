@@ -1,0 +1,30 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * What a program under bench_calls.c has asked of the kernel so far.
+ */
+
+#ifndef BENCH_CALLS_H
+#define BENCH_CALLS_H
+
+#include <stdint.h>
+
+struct bench_calls {
+   /** CPU time of calls into the kernel and, where that is simulated, of its own threads. */
+   int64_t kernel_ns;
+   /** What measuring that has cost. */
+   int64_t measuring_ns;
+
+   /** Of DRM: VM_BINDs, their operations, and everything else; but for those in which the
+    * application itself waits. */
+   uint64_t bind_ioctls;
+   uint64_t operations;
+   uint64_t other_ioctls;
+
+   /** mmap and munmap, with which stock lavapipe binds. */
+   uint64_t mmaps;
+};
+
+typedef void (*PFN_bench_calls_get)(struct bench_calls *calls);
+
+#endif /* BENCH_CALLS_H */

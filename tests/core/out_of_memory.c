@@ -1,0 +1,332 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Submits in which the core finds no memory: the n-th allocation fails, alone or with all after it, for
+ * every n that a submit gets to.  Each time the submit did everything or nothing, the mirror is what
+ * the kernel has, what is to signal signals, the device is not lost, and the same submit works
+ * afterwards.  The simulated kernel never lacks memory here, unless it is told to: only the core is
+ * built with allocations that fail.
+ */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <xf86drm.h>
+
+#include "drm_sim.h"
+#include "tests/util/fail_alloc.h"
+#include "vmbind/vmb_vm.h"
+
+#include "target.h"
+
+#define PAGE_B  0x10000ull
+#define PAGES   400u
+#define BINDS   90u
+#define AT_MOST 1000u /* allocations of a submit */
+
+struct fixture {
+   int fd;
+   struct vmb_device *dev;
+   const struct vmb_caps *caps;
+   struct vmb_vm *vm;
+   struct vmb_queue *queue;
+   struct vmb_range *range;
+   struct vmb_bo *bos[2];
+   uint32_t before, done;
+};
+
+/* What each page of the range is bound to, and where mappings begin. */
+struct layout {
+   uint32_t bo[PAGES], page[PAGES];
+   bool starts[PAGES];
+};
+
+static void
+log_nothing(void *data, enum vmb_log_level level, const char *line)
+{
+   (void)data, (void)level, (void)line;
+}
+
+static int
+bind_each(struct fixture *f, unsigned first, unsigned count, unsigned salt, const struct vmb_sync *wait,
+          const struct vmb_sync *signal)
+{
+   struct vmb_bind binds[BINDS];
+
+   for (unsigned i = 0; i < count; i++) {
+      /* Apart from each other, so that no two of them become one operation. */
+      const uint64_t page = (first + i) * 4 + (salt ? i % 2 : 0);
+
+      binds[i] = (struct vmb_bind){
+         .range = f->range,
+         .offset_B = page * PAGE_B,
+         .size_B = (1 + (i + salt) % 3) * PAGE_B,
+         .bo = i % 4 == salt ? NULL : f->bos[(i + salt) % 2],
+      };
+      if (binds[i].bo)
+         binds[i].bo_offset_B = (page + 7 * salt) * PAGE_B;
+   }
+   return vmb_queue_submit(f->queue,
+                           &(struct vmb_submit){
+                              .binds = binds,
+                              .bind_count = count,
+                              .waits = wait,
+                              .wait_count = wait ? 1 : 0,
+                              .signals = signal,
+                              .signal_count = signal ? 1 : 0,
+                           },
+                           NULL);
+}
+
+/* Half of the range is bound. */
+static void
+create(struct fixture *f)
+{
+   *f = (struct fixture){ .fd = target_open() };
+   assert_true(f->fd >= 0);
+   const struct vmb_device_params params = { .drm_fd = f->fd, .log = log_nothing };
+   assert_int_equal(vmb_device_create(&params, &f->dev), 0);
+   f->caps = vmb_device_caps(f->dev);
+   assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ 0 }, &f->vm), 0);
+   assert_int_equal(vmb_queue_create(f->vm, &f->queue), 0);
+   for (unsigned i = 0; i < 2; i++) {
+      const struct vmb_bo_params bo = { .size_B = 2 * PAGES * PAGE_B, .vm = i ? f->vm : NULL };
+      assert_int_equal(vmb_bo_create(f->dev, &bo, &f->bos[i]), 0);
+   }
+   const struct vmb_range_params range = {
+      .size_B = PAGES * PAGE_B,
+      .unbound = f->caps->null_mode == VMB_NULL_NONE ? VMB_UNBOUND_HOLE : VMB_UNBOUND_NULL,
+   };
+   assert_int_equal(vmb_range_create(f->vm, &range, &f->range), 0);
+   assert_int_equal(bind_each(f, 0, 50, 0, NULL, NULL), 0);
+   assert_int_equal(vmb_vm_wait_idle(f->vm, INT64_MAX), 0);
+   assert_int_equal(drmSyncobjCreate(f->fd, DRM_SYNCOBJ_CREATE_SIGNALED, &f->before), 0);
+   assert_int_equal(drmSyncobjCreate(f->fd, 0, &f->done), 0);
+}
+
+static void
+destroy(struct fixture *f)
+{
+   drmSyncobjDestroy(f->fd, f->before);
+   drmSyncobjDestroy(f->fd, f->done);
+   vmb_range_destroy(f->range);
+   for (unsigned i = 0; i < 2; i++)
+      vmb_bo_unref(f->bos[i]);
+   vmb_queue_destroy(f->queue);
+   vmb_vm_destroy(f->vm);
+   vmb_device_destroy(f->dev);
+   close(f->fd);
+   assert_int_equal(target_complaints(), 0);
+}
+
+/* ---------------------------------------------------------------- comparison */
+
+static void
+expect_mirror_is_kernel(struct fixture *f)
+{
+   const uint64_t end_B = f->caps->va_start_B + f->caps->va_range_B;
+   struct target_mapping *kernel;
+   struct vmb_vm_mapping *mirror;
+   size_t kernel_count, count;
+
+   assert_true(target_get_tree(f->fd, vmb_vm_kernel_id(f->vm), &kernel, &kernel_count));
+   while (kernel_count && kernel[kernel_count - 1].addr_B >= end_B)
+      kernel_count--;
+   assert_int_equal(vmb_vm_get_mappings(f->vm, VMB_STATE_SUBMITTED, 0, UINT64_MAX, &mirror, &count),
+                    0);
+   assert_int_equal(count, kernel_count);
+   for (size_t i = 0; i < count; i++) {
+      assert_int_equal(mirror[i].addr_B, kernel[i].addr_B);
+      assert_int_equal(mirror[i].range_B, kernel[i].range_B);
+      if (!mirror[i].bo_handle)
+         continue;
+      assert_int_equal(mirror[i].bo_handle, kernel[i].handle);
+      assert_int_equal(mirror[i].bo_offset_B, kernel[i].offset_B);
+   }
+   free(kernel);
+   free(mirror);
+}
+
+static struct layout
+get_layout(struct fixture *f)
+{
+   const uint64_t addr_B = vmb_range_addr_B(f->range);
+   struct layout layout = { 0 };
+   struct vmb_vm_mapping *maps;
+   size_t count;
+
+   assert_int_equal(vmb_vm_get_mappings(f->vm, VMB_STATE_SUBMITTED, addr_B, addr_B + PAGES * PAGE_B,
+                                        &maps, &count), 0);
+   for (size_t i = 0; i < count; i++) {
+      const uint64_t first = (maps[i].addr_B - addr_B) / PAGE_B;
+
+      layout.starts[first] = true;
+      for (uint64_t page = first; page < first + maps[i].range_B / PAGE_B; page++) {
+         layout.bo[page] = maps[i].bo_handle == vmb_bo_handle(f->bos[0])   ? 1
+                           : maps[i].bo_handle == vmb_bo_handle(f->bos[1]) ? 2
+                                                                           : 3;
+         if (maps[i].bo_handle)
+            layout.page[page] = maps[i].bo_offset_B / PAGE_B + page - first;
+      }
+   }
+   free(maps);
+   return layout;
+}
+
+static bool
+same_pages(const struct layout *a, const struct layout *b)
+{
+   return !memcmp(a->bo, b->bo, sizeof(a->bo)) && !memcmp(a->page, b->page, sizeof(a->page));
+}
+
+static bool
+is_signalled(struct fixture *f)
+{
+   return drmSyncobjWait(f->fd, &f->done, 1, 0, 0, NULL) == 0;
+}
+
+/* -------------------------------------------------------------------- submit */
+
+/* What is to happen when all is well. */
+struct expected {
+   const char *fault;
+   int ret;
+   unsigned count;
+   struct layout before, after;
+};
+
+static int
+submit(struct fixture *f, unsigned count)
+{
+   return bind_each(f, 10, count, 1, &(struct vmb_sync){ f->before, 0 },
+                    &(struct vmb_sync){ f->done, 0 });
+}
+
+static void
+expect(struct expected *e)
+{
+   struct fixture f;
+
+   create(&f);
+   e->before = get_layout(&f);
+   drm_sim_set_fault(e->fault);
+   assert_int_equal(submit(&f, e->count), e->ret);
+   drm_sim_set_fault(NULL);
+   if (e->ret)
+      assert_int_equal(submit(&f, e->count), 0);
+   e->after = get_layout(&f);
+   assert_false(same_pages(&e->before, &e->after));
+   destroy(&f);
+}
+
+/* Returns whether there was an n-th allocation. */
+static bool
+submit_with_failure(const struct expected *e, unsigned n, bool and_all_after)
+{
+   struct fixture f;
+
+   create(&f);
+   drm_sim_set_fault(e->fault);
+   if (and_all_after)
+      fail_alloc_arm_from(n);
+   else
+      fail_alloc_arm(n);
+   const int ret = submit(&f, e->count);
+   const bool failed = fail_alloc_disarm();
+   drm_sim_set_fault(NULL);
+
+   assert_false(vmb_device_is_lost(f.dev));
+   assert_true(ret == e->ret || (failed && ret == -ENOMEM));
+   const struct layout now = get_layout(&f);
+   if (ret == 0) {
+      assert_memory_equal(&now, &e->after, sizeof(now));
+   } else {
+      assert_true(same_pages(&now, &e->before));
+      assert_false(is_signalled(&f));
+      /* What had to be taken back cuts what was there. */
+      struct vmb_stats stats;
+      vmb_device_get_stats(f.dev, &stats);
+      if (!stats.rolled_back)
+         assert_memory_equal(&now, &e->before, sizeof(now));
+   }
+   assert_int_equal(vmb_vm_wait_idle(f.vm, INT64_MAX), 0);
+   expect_mirror_is_kernel(&f);
+
+   if (ret)
+      assert_int_equal(submit(&f, e->count), 0);
+   assert_int_equal(vmb_vm_wait_idle(f.vm, INT64_MAX), 0);
+   assert_true(is_signalled(&f));
+   const struct layout then = get_layout(&f);
+   assert_true(same_pages(&then, &e->after));
+   expect_mirror_is_kernel(&f);
+   destroy(&f);
+   return failed;
+}
+
+static void
+submit_with_failures(struct expected *e)
+{
+   expect(e);
+   for (unsigned all = 0; all < 2; all++) {
+      unsigned n = 1;
+
+      while (submit_with_failure(e, n, all))
+         assert_in_range(++n, 1, AT_MOST);
+      /* A submit that allocates nothing would show nothing. */
+      assert_in_range(n, 4, AT_MOST);
+   }
+}
+
+static void
+test_one_bind(void **state)
+{
+   (void)state;
+   submit_with_failures(&(struct expected){ .count = 1 });
+}
+
+static void
+test_many_binds(void **state)
+{
+   (void)state;
+   submit_with_failures(&(struct expected){ .count = BINDS - 20 });
+}
+
+/* The kernel lacks memory for a while: the binds go in several ioctls. */
+static void
+test_chunks(void **state)
+{
+   (void)state;
+   submit_with_failures(
+      &(struct expected){ .fault = "vm_bind:1=ENOMEM,vm_bind:3=ENOMEM", .count = BINDS - 20 });
+}
+
+/* It refuses the second chunk: the first one is taken back, whatever memory there is. */
+static void
+test_half_a_batch(void **state)
+{
+   (void)state;
+   submit_with_failures(&(struct expected){
+      .fault = "vm_bind:1=ENOMEM,vm_bind:3=EIO",
+      .ret = -EIO,
+      .count = BINDS - 20,
+   });
+}
+
+int
+main(void)
+{
+   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_one_bind),
+      cmocka_unit_test(test_many_binds),
+      cmocka_unit_test(test_chunks),
+      cmocka_unit_test(test_half_a_batch),
+   };
+
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}
