@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/dma-buf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,14 +278,38 @@ sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid, struct
    return 0;
 }
 
+/* Whether a part of the program's addresses shows pages that somebody else sees too: they cannot be
+ * taken. Those of a BO that took them earlier can.
+ */
+static bool
+is_shared(uint64_t user, uint64_t size_B)
+{
+   uint64_t start, end;
+   char line[512], perms[8];
+   bool shared = false;
+
+   FILE *maps = fopen("/proc/self/maps", "re");
+   if (!maps)
+      return false;
+   while (!shared && fgets(line, sizeof(line), maps)) {
+      if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &start, &end, perms) == 3 && start < user + size_B &&
+          user < end)
+         shared = perms[3] == 's' && !strstr(line, "/memfd:" MEMFD_PREFIX);
+   }
+   fclose(maps);
+   return shared;
+}
+
 /* The program's pages into the BO, and the BO's to the program's address: the same pages at both, as
  * with memory that a GPU has pinned.
  */
 static int
 take_user_pages(struct sim_bo *bo, uint64_t user)
 {
-   void *copy = malloc(bo->size_B);
+   if (is_shared(user, bo->size_B))
+      return -EFAULT;
 
+   void *copy = malloc(bo->size_B);
    if (!copy)
       return -ENOMEM;
    int ret = sim_copy_in(copy, user, bo->size_B);

@@ -251,6 +251,14 @@ void vmb_bo_unref(struct vmb_bo *bo);
 int vmb_bo_map(struct vmb_bo *bo, void **ptr_out);
 
 /**
+ * Maps the BO's first \p size_B bytes for the CPU at an address of the caller's, in
+ * place of what is mapped there.  The caller unmaps it; the pages live as long as it
+ * is mapped.  (DRM maps a BO from its start only.)
+ * \return 0; -EINVAL: not whole pages, or more than the BO has; what the kernel said
+ */
+int vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr);
+
+/**
  * Lets the kernel take the BO's pages when memory is short, or wants them to stay
  * again.  While it is purgeable it cannot be bound, exported or used by the GPU.
  * When its pages are gone they do not come back: what is bound of it is evicted, and
@@ -261,14 +269,6 @@ int vmb_bo_map(struct vmb_bo *bo, void **ptr_out);
  *         what the kernel said
  */
 int vmb_bo_set_purgeable(struct vmb_bo *bo, bool purgeable, bool *retained_out);
-
-/**
- * Maps the BO's first \p size_B bytes for the CPU at an address of the caller's, in
- * place of what is mapped there.  The caller unmaps it; the pages live as long as it
- * is mapped.  (DRM maps a BO from its start only.)
- * \return 0; -EINVAL: not whole pages, or more than the BO has; what the kernel said
- */
-int vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr);
 
 /**
  * The process's pages behind a BO of user_ptr have changed (an MMU notifier's event, as far as

@@ -176,20 +176,38 @@ vmb_unbind_req(const struct vmb_range *range, uint64_t offset_B, uint64_t size_B
    };
 }
 
-/* Whether the bind goes on where the one before it in the list ended, and is as good: what was found right
- * of that one needs no other look. */
-static inline bool
-continues(const struct vmb_bind *last, const struct vmb_bind *bind, uint64_t mask)
+/* The binds that continue each other in the list, from the first one on, are as good as it is: what was
+ * found right of that one needs no other look.  Returns their number. */
+static uint32_t
+join(const struct vmb_bind *first, uint32_t count, uint64_t mask, uint64_t *size_B_out)
 {
-   const uint64_t end_B = last->offset_B + last->size_B;
-   const uint64_t bo_end_B = last->bo_offset_B + last->size_B;
+   *size_B_out = first->size_B;
+   if (count == 1 || first[1].offset_B != first->offset_B + first->size_B)
+      return 1;
 
-   if (bind->range != last->range || bind->bo != last->bo || bind->offset_B != end_B ||
-       bind->flags != last->flags || !bind->size_B || (bind->size_B & mask) ||
-       bind->size_B > bind->range->size_B - end_B)
-      return false;
-   return !bind->bo ||
-          (bind->bo_offset_B == bo_end_B && bind->size_B <= bind->bo->size_B - bo_end_B);
+   const uint64_t range_room_B = first->range->size_B - first->offset_B;
+   const uint64_t bo_room_B = first->bo ? first->bo->size_B - first->bo_offset_B : UINT64_MAX;
+   const uint64_t room_B = MIN2(range_room_B, bo_room_B);
+   /* Of an unbind the BO's offset means nothing. */
+   const uint64_t bo_offset_mask = first->bo ? UINT64_MAX : 0;
+   uint64_t size_B = first->size_B;
+   uint32_t joined = 1;
+
+   for (; joined < count; joined++) {
+      const struct vmb_bind *bind = &first[joined];
+      const bool other = bind->range != first->range || bind->bo != first->bo ||
+                         bind->flags != first->flags;
+      const uint64_t gap_B = bind->offset_B - first->offset_B - size_B;
+      const uint64_t bo_gap_B = bind->bo_offset_B - first->bo_offset_B - size_B;
+
+      /* The last one refuses sizes of 0, too. */
+      if (other || (gap_B | (bo_gap_B & bo_offset_mask) | (bind->size_B & mask)) ||
+          bind->size_B - 1 >= room_B - size_B)
+         break;
+      size_B += bind->size_B;
+   }
+   *size_B_out = size_B;
+   return joined;
 }
 
 struct built {
@@ -220,15 +238,11 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
       vm->req_capacity = capacity;
    }
 
-   for (uint32_t i = 0; i < count; i++) {
+   for (uint32_t i = 0, joined = 1; i < count; i += joined) {
       const struct vmb_bind *bind = &binds[i];
-
-      built->bytes += bind->size_B;
-      if (i > 0 && !vm->ordered && continues(bind - 1, bind, mask)) {
-         vm->reqs[built->req_count - 1].map.range_B += bind->size_B;
-         continue;
-      }
       const char *fault = bind_fault(vm, bind);
+      uint64_t size_B = bind->size_B;
+
       if (unlikely(fault)) {
          vmb_log(vm->dev, VMB_LOG_ERROR,
                  "bind %u of %u refused: %s (offset 0x%" PRIx64 ", size 0x%" PRIx64
@@ -237,9 +251,11 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
                  bind->range ? bind->range->size_B : 0, bind->bo_offset_B);
          return -EINVAL;
       }
+      if (!vm->ordered)
+         joined = join(bind, count - i, mask, &size_B);
+      built->bytes += size_B;
       if (!bind->bo) {
-         vm->reqs[built->req_count++] =
-            vmb_unbind_req(bind->range, bind->offset_B, bind->size_B);
+         vm->reqs[built->req_count++] = vmb_unbind_req(bind->range, bind->offset_B, size_B);
          continue;
       }
       if (bind->bo != last_bo) {
@@ -256,7 +272,7 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
       vm->reqs[built->req_count++] = (struct vmb_gpuvm_req){
          .map = {
             .addr_B = bind->range->addr_B + bind->offset_B,
-            .range_B = bind->size_B,
+            .range_B = size_B,
             .vm_bo = vm_bo,
             .offset_B = bind->bo_offset_B,
             .flags = bind->flags | (bind->bo->user_ptr ? VMB_MAPPING_USERPTR : 0),
@@ -264,17 +280,6 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
       };
    }
    return 0;
-}
-
-static void
-put_vm_bos(struct vmb_vm *vm, size_t count)
-{
-   if (!count)
-      return;
-   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   for (size_t i = 0; i < count; i++)
-      vmb_gpuvm_bo_put_deferred(vm->vm_bos[i]);
-   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
 }
 
 /* ----------------------------------------------------------------- prepare */
@@ -664,6 +669,21 @@ commit(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpuvm_
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
 }
 
+/* The same for what has completed already, with nothing pending: nobody will take it back, so it leaves no
+ * records, and what was replaced is let go. */
+static void
+commit_done(struct vmb_vm *vm, const struct vmb_gpuvm_req *ops, uint32_t count)
+{
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   for (uint32_t i = 0; i < count; i++) {
+      if (ops[i].unmap)
+         vmb_gpuvm_unmap(vm->gpuvm, ops[i].map.addr_B, ops[i].map.range_B, NULL);
+      else
+         vmb_gpuvm_map(vm->gpuvm, &ops[i].map, NULL);
+   }
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+}
+
 static void
 count_ops(struct vmb_device *dev, const struct vmb_gpuvm_req *ops, uint32_t count)
 {
@@ -726,10 +746,11 @@ send_back(struct send *send)
    return ret;
 }
 
-/* Everything that a batch needs after its first operation was sent: a record of it, and, if it may be
- * applied in part, of what takes it back.  One operation is applied or not. */
+/* Everything that a batch needs after its first operation was sent: a record of it, if it is to leave one
+ * (else *batch_out is NULL), and, if it may be applied in part, of what takes it back.  One operation is
+ * applied or not. */
 static int
-prepare_batch(struct vmb_vm *vm, struct vmb_batch **batch_out)
+prepare_batch(struct vmb_vm *vm, bool records, struct vmb_batch **batch_out)
 {
    const struct vmb_plan *plan = &vm->plan;
    const bool both_ways = plan->op_count > 1;
@@ -755,8 +776,8 @@ prepare_batch(struct vmb_vm *vm, struct vmb_batch **batch_out)
    if (ret)
       return ret;
 
-   *batch_out = batch_create(ops, replaced);
-   return *batch_out ? 0 : -ENOMEM;
+   *batch_out = records ? batch_create(ops, replaced) : NULL;
+   return *batch_out || !records ? 0 : -ENOMEM;
 }
 
 /* Some of the batch's operations are applied and the rest cannot be: takes them
@@ -900,6 +921,18 @@ choose_immediate(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint
    return 0;
 }
 
+/* Of a batch that is done at once: whether its records lead the way back, or alone keep what is bound anew
+ * while it is replaced. */
+static bool
+needs_records(const struct vmb_plan *plan, const struct vmb_raw_submit *raw)
+{
+   const bool holds_references = raw->kind == VMB_TRACE_KIND_QUEUE ||
+                                 raw->kind == VMB_TRACE_KIND_SYNC ||
+                                 raw->kind == VMB_TRACE_KIND_RANGE;
+
+   return plan->op_count > 1 || !holds_references;
+}
+
 static int
 plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t *point_out)
 {
@@ -931,6 +964,7 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    /* Done on return, so that nobody needs a point to wait for.  (A thread's points are in order.) */
    const bool thread = dev->caps.sync_mode == VMB_SYNC_THREAD;
    const bool pointless = immediate && (raw->immediate || !thread);
+   const bool records = !pointless || needs_records(plan, raw);
    const struct vmb_kmd_sync *signals = vm->syncs + wait_count;
    if (pointless && !plan->op_count) {
       p_atomic_add(&dev->stats.merged, plan->merged);
@@ -941,7 +975,7 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    }
 
    struct vmb_batch *batch;
-   ret = prepare_batch(vm, &batch);
+   ret = prepare_batch(vm, records, &batch);
    if (ret)
       return ret;
 
@@ -992,7 +1026,7 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    if (ret) {
       const bool half = send.applied && ret != -ENODEV;
 
-      if (!half)
+      if (!half && batch)
          batch_free(batch);
       if (ret == -ENODEV)
          lose(queue, signals, signal_count, "the kernel refuses binds on the VM");
@@ -1005,9 +1039,12 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
 
    p_atomic_add(&dev->stats.merged, plan->merged);
    p_atomic_add(&dev->stats.dropped, plan->dropped);
-   /* An immediate bind has completed: no point to wait for. */
-   batch->sorted = !plan->params.ordered;
-   commit(queue, batch, plan->ops, plan->op_count, pointless ? 0 : point);
+   if (batch) {
+      batch->sorted = !plan->params.ordered;
+      commit(queue, batch, plan->ops, plan->op_count, pointless ? 0 : point);
+   } else {
+      commit_done(vm, plan->ops, plan->op_count);
+   }
    if (point_out)
       *point_out = pointless ? 0 : point;
    if (job)
@@ -1033,14 +1070,12 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
 #define RETIRE_AT 64
 
 static void
-retire_if_many(struct vmb_vm *vm)
+retire_if_many_locked(struct vmb_vm *vm)
 {
-   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   if (vm->batch_count >= MAX2(vm->retire_at, RETIRE_AT)) {
-      vmb_vm_retire_locked(vm);
-      vm->retire_at = 2 * vm->batch_count;
-   }
-   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   if (vm->batch_count < MAX2(vm->retire_at, RETIRE_AT))
+      return;
+   vmb_vm_retire_locked(vm);
+   vm->retire_at = 2 * vm->batch_count;
 }
 
 static int
@@ -1075,11 +1110,15 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
    raw.joined = submit->bind_count - built.req_count;
    if (!ret)
       ret = vmb_queue_submit_raw(queue, &raw, point_out);
-   put_vm_bos(vm, built.vm_bo_count);
 
-   retire_if_many(vm);
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   for (size_t i = 0; i < built.vm_bo_count; i++)
+      vmb_gpuvm_bo_put_deferred(vm->vm_bos[i]);
+   retire_if_many_locked(vm);
+   struct vmb_gpuvm_bo *unused = vmb_gpuvm_bo_take_deferred(vm->gpuvm);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
-   vmb_vm_free_deferred(vm);
+   vmb_gpuvm_bo_free_deferred(unused);
 
    if (!ret && submit->bind_count) {
       p_atomic_add(&dev->stats.binds, submit->bind_count);

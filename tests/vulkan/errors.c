@@ -161,6 +161,141 @@ test_invalid_bind(const char *self, unsigned which)
               invalid_binds[which].name, said);
 }
 
+/* ----------------------------------------------------------- no host memory */
+
+struct failing_allocator {
+   unsigned left;
+   unsigned live;
+};
+
+static VKAPI_ATTR void *VKAPI_CALL
+failing_alloc(void *priv, size_t size, size_t align, VkSystemAllocationScope scope)
+{
+   struct failing_allocator *a = priv;
+   void *ptr = NULL;
+
+   (void)scope;
+   if (!__atomic_load_n(&a->left, __ATOMIC_RELAXED) || posix_memalign(&ptr, align < 8 ? 8 : align, size))
+      return NULL;
+   __atomic_fetch_sub(&a->left, 1, __ATOMIC_RELAXED);
+   __atomic_fetch_add(&a->live, 1, __ATOMIC_RELAXED);
+   return ptr;
+}
+
+static VKAPI_ATTR void *VKAPI_CALL
+failing_realloc(void *priv, void *old, size_t size, size_t align, VkSystemAllocationScope scope)
+{
+   struct failing_allocator *a = priv;
+
+   if (!old)
+      return failing_alloc(priv, size, align, scope);
+   if (!a->left)
+      return NULL;
+   a->left--;
+   return realloc(old, size);
+}
+
+static VKAPI_ATTR void VKAPI_CALL
+failing_free(void *priv, void *ptr)
+{
+   if (ptr)
+      __atomic_fetch_sub(&((struct failing_allocator *)priv)->live, 1, __ATOMIC_RELAXED);
+   free(ptr);
+}
+
+enum created { CREATED_DEVICE, CREATED_MEMORY, CREATED_SPARSE_BUFFER, CREATED_SEMAPHORE, CREATED_COUNT };
+
+static VkResult
+create_and_destroy(struct vkt *t, enum created what, const VkAllocationCallbacks *callbacks)
+{
+   const float priorities[2] = {0};
+   VkDeviceQueueCreateInfo queues[4];
+   VkDeviceMemory memory;
+   VkSemaphore semaphore;
+   VkDevice device;
+   VkBuffer buffer;
+   VkResult result = VK_SUCCESS;
+
+   switch (what) {
+   case CREATED_DEVICE:
+      for (unsigned i = 0; i < 4; i++)
+         queues[i] = (VkDeviceQueueCreateInfo){
+            .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+            .queueFamilyIndex = i,
+            .queueCount = 2,
+            .pQueuePriorities = priorities,
+         };
+      result = vkCreateDevice(t->pdev,
+                              &(VkDeviceCreateInfo){
+                                 .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                                 .queueCreateInfoCount = 4,
+                                 .pQueueCreateInfos = queues,
+                              },
+                              callbacks, &device);
+      if (result == VK_SUCCESS)
+         vkDestroyDevice(device, callbacks);
+      break;
+   case CREATED_MEMORY:
+      result = vkAllocateMemory(t->device,
+                                &(VkMemoryAllocateInfo){
+                                   .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                   .allocationSize = 100000,
+                                },
+                                callbacks, &memory);
+      if (result == VK_SUCCESS)
+         vkFreeMemory(t->device, memory, callbacks);
+      break;
+   case CREATED_SPARSE_BUFFER:
+      result = vkCreateBuffer(t->device,
+                              &(VkBufferCreateInfo){
+                                 .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                                 .flags = VK_BUFFER_CREATE_SPARSE_BINDING_BIT,
+                                 .size = MIB,
+                                 .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT,
+                              },
+                              callbacks, &buffer);
+      if (result == VK_SUCCESS)
+         vkDestroyBuffer(t->device, buffer, callbacks);
+      break;
+   case CREATED_SEMAPHORE:
+      result = vkCreateSemaphore(
+         t->device, &(VkSemaphoreCreateInfo){.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO},
+         callbacks, &semaphore);
+      if (result == VK_SUCCESS)
+         vkDestroySemaphore(t->device, semaphore, callbacks);
+      break;
+   default:
+      break;
+   }
+   return result;
+}
+
+/* Every allocation of the driver's fails once: VK_ERROR_OUT_OF_HOST_MEMORY, and all that was
+ * allocated is freed. */
+static void
+test_out_of_host_memory(struct vkt *t)
+{
+   for (unsigned what = 0; what < CREATED_COUNT; what++) {
+      VkResult result = VK_ERROR_OUT_OF_HOST_MEMORY;
+      for (unsigned count = 0; result != VK_SUCCESS; count++) {
+         struct failing_allocator allocator = {.left = count};
+         const VkAllocationCallbacks callbacks = {
+            .pUserData = &allocator,
+            .pfnAllocation = failing_alloc,
+            .pfnReallocation = failing_realloc,
+            .pfnFree = failing_free,
+         };
+
+         result = create_and_destroy(t, what, &callbacks);
+         vkt_expect(result == VK_SUCCESS || result == VK_ERROR_OUT_OF_HOST_MEMORY,
+                    "kind %u, allocation %u: %d", what, count, result);
+         vkt_expect(allocator.live == 0, "kind %u, allocation %u: %u are left", what, count,
+                    allocator.live);
+         vkt_expect(count < 200, "kind %u never succeeds", what);
+      }
+   }
+}
+
 /* An application that leaves without tidying up: the device goes, and the next one has all of the
  * memory and all of the addresses. */
 static void
@@ -193,6 +328,7 @@ main(int argc, char **argv)
    vkt_init(&t);
    test_out_of_memory(&t);
    test_out_of_addresses(&t);
+   test_out_of_host_memory(&t);
    vkt_finish(&t);
 
    test_nothing_is_freed();

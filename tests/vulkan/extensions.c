@@ -211,6 +211,25 @@ binding_reports(struct vkt *t)
 
    struct vkt_buffer plain = vkt_buffer_create(t, 1000);
    const VkBuffer sparse = vkt_sparse_buffer_create(t, 4 * BLOCK_B, 0);
+   VkImage image;
+   vkt_check(vkCreateImage(t->device,
+                           &(VkImageCreateInfo){
+                              .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+                              .imageType = VK_IMAGE_TYPE_2D,
+                              .format = VK_FORMAT_R8G8B8A8_UNORM,
+                              .extent = {64, 64, 1},
+                              .mipLevels = 1,
+                              .arrayLayers = 1,
+                              .samples = VK_SAMPLE_COUNT_1_BIT,
+                              .usage = VK_IMAGE_USAGE_SAMPLED_BIT,
+                           },
+                           NULL, &image));
+   VkMemoryRequirements reqs;
+   vkGetImageMemoryRequirements(t->device, image, &reqs);
+   const VkDeviceMemory image_memory = vkt_alloc(t, reqs.size, NULL);
+   vkt_check(vkBindImageMemory(t->device, image, image_memory, 0));
+   vkDestroyImage(t->device, image, NULL);
+   vkFreeMemory(t->device, image_memory, NULL);
    const uint64_t memory = (uint64_t)plain.memory, buffer = (uint64_t)plain.buffer;
    const uint64_t addr_B = address_of(t, plain.buffer), sparse_addr_B = address_of(t, sparse);
    vkt_buffer_destroy(t, &plain);
@@ -222,6 +241,7 @@ binding_reports(struct vkt *t)
                                                         : VK_DEVICE_ADDRESS_BINDING_TYPE_BIND_EXT;
       expect_seen(VK_OBJECT_TYPE_DEVICE_MEMORY, memory, type, addr_B, 1000);
       expect_seen(VK_OBJECT_TYPE_BUFFER, buffer, type, addr_B, 1000);
+      expect_seen(VK_OBJECT_TYPE_IMAGE, (uint64_t)image, type, 0, 64 * 64 * 4);
       expect_seen(VK_OBJECT_TYPE_BUFFER, (uint64_t)sparse, type, sparse_addr_B, 4 * BLOCK_B);
    }
 }

@@ -188,9 +188,11 @@ vmbvk_CreateImage(VkDevice _device, const VkImageCreateInfo *pCreateInfo,
    if (result != VK_SUCCESS) {
       lvp_DestroyImage(_device, *pImage, pAllocator);
       *pImage = VK_NULL_HANDLE;
+      return result;
    }
 
-   return result;
+   vmbvk_report_image(device, image, VK_DEVICE_ADDRESS_BINDING_TYPE_BIND_EXT);
+   return VK_SUCCESS;
 }
 
 VKAPI_ATTR void VKAPI_CALL
@@ -204,6 +206,8 @@ vmbvk_DestroyImage(VkDevice _device, VkImage _image, const VkAllocationCallbacks
          vmbvk_residency_forget(device, image->planes[p].bo);
    }
 
+   if (image)
+      vmbvk_report_image(device, image, VK_DEVICE_ADDRESS_BINDING_TYPE_UNBIND_EXT);
    lvp_DestroyImage(_device, _image, pAllocator);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lp_texture.h"
 #include "util/os_misc.h"
 #include "util/u_atomic.h"
 #include "vk_alloc.h"
@@ -152,7 +153,7 @@ import_host(struct vmbvk_device *device, struct vmbvk_device_memory *mem, void *
          set_memory(mem, memory);
          return VK_SUCCESS;
       }
-      if (ret != -EINVAL)
+      if (ret != -EINVAL && ret != -EFAULT)
          return alloc_error(device, ret, mem->lvp.size);
    }
 
@@ -278,6 +279,34 @@ vmbvk_memory_bo(const struct lvp_device_memory *lvp)
    const struct vmbvk_device_memory *mem = container_of(lvp, struct vmbvk_device_memory, lvp);
 
    return mem->memory ? vmbind_memory_bo(mem->memory) : NULL;
+}
+
+/* A plane that has no addresses yet is not worth a word. */
+void
+vmbvk_report_image(struct vmbvk_device *device, struct lvp_image *image,
+                   VkDeviceAddressBindingTypeEXT type)
+{
+   for (uint8_t p = 0; p < image->plane_count; p++) {
+      const struct llvmpipe_resource *lpr = llvmpipe_resource(image->planes[p].bo);
+      if (lpr->tex_data)
+         vmbvk_report_address(device, &image->vk.base, (uintptr_t)lpr->tex_data,
+                              image->planes[p].size, type);
+   }
+}
+
+VKAPI_ATTR VkResult VKAPI_CALL
+vmbvk_BindImageMemory2(VkDevice _device, uint32_t bindInfoCount,
+                       const VkBindImageMemoryInfo *pBindInfos)
+{
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
+
+   VkResult result = lvp_BindImageMemory2(_device, bindInfoCount, pBindInfos);
+   for (uint32_t i = 0; i < bindInfoCount; i++) {
+      VK_FROM_HANDLE(lvp_image, image, pBindInfos[i].image);
+      vmbvk_report_image(device, image, VK_DEVICE_ADDRESS_BINDING_TYPE_BIND_EXT);
+   }
+
+   return result;
 }
 
 /* ------------------------------------------------------------------- export */

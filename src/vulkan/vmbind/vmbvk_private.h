@@ -149,6 +149,10 @@ struct vmb_bo *vmbvk_memory_bo(const struct lvp_device_memory *mem);
 void vmbvk_report_address(struct vmbvk_device *device, struct vk_object_base *object,
                           uint64_t addr_B, uint64_t size_B, VkDeviceAddressBindingTypeEXT type);
 
+/** The same for all planes of an image. */
+void vmbvk_report_image(struct vmbvk_device *device, struct lvp_image *image,
+                        VkDeviceAddressBindingTypeEXT type);
+
 /* vmbvk_sync.c */
 struct vk_sync_type vmbvk_sync_type(int drm_fd);
 VkResult vmbvk_syncs_init(struct vmbvk_device *device);

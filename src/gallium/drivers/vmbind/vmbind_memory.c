@@ -282,20 +282,36 @@ is_private_memory(uint64_t start_B, uint64_t end_B)
    return start_B >= end_B;
 }
 
-int
-vmbind_memory_take_pages(struct pipe_screen *pscreen, void *ptr, uint64_t size_B,
-                         struct vmbind_memory **mem_out)
+/* The kernel driver binds them where they are. */
+static int
+lend_pages(struct vmbind_screen *screen, void *ptr, uint64_t size_B, struct vmbind_memory **mem_out)
 {
-   struct vmbind_screen *screen = vmbind_screen(pscreen);
-   const uint64_t start_B = (uintptr_t)ptr;
+   const struct vmbind_memory_params params = {.size_B = size_B, .name = "host memory"};
+   struct vmb_bo *bo;
+
+   int ret = vmb_bo_create(screen->dev,
+                           &(struct vmb_bo_params){
+                              .size_B = size_B,
+                              .vm = screen->vm,
+                              .cached = true,
+                              .user_ptr = ptr,
+                              .name = params.name,
+                           },
+                           &bo);
+   return ret ? ret : bound_create(screen, bo, &params, mem_out);
+}
+
+/* It cannot: a BO takes their place. */
+static int
+swap_pages(struct vmbind_screen *screen, void *ptr, uint64_t size_B, struct vmbind_memory **mem_out)
+{
+   const struct vmbind_memory_params params = {.size_B = size_B, .name = "host memory"};
    struct vmbind_memory *mem;
 
-   if ((start_B | size_B) % vmb_device_caps(screen->dev)->page_size_B ||
-       !is_private_memory(start_B, start_B + size_B))
+   if (!is_private_memory((uintptr_t)ptr, (uintptr_t)ptr + size_B))
       return -EINVAL;
 
-   int ret = bound_create_new(
-      screen, &(struct vmbind_memory_params){.size_B = size_B, .name = "host memory"}, &mem);
+   int ret = bound_create_new(screen, &params, &mem);
    if (ret)
       return ret;
 
@@ -307,6 +323,26 @@ vmbind_memory_take_pages(struct pipe_screen *pscreen, void *ptr, uint64_t size_B
    }
 
    mem->taken_from = ptr;
+   *mem_out = mem;
+   return 0;
+}
+
+int
+vmbind_memory_take_pages(struct pipe_screen *pscreen, void *ptr, uint64_t size_B,
+                         struct vmbind_memory **mem_out)
+{
+   struct vmbind_screen *screen = vmbind_screen(pscreen);
+   const uint64_t start_B = (uintptr_t)ptr;
+   struct vmbind_memory *mem;
+
+   if ((start_B | size_B) % vmb_device_caps(screen->dev)->page_size_B)
+      return -EINVAL;
+
+   int ret = vmb_device_caps(screen->dev)->userptr ? lend_pages(screen, ptr, size_B, &mem)
+                                                   : swap_pages(screen, ptr, size_B, &mem);
+   if (ret)
+      return ret;
+
    track(screen, mem);
    *mem_out = mem;
    return 0;

@@ -50,12 +50,12 @@ int vmbind_memory_import(struct pipe_screen *pscreen, int dmabuf_fd,
                          struct vmbind_memory **mem_out);
 
 /**
- * Gives the process's own memory to the GPU: a BO takes its contents and then its place, so that both
- * see the same pages.  When it is freed the process gets pages of its own again, with what is in
- * them.  What is written there while one or the other happens may be lost.
+ * Gives the process's own memory to the GPU, so that both see the same pages.  Where the kernel driver
+ * has no userptrs, a BO takes their contents and then their place, until the memory is freed; what
+ * somebody else writes there while that happens, and while it is undone, may be lost.
  *
- * \param ptr, size_B  whole pages, writable, private and anonymous
- * \return 0; -EINVAL if they are not; -ENOMEM, -ENOSPC, -ENODEV
+ * \param ptr, size_B  whole pages, writable; without userptrs private and anonymous too
+ * \return 0; -EINVAL, -EFAULT if they are not; -ENOMEM, -ENOSPC, -ENODEV
  */
 int vmbind_memory_take_pages(struct pipe_screen *pscreen, void *ptr, uint64_t size_B,
                              struct vmbind_memory **mem_out);
