@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -42,6 +44,16 @@ sim_caller_is_gone(void)
    struct pollfd poll_fd = {.fd = current ? current->socket : -1};
 
    return current && poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLHUP | POLLERR));
+}
+
+void
+sim_caller_die(void)
+{
+   if (!current)
+      return;
+   kill(current->pid, SIGABRT);
+   sim_libc()->close(current->socket);
+   pthread_exit(NULL);
 }
 
 int

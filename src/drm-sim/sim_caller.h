@@ -29,6 +29,9 @@ pid_t sim_caller_pid(void);
 /* CAP_SYS_ADMIN, near enough */
 bool sim_caller_is_admin(void);
 
+/* As a kernel's oops ends the task that caused it: returns only if that is this process. */
+void sim_caller_die(void);
+
 /* It no longer waits: a signal ended its call, or its life. */
 bool sim_caller_is_gone(void);
 

@@ -174,9 +174,12 @@ log_line(const char *format, va_list args)
       length = sizeof(line) - 2;
    line[length] = '\n';
 
-   /* One write: lines of several threads do not mix. */
-   ssize_t written = write(STDERR_FILENO, line, length + 1);
+   /* One write: lines of several threads do not mix. To whom it concerns, if that is another process. */
+   int other = sim_caller_pid() == getpid() ? -1 : sim_caller_dup_fd(STDERR_FILENO);
+   ssize_t written = write(other >= 0 ? other : STDERR_FILENO, line, length + 1);
    (void)written;
+   if (other >= 0)
+      sim_libc()->close(other);
 }
 
 void
@@ -197,5 +200,6 @@ sim_panic(const char *format, ...)
    va_start(args, format);
    log_line(format, args);
    va_end(args);
+   sim_caller_die();
    abort();
 }

@@ -140,6 +140,7 @@ expect_mirror_is_kernel(struct fixture *f)
       kernel_count--;
    assert_int_equal(vmb_vm_get_mappings(f->vm, VMB_STATE_SUBMITTED, 0, UINT64_MAX, &mirror, &count),
                     0);
+   count = target_visible(f->caps, mirror, count);
    assert_int_equal(count, kernel_count);
    for (size_t i = 0; i < count; i++) {
       assert_int_equal(mirror[i].addr_B, kernel[i].addr_B);
@@ -306,11 +307,26 @@ test_chunks(void **state)
       &(struct expected){ .fault = "vm_bind:1=ENOMEM,vm_bind:3=ENOMEM", .count = BINDS - 20 });
 }
 
+static bool
+binds_on_a_thread(void)
+{
+   struct fixture f;
+
+   create(&f);
+   const bool thread = f.caps->sync_mode == VMB_SYNC_THREAD;
+   destroy(&f);
+   return thread;
+}
+
 /* It refuses the second chunk: the first one is taken back, whatever memory there is. */
 static void
 test_half_a_batch(void **state)
 {
    (void)state;
+   if (binds_on_a_thread()) {
+      print_message("the thread that binds has no caller to tell: the device is lost, see behaviour.c\n");
+      skip();
+   }
    submit_with_failures(&(struct expected){
       .fault = "vm_bind:1=ENOMEM,vm_bind:3=EIO",
       .ret = -EIO,

@@ -7,6 +7,8 @@
 
 #include "sim_test.h"
 
+#include <sched.h>
+
 #include <xf86drm.h>
 
 #define BASE (8 * GIB)
@@ -373,6 +375,225 @@ test_userptr(void **state)
    close(fd);
 }
 
+/* Every query that a program starts with: the size first, then exactly that much */
+static void
+test_queries(void **state)
+{
+   int fd = open_node("xe");
+   static const uint32_t filled[] = {
+      DRM_XE_DEVICE_QUERY_ENGINES,     DRM_XE_DEVICE_QUERY_MEM_REGIONS, DRM_XE_DEVICE_QUERY_CONFIG,
+      DRM_XE_DEVICE_QUERY_GT_LIST,     DRM_XE_DEVICE_QUERY_GT_TOPOLOGY, DRM_XE_DEVICE_QUERY_OA_UNITS,
+   };
+   uint8_t data[1024];
+   (void)state;
+
+   for (unsigned i = 0; i < ARRAY_LENGTH(filled); i++) {
+      struct drm_xe_device_query query = {.query = filled[i]};
+
+      assert_ok(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query));
+      assert_in_range(query.size, 8, sizeof(data));
+      query.data = (uintptr_t)data;
+      assert_ok(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query));
+      query.size++;
+      assert_error(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query), EINVAL);
+      query.size--;
+      query.data = 16;
+      int fault = call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query);
+      assert_int_equal(fault, -EFAULT);
+   }
+
+   struct drm_xe_device_query query = {.query = 11};
+   assert_error(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query), EINVAL);
+   query.query = DRM_XE_DEVICE_QUERY_EU_STALL;
+   assert_error(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query), ENODEV);
+   query = (struct drm_xe_device_query){.reserved = {1}};
+   assert_error(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query), EINVAL);
+
+   struct drm_xe_query_engine_cycles cycles = {.clockid = CLOCK_MONOTONIC}, later;
+   query = (struct drm_xe_device_query){
+      .query = DRM_XE_DEVICE_QUERY_ENGINE_CYCLES,
+      .size = sizeof(cycles),
+      .data = (uintptr_t)&cycles,
+   };
+   assert_ok(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query));
+   later = cycles;
+   query.data = (uintptr_t)&later;
+   assert_ok(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query));
+   assert_true(later.cpu_timestamp >= cycles.cpu_timestamp);
+   assert_int_equal(cycles.width, 36);
+   later.clockid = 77;
+   assert_error(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query), EINVAL);
+   later.clockid = CLOCK_MONOTONIC;
+   later.eci.engine_instance = 5;
+   assert_error(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query), EINVAL);
+
+   struct drm_xe_query_uc_fw_version version = {.uc_type = XE_QUERY_UC_TYPE_GUC_SUBMISSION};
+   query = (struct drm_xe_device_query){
+      .query = DRM_XE_DEVICE_QUERY_UC_FW_VERSION,
+      .size = sizeof(version),
+      .data = (uintptr_t)&version,
+   };
+   assert_ok(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query));
+   assert_true(version.major_ver > 0);
+   version.pad = 1;
+   assert_error(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query), EINVAL);
+   version = (struct drm_xe_query_uc_fw_version){.uc_type = 9};
+   assert_error(call(fd, DRM_IOCTL_XE_DEVICE_QUERY, &query), EINVAL);
+   close(fd);
+}
+
+static int
+queue_with(int fd, uint32_t vm, uint64_t extensions)
+{
+   struct drm_xe_engine_class_instance instance = {.engine_class = DRM_XE_ENGINE_CLASS_RENDER};
+   struct drm_xe_exec_queue_create args = {
+      .extensions = extensions,
+      .width = 1,
+      .num_placements = 1,
+      .vm_id = vm,
+      .instances = (uintptr_t)&instance,
+   };
+   return call(fd, DRM_IOCTL_XE_EXEC_QUEUE_CREATE, &args);
+}
+
+static void
+test_queue_properties(void **state)
+{
+   int fd = open_node("xe");
+   uint32_t vm = xe_vm_create(fd, 0);
+   struct drm_xe_ext_set_property second = {
+      .base.name = DRM_XE_EXEC_QUEUE_EXTENSION_SET_PROPERTY,
+      .property = DRM_XE_EXEC_QUEUE_SET_PROPERTY_TIMESLICE,
+      .value = 1000,
+   };
+   struct drm_xe_ext_set_property first = {
+      .base = {.next_extension = (uintptr_t)&second},
+      .property = DRM_XE_EXEC_QUEUE_SET_PROPERTY_PRIORITY,
+      .value = 1,
+   };
+   const uint64_t chain = (uintptr_t)&first;
+   (void)state;
+
+   assert_ok(queue_with(fd, vm, chain));
+   /* More than anybody may ask for, and more than there is */
+   first.value = 2;
+   assert_error(queue_with(fd, vm, chain), EPERM);
+   first.value = 3;
+   assert_error(queue_with(fd, vm, chain), EINVAL);
+   first.value = 0;
+   first.base.pad = 1;
+   assert_error(queue_with(fd, vm, chain), EINVAL);
+   first.base.pad = 0;
+   first.base.name = 1;
+   assert_error(queue_with(fd, vm, chain), EINVAL);
+   first.base.name = 0;
+   second.property = 50;
+   assert_error(queue_with(fd, vm, chain), EINVAL);
+   first.base.next_extension = 16;
+   assert_error(queue_with(fd, vm, chain), EFAULT);
+   /* A chain without end */
+   first.base.next_extension = chain;
+   assert_error(queue_with(fd, vm, chain), E2BIG);
+   assert_error(queue_with(fd, 77, 0), ENOENT);
+   close(fd);
+}
+
+/* A batch that loops until a word of memory is zero, as the tests of the kernel spin */
+static void
+write_spinner(uint32_t *batch, uint64_t base, uint64_t started, uint64_t flag)
+{
+   const uint32_t words[] = {
+      0x20u << 23 | 2, (uint32_t)started,     started >> 32, 1,
+      0x36u << 23 | 2, 0,                     (uint32_t)flag, flag >> 32,
+      0x31u << 23 | 1, (uint32_t)(base + 16), base >> 32,
+   };
+   memcpy(batch, words, sizeof(words));
+}
+
+static void
+test_spinners_and_engines(void **state)
+{
+   int fd = open_node("xe");
+   uint32_t vm = xe_vm_create(fd, 0);
+   uint32_t bo = xe_bo_create(fd, 4 * PAGE, 0);
+   uint32_t spinning = xe_queue_create(fd, vm, DRM_XE_ENGINE_CLASS_RENDER);
+   uint32_t other = xe_queue_create(fd, vm, DRM_XE_ENGINE_CLASS_COPY);
+   uint32_t spun = syncobj_create(fd, 0), done = syncobj_create(fd, 0);
+   volatile uint32_t *cpu = xe_map_cpu(fd, bo, 4 * PAGE);
+   struct drm_xe_vm_bind_op op = xe_map(bo, 0, BASE, 4 * PAGE);
+   struct drm_xe_sync spun_signal = sync_signal(spun, 0), done_signal = sync_signal(done, 0);
+   (void)state;
+
+   assert_ok(xe_bind(fd, vm, 0, &op, 1, NULL, 0));
+   assert_ok(drm_sim_wait_idle(fd, vm));
+   write_spinner((uint32_t *)cpu, BASE, BASE + 2 * PAGE, BASE + 2 * PAGE + 4);
+   cpu[2 * PAGE / 4 + 1] = 1;
+   xe_write_batch((uint32_t *)cpu + PAGE / 4, BASE + 3 * PAGE, 0xd0);
+   assert_ok(xe_exec(fd, spinning, BASE, &spun_signal, 1));
+   while (!cpu[2 * PAGE / 4])
+      sched_yield();
+
+   /* The other engine does not wait for it, and what it binds is seen. */
+   assert_ok(xe_exec(fd, other, BASE + PAGE, &done_signal, 1));
+   assert_ok(syncobj_wait(fd, done, 0, 0, in_ms(60000)));
+   assert_int_equal(cpu[3 * PAGE / 4], 0xd0);
+   assert_error(syncobj_wait(fd, spun, 0, 0, 0), ETIME);
+   cpu[2 * PAGE / 4 + 1] = 0;
+   assert_ok(syncobj_wait(fd, spun, 0, 0, in_ms(60000)));
+   struct drm_xe_exec_queue_get_property ban = {.exec_queue_id = spinning};
+   assert_ok(call(fd, DRM_IOCTL_XE_EXEC_QUEUE_GET_PROPERTY, &ban));
+   assert_int_equal(ban.value, 0);
+
+   /* A queue that is destroyed takes its job along. */
+   cpu[2 * PAGE / 4 + 1] = 1;
+   assert_ok(xe_exec(fd, spinning, BASE, &spun_signal, 1));
+   struct drm_xe_exec_queue_destroy destroy = {.exec_queue_id = spinning};
+   assert_ok(call(fd, DRM_IOCTL_XE_EXEC_QUEUE_DESTROY, &destroy));
+   assert_ok(syncobj_wait(fd, spun, 0, 0, in_ms(60000)));
+   munmap((void *)cpu, 4 * PAGE);
+   close(fd);
+}
+
+static void
+test_wait_user_fence(void **state)
+{
+   int fd = open_node("xe");
+   uint64_t fence = 5;
+   struct drm_xe_wait_user_fence wait = {
+      .addr = (uintptr_t)&fence,
+      .op = DRM_XE_UFENCE_WAIT_OP_EQ,
+      .value = 5,
+      .mask = UINT64_MAX,
+      .exec_queue_id = 77,
+   };
+   (void)state;
+
+   assert_error(call(fd, DRM_IOCTL_XE_WAIT_USER_FENCE, &wait), ENOENT);
+   wait.exec_queue_id = 0;
+   assert_ok(call(fd, DRM_IOCTL_XE_WAIT_USER_FENCE, &wait));
+   wait.value = 6;
+   assert_error(call(fd, DRM_IOCTL_XE_WAIT_USER_FENCE, &wait), ETIME);
+   wait.op = DRM_XE_UFENCE_WAIT_OP_LT;
+   assert_ok(call(fd, DRM_IOCTL_XE_WAIT_USER_FENCE, &wait));
+   /* What is left of a relative timeout comes back; an absolute one stays. */
+   wait.op = DRM_XE_UFENCE_WAIT_OP_EQ;
+   wait.timeout = 2000000;
+   assert_error(call(fd, DRM_IOCTL_XE_WAIT_USER_FENCE, &wait), ETIME);
+   assert_int_equal(wait.timeout, 0);
+   wait.flags = DRM_XE_UFENCE_WAIT_FLAG_ABSTIME;
+   wait.timeout = 1;
+   assert_error(call(fd, DRM_IOCTL_XE_WAIT_USER_FENCE, &wait), ETIME);
+   assert_int_equal(wait.timeout, 1);
+   wait.addr = 16;
+   assert_error(call(fd, DRM_IOCTL_XE_WAIT_USER_FENCE, &wait), EFAULT);
+   wait.addr = 4;
+   assert_error(call(fd, DRM_IOCTL_XE_WAIT_USER_FENCE, &wait), EINVAL);
+   wait.addr = (uintptr_t)&fence;
+   wait.op = 6;
+   assert_error(call(fd, DRM_IOCTL_XE_WAIT_USER_FENCE, &wait), EINVAL);
+   close(fd);
+}
+
 int
 main(void)
 {
@@ -386,6 +607,10 @@ main(void)
       cmocka_unit_test(test_failed_job_bans_the_vm),
       cmocka_unit_test(test_exec),
       cmocka_unit_test(test_userptr),
+      cmocka_unit_test(test_queries),
+      cmocka_unit_test(test_queue_properties),
+      cmocka_unit_test(test_spinners_and_engines),
+      cmocka_unit_test(test_wait_user_fence),
    };
    return cmocka_run_group_tests_name("sim xe", tests, NULL, NULL);
 }
