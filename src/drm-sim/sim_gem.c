@@ -249,7 +249,8 @@ sim_bo_create(uint64_t size_B, uint32_t flags, uint64_t exclusive_vm_uid, struct
 {
    char name[64];
 
-   if (size_B == 0)
+   /* No file is that large, says the kernel's shmem_file_setup(). */
+   if (size_B == 0 || size_B > INT64_MAX)
       return -EINVAL;
    /* More than any machine has: a kernel fails when it reserves the pages. */
    if (size_B > 1ull << 46 || !make_room(size_B))
@@ -300,8 +301,8 @@ is_shared(uint64_t user, uint64_t size_B)
    return shared;
 }
 
-/* The program's pages into the BO, and the BO's to the program's address: the same pages at both, as
- * with memory that a GPU has pinned.
+/* The program's pages into the BO, and the BO's to the program's address: the same pages at both,
+ * as with memory that a GPU has pinned.
  */
 static int
 take_user_pages(struct sim_bo *bo, uint64_t user)

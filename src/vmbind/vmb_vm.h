@@ -195,7 +195,8 @@ struct vmb_bind {
 
 struct vmb_submit {
    /** Fences must be in place already: a wait before its signal was submitted is
-    * refused with -EINVAL, as the kernel does. */
+    * refused with -EINVAL, as the kernel does.  With VMB_SYNC_THREAD a point of a
+    * timeline may come later. */
    const struct vmb_sync *waits;
    uint32_t wait_count;
    const struct vmb_bind *binds;
@@ -212,9 +213,11 @@ int vmb_queue_create(struct vmb_vm *vm, struct vmb_queue **queue_out);
 void vmb_queue_destroy(struct vmb_queue *queue);
 
 /**
- * Submits a batch.  Does not wait for it, though the kernel may throttle.
+ * Submits a batch.  Does not wait for it, though the kernel may throttle.  One that waits for nothing, on a
+ * VM with nothing pending, is bound when this returns, where the kernel can do that
+ * (vmb_caps.immediate_bind): it costs less.
  *
- * \param point_out  if not NULL: the batch's point on the queue's timeline
+ * \param point_out  if not NULL: the batch's point on the queue's timeline; 0 if it has completed
  * \return 0
  *         -EINVAL  a bind is unaligned or outside its range or its BO, or a range
  *                  or BO of another VM; or a wait has no fence

@@ -31,7 +31,6 @@
 
 #include "target.h"
 
-#define PAGE_B      16384ull /* the largest of a driver */
 #define KERNEL_PAGE_B 4096ull /* of target_get_pages() */
 #define RANGE_PAGES 1000 /* no block starts or ends with the range */
 #define BO_PAGES    600
@@ -157,6 +156,9 @@ struct asked {
 
 struct fixture;
 
+/* The driver's */
+static uint64_t page_B;
+
 struct worker {
    struct fixture *f;
    unsigned number;
@@ -194,7 +196,7 @@ static struct vmb_range *
 create_range(struct fixture *f, bool null)
 {
    const struct vmb_range_params params = {
-      .size_B = RANGE_PAGES * PAGE_B,
+      .size_B = RANGE_PAGES * page_B,
       .unbound = null && f->caps->null_mode != VMB_NULL_NONE ? VMB_UNBOUND_NULL : VMB_UNBOUND_HOLE,
    };
    struct vmb_range *range = NULL;
@@ -235,10 +237,11 @@ create_fixture(const struct op *ops, size_t count)
    PROP_CHECK(vmb_device_create(&(struct vmb_device_params){ .drm_fd = f->fd, .log = log_nothing },
                                 &f->dev) == 0);
    f->caps = vmb_device_caps(f->dev);
+   page_B = f->caps->page_size_B;
    PROP_CHECK(vmb_vm_create(f->dev, &(struct vmb_vm_params){ 0 }, &f->vm) == 0);
    for (unsigned i = 0; i < BOS; i++) {
       /* The last one may be shared, so that both kinds are there. */
-      const struct vmb_bo_params params = { .size_B = BO_PAGES * PAGE_B,
+      const struct vmb_bo_params params = { .size_B = BO_PAGES * page_B,
                                             .vm = i + 1 < BOS ? f->vm : NULL };
       PROP_CHECK(vmb_bo_create(f->dev, &params, &f->bos[i]) == 0);
    }
@@ -381,7 +384,7 @@ is_asked(const struct fixture *f, const struct vmb_vm_mapping *map, uint64_t add
    if (!asked.bo)
       return null && !map->bo_handle;
    return map->bo_handle == vmb_bo_handle(f->bos[asked.bo - 1]) &&
-          map->bo_offset_B + addr_B - map->addr_B == asked.bo_page * PAGE_B;
+          map->bo_offset_B + addr_B - map->addr_B == asked.bo_page * page_B;
 }
 
 static void
@@ -391,7 +394,7 @@ compare_range(const struct fixture *f, const struct mappings *m, const struct vm
    size_t at = 0;
 
    for (unsigned page = 0; page < RANGE_PAGES; page++) {
-      const uint64_t addr_B = vmb_range_addr_B(range) + page * PAGE_B;
+      const uint64_t addr_B = vmb_range_addr_B(range) + page * page_B;
 
       while (at < m->count && m->maps[at].addr_B + m->maps[at].range_B <= addr_B)
          at++;
@@ -466,10 +469,10 @@ make_binds(const struct worker *w, const struct op *op, struct vmb_bind *binds)
 
       binds[i] = (struct vmb_bind){
          .range = w->ranges[r->range],
-         .offset_B = r->page * PAGE_B,
-         .size_B = r->pages * PAGE_B,
+         .offset_B = r->page * page_B,
+         .size_B = r->pages * page_B,
          .bo = r->bo < BOS ? w->f->bos[r->bo] : NULL,
-         .bo_offset_B = r->bo < BOS ? r->bo_page * PAGE_B : 0,
+         .bo_offset_B = r->bo < BOS ? r->bo_page * page_B : 0,
       };
    }
    return op->count;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <xf86drm.h>
 
@@ -20,7 +21,8 @@
 #include "tests/kernel/uapi/inspect.h"
 #include "util/macros.h"
 
-#define NODE "/dev/dri/renderD128"
+#define NODE    "/dev/dri/renderD128"
+#define MAX_VMS 32 /* of an open file */
 
 /* ---------------------------------------------------------------------- node */
 
@@ -43,10 +45,15 @@ vm_exists(int drm_fd, uint32_t kernel_vm)
 static unsigned
 vm_index(int drm_fd, uint32_t kernel_vm)
 {
-   unsigned later = 0;
+   unsigned later = 0, all = 0;
 
-   while (vm_exists(drm_fd, kernel_vm + later + 1))
-      later++;
+   for (uint32_t id = 1; id <= MAX_VMS; id++) {
+      all += vm_exists(drm_fd, id);
+      later += id > kernel_vm && vm_exists(drm_fd, id);
+   }
+   /* One that was destroyed stays in the list until the kernel's workers are done with it. */
+   for (unsigned i = 0; i < 500 && inspect_vm_count() > all; i++)
+      usleep(10000);
    return later;
 }
 
@@ -73,12 +80,17 @@ struct names {
    struct inspect_object objects[MAX_HANDLE];
 };
 
+/* The lowest free number is the next one given out: a long gap is the end. */
 static void
 read_names(int drm_fd, struct names *names)
 {
+   unsigned gap = 0;
+
    memset(names, 0, sizeof(*names));
-   for (uint32_t handle = 1; handle < MAX_HANDLE; handle++)
+   for (uint32_t handle = 1; handle < MAX_HANDLE && gap < 16; handle++) {
       names->objects[handle] = inspect_object(drm_fd, handle);
+      gap = names->objects[handle].object ? 0 : gap + 1;
+   }
 }
 
 /* 0 for an object that the process has no handle of: the kernel's own, behind sparse mappings. */

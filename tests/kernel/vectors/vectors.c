@@ -9,9 +9,10 @@
  *   vectors record           print the vectors
  *   vectors compare FILE     run, and show where FILE differs
  *
+ * Every field of every ioctl is now and then off by one, too big, misaligned, or names what is gone.
  * Everything is derived from the number of the sequence.  Never sent, because the kernel does not take
- * it well: an unknown syncobj to signal (it follows a null pointer), and an operation that waits for what
- * it or a later one of its batch signals (it warns).
+ * it well: an unknown syncobj to signal (it follows a null pointer), an operation that waits for what
+ * it or a later one of its batch signals (it warns), and arrays of billions (it warns of the allocation).
  */
 
 #include <errno.h>
@@ -31,7 +32,7 @@
 #include "tests/util/prop.h"
 #include "util/macros.h"
 
-#define SEQUENCES 32
+#define SEQUENCES 48
 #define CALLS     32
 #define MAX_OPS   4
 #define MAX_SYNCS 3
@@ -49,6 +50,8 @@ struct sequence {
    FILE *out;
    /* 0 where there is none */
    uint32_t vms[SLOTS], bos[SLOTS], syncobjs[SLOTS];
+   /* What was there last, and is gone; its number may have been given out again. */
+   uint32_t stale;
    uint64_t points[SLOTS];
    /* As last printed */
    char *trees[SLOTS];
@@ -81,14 +84,20 @@ soon(void)
    return (now.tv_sec + 20) * 1000000000ll;
 }
 
-/* Mostly one that lives; sometimes none, or one that never was. */
+/* Mostly one that lives; sometimes none, one that is gone, or one that never was. */
 static uint32_t
 pick(struct sequence *s, const uint32_t *slots)
 {
    const unsigned first = below(s, SLOTS);
 
-   if (one_in(s, 24))
-      return one_in(s, 2) ? 0 : UNKNOWN;
+   if (one_in(s, 20)) {
+      switch (below(s, 4)) {
+      case 0: return 0;
+      case 1: return UNKNOWN;
+      case 2: return UINT32_MAX;
+      case 3: return s->stale;
+      }
+   }
    for (unsigned i = 0; i < SLOTS; i++)
       if (slots[(first + i) % SLOTS])
          return slots[(first + i) % SLOTS];
@@ -100,9 +109,10 @@ pick(struct sequence *s, const uint32_t *slots)
 static void
 vm_create(struct sequence *s, unsigned slot)
 {
-   static const uint64_t ranges[] = { 0, 0, 0, 1ull << 47, 1ull << 40, 1ull << 48, 12345, UINT64_MAX };
+   static const uint64_t ranges[] = { 0, 0, 0, 1ull << 47, 1ull << 40, (1ull << 47) + 1, 1ull << 48,
+                                      12345, UINT64_MAX };
    struct drm_panthor_vm_create create = {
-      .flags = one_in(s, 16),
+      .flags = one_in(s, 16) ? 1u << below(s, 32) : 0,
       .user_va_range = ranges[below(s, ARRAY_SIZE(ranges))],
    };
 
@@ -120,12 +130,18 @@ vm_destroy(struct sequence *s)
 {
    struct drm_panthor_vm_destroy destroy = { .id = pick(s, s->vms), .pad = one_in(s, 8) };
 
+   s->stale = destroy.id;
+
    fprintf(s->out, "vm_destroy id %u pad %u", destroy.id, destroy.pad);
    const int ret = call(s, DRM_IOCTL_PANTHOR_VM_DESTROY, &destroy);
    fprintf(s->out, " -> %d\n", ret);
-   for (unsigned i = 0; i < SLOTS && !ret; i++)
-      if (s->vms[i] == destroy.id)
+   for (unsigned i = 0; i < SLOTS && !ret; i++) {
+      if (s->vms[i] == destroy.id) {
          s->vms[i] = 0;
+         free(s->trees[i]);
+         s->trees[i] = NULL;
+      }
+   }
 }
 
 static void
@@ -141,11 +157,11 @@ vm_get_state(struct sequence *s)
 static void
 bo_create(struct sequence *s, unsigned slot)
 {
-   static const uint64_t sizes[] = { 0x20000, 0x20000, 0x20000, 0x20000, 0x1e001,
-                                     0x1000,  1,       0 };
+   static const uint64_t sizes[] = { 0x20000, 0x20000, 0x20000, 0x20000, 0x1e001, 0x1000,
+                                     0x1001,  1,       0,       1ull << 63 };
    struct drm_panthor_bo_create create = {
       .size = sizes[below(s, ARRAY_SIZE(sizes))],
-      .flags = one_in(s, 8) ? below(s, 8) : 0,
+      .flags = one_in(s, 8) ? one_in(s, 2) ? below(s, 8) : 1u << below(s, 32) : 0,
       .exclusive_vm_id = one_in(s, 3) ? pick(s, s->vms) : 0,
       .pad = one_in(s, 16),
    };
@@ -177,6 +193,7 @@ gem_close(struct sequence *s)
 {
    struct drm_gem_close close = { .handle = pick(s, s->bos), .pad = one_in(s, 8) };
 
+   s->stale = close.handle;
    fprintf(s->out, "gem_close handle %u pad %u", close.handle, close.pad);
    const int ret = call(s, DRM_IOCTL_GEM_CLOSE, &close);
    fprintf(s->out, " -> %d\n", ret);
@@ -201,6 +218,20 @@ syncobj_create(struct sequence *s, unsigned slot)
       s->syncobjs[slot] = create.handle;
       s->points[slot] = 0;
    }
+}
+
+static void
+syncobj_destroy(struct sequence *s)
+{
+   struct drm_syncobj_destroy destroy = { .handle = pick(s, s->syncobjs), .pad = one_in(s, 8) };
+
+   s->stale = destroy.handle;
+   fprintf(s->out, "syncobj_destroy handle %u pad %u", destroy.handle, destroy.pad);
+   const int ret = call(s, DRM_IOCTL_SYNCOBJ_DESTROY, &destroy);
+   fprintf(s->out, " -> %d\n", ret);
+   for (unsigned i = 0; i < SLOTS && !ret; i++)
+      if (s->syncobjs[i] == destroy.handle)
+         s->syncobjs[i] = 0;
 }
 
 static void
@@ -260,8 +291,9 @@ syncobj_reset_or_signal(struct sequence *s)
 
 struct batch {
    struct drm_panthor_vm_bind bind;
-   struct drm_panthor_vm_bind_op ops[MAX_OPS];
-   struct drm_panthor_sync_op syncs[MAX_OPS][MAX_SYNCS];
+   /* One more, of zeros, for arrays that are said to be longer. */
+   struct drm_panthor_vm_bind_op ops[MAX_OPS + 1];
+   struct drm_panthor_sync_op syncs[MAX_OPS][MAX_SYNCS + 1];
 };
 
 static struct drm_panthor_sync_op
@@ -284,8 +316,10 @@ random_sync(struct sequence *s)
    switch (below(s, 24)) {
    case 0: sync.handle = UNKNOWN; break;
    case 1: sync.timeline_value += 1000; break;
-   case 2: sync.flags |= 2; break;
-   case 3: sync.flags |= 0x100; break;
+   case 2: sync.flags |= 1u << below(s, 31); break;
+   case 3: sync.timeline_value += 1; break;
+   case 4: sync.timeline_value = UINT64_MAX; break;
+   case 5: sync.handle = s->stale; break;
    }
    return sync;
 }
@@ -312,7 +346,7 @@ random_op(struct sequence *s)
 static void
 spoil_op(struct sequence *s, struct drm_panthor_vm_bind_op *op)
 {
-   switch (below(s, 17)) {
+   switch (below(s, 24)) {
    case 0: op->va += 1; break;
    case 1: op->va += 0x800; break;
    case 2: op->va = USER_VA_END_B - PAGE_B; break;
@@ -329,20 +363,36 @@ spoil_op(struct sequence *s, struct drm_panthor_vm_bind_op *op)
    case 13: op->flags |= 1u << below(s, 28); break;
    case 14: op->flags = (op->flags & 0xfffffff) | (2 + below(s, 4)) << 28; break;
    case 15: op->flags |= (uint32_t)DRM_PANTHOR_VM_BIND_OP_MAP_SPARSE, op->bo_handle = 0; break;
-   case 16: op->syncs.stride = below(s, 20); break;
+   case 16:
+      if (one_in(s, 2))
+         op->syncs.stride = below(s, 20);
+      else
+         op->syncs.count += op->syncs.count != 0;
+      break;
+   case 17: op->syncs.array = op->syncs.count ? 1 : op->syncs.array; break;
+   case 18: op->bo_handle = s->stale; break;
+   case 19: op->size = 1ull << 63; break;
+   case 20: op->size = UINT64_MAX - PAGE_B + 1; break;
+   case 21: op->va = 0; break;
+   case 22: op->va = USER_VA_END_B - op->size; break;
+   case 23: op->bo_offset = 0x20000 - op->size; break;
    }
 }
 
 static void
 spoil_bind(struct sequence *s, struct drm_panthor_vm_bind *bind)
 {
-   switch (below(s, 6)) {
+   switch (below(s, 10)) {
    case 0: bind->vm_id = UNKNOWN; break;
    case 1: bind->flags |= 1u << below(s, 32); break;
    case 2: bind->ops.stride -= 8; break;
    case 3: bind->ops.array = 0; break;
    case 4: bind->ops.count = 0; break;
    case 5: bind->ops.stride = 0; break;
+   case 6: bind->ops.stride += 8; break;
+   case 7: bind->ops.array = 1; break;
+   case 8: bind->ops.count += 1; break;
+   case 9: bind->vm_id = s->stale; break;
    }
 }
 
@@ -425,7 +475,7 @@ vm_bind(struct sequence *s)
 
    make_batch(s, &batch);
    fprintf(s->out, "vm_bind vm %u flags %#x ops %s%ux%u", batch.bind.vm_id, batch.bind.flags,
-           batch.bind.ops.array ? "" : "null ", batch.bind.ops.stride, batch.bind.ops.count);
+           batch.bind.ops.array > 1 ? "" : "nowhere ", batch.bind.ops.stride, batch.bind.ops.count);
    for (unsigned i = 0; i < batch.bind.ops.count; i++)
       print_op(s, &batch.ops[i], batch.syncs[i]);
    fflush(s->out);
@@ -519,10 +569,20 @@ look(struct sequence *s)
 
 /* ------------------------------------------------------------------- sequences */
 
+/* Comes and goes, so that there are two, and one that is gone. */
+static void
+second_vm(struct sequence *s)
+{
+   if (s->vms[1])
+      vm_destroy(s);
+   else
+      vm_create(s, 1);
+}
+
 static void
 random_call(struct sequence *s)
 {
-   switch (below(s, 20)) {
+   switch (below(s, 24)) {
    case 0: syncobj_reset_or_signal(s); break;
    case 1: syncobj_query(s); break;
    case 2: syncobj_wait(s); break;
@@ -531,6 +591,8 @@ random_call(struct sequence *s)
    case 5: gem_close(s); break;
    case 6: bo_create(s, below(s, SLOTS)); break;
    case 7: syncobj_create(s, below(s, SLOTS)); break;
+   case 8: syncobj_destroy(s); break;
+   case 9: second_vm(s); break;
    default: vm_bind(s); break;
    }
    look(s);
