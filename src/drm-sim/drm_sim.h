@@ -1,10 +1,11 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * What a test may ask of the simulated DRM node and have it do, beside the ioctls: choose the kernel
- * driver, look at the tree of mappings and the page tables, hold the bind worker, make things fail.
- * A program that does not link the simulator finds the functions with dlsym(RTLD_DEFAULT, ...), and
- * finds none when there is none. Product code never does. Must not show how the simulator works.
+ * What a test may ask of the simulated DRM node and have it do, beside the ioctls: choose the
+ * kernel driver, look at the tree of mappings and the page tables, hold the bind worker, make
+ * things fail. A program that does not link the simulator finds the functions with
+ * dlsym(RTLD_DEFAULT, ...), and finds none when there is none. Product code never does. Must not
+ * show how the simulator works.
  *
  * Functions that take an fd want one of the simulated node. vm_id is the number in the driver's
  * ioctls (panthor, xe); msm has one VM a file, and takes 0. All return 0 or a negative errno unless
@@ -109,10 +110,10 @@ int drm_sim_lookup(int fd, uint32_t vm_id, uint64_t va, struct drm_sim_mapping *
 int drm_sim_read(int fd, uint32_t vm_id, uint64_t va, void *data, uint64_t size_B);
 int drm_sim_write(int fd, uint32_t vm_id, uint64_t va, const void *data, uint64_t size_B);
 
-/* Takes a BO's memory away, as a shrinker would: its page table entries are gone until the next submit
- * or bind that the driver revalidates them for. handle 0: of all BOs of the process, as far as that is
- * possible. -EBUSY while jobs that may use it are on their way, or where the host's MMU shows it;
- * -EPERM on a driver that never evicts.
+/* Takes a BO's memory away, as a shrinker would: its page table entries are gone until the next
+ * submit or bind that the driver revalidates them for. handle 0: of all BOs of the process, as far
+ * as that is possible. -EBUSY while jobs that may use it are on their way, or where the host's MMU
+ * shows it; -EPERM on a driver that never evicts.
  */
 int drm_sim_evict(int fd, uint32_t handle);
 

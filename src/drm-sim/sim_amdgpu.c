@@ -1,14 +1,15 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The amdgpu personality: a Navi 10 behind the amdgpu driver of Linux 6.12 (3.61) or 7.3 (3.64). Follows
- * amdgpu_gem.c, amdgpu_vm.c and amdgpu_object.c. Must know nothing of other drivers.
+ * The amdgpu personality: a Navi 10 behind the amdgpu driver of Linux 6.12 (3.61) or 7.3 (3.64).
+ * Follows amdgpu_gem.c, amdgpu_vm.c and amdgpu_object.c. Must know nothing of other drivers.
  *
- * A file has one VM. GEM_VA is one operation: the list of mappings changes at once, the page tables by a
- * job behind all earlier ones; in-fences are waited for inside the ioctl, and a timeline may be told
- * when the job has run. MAP refuses what is not free, UNMAP takes one whole mapping by its start, CLEAR and
- * REPLACE cut. DELAY_UPDATE leaves the page tables to the next GEM_VA without it, or to a submit. Mappings
- * with PRT are null mappings. Closing a file's last handle of a BO unmaps it.
+ * A file has one VM. GEM_VA is one operation: the list of mappings changes at once, the page tables
+ * by a job behind all earlier ones; in-fences are waited for inside the ioctl, and a timeline may
+ * be told when the job has run. MAP refuses what is not free, UNMAP takes one whole mapping by its
+ * start, CLEAR and REPLACE cut. DELAY_UPDATE leaves the page tables to the next GEM_VA without it,
+ * or to a submit. Mappings with PRT are null mappings. Closing a file's last handle of a BO unmaps
+ * it.
  */
 
 #include <errno.h>

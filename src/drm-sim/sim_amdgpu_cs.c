@@ -1,12 +1,13 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The amdgpu personality's contexts, lists of BOs and submits. Follows amdgpu_ctx.c, amdgpu_bo_list.c and
- * amdgpu_cs.c; the encoding of packets is the hardware's. Must know nothing of GEM_VA but that a submit waits
- * for it.
+ * The amdgpu personality's contexts, lists of BOs and submits. Follows amdgpu_ctx.c,
+ * amdgpu_bo_list.c and amdgpu_cs.c; the encoding of packets is the hardware's. Must know nothing of
+ * GEM_VA but that a submit waits for it.
  *
- * Of PM4, WRITE_DATA to memory, INDIRECT_BUFFER and NOP are executed, of the DMA engine's packets WRITE and NOP;
- * other packets of type 3 are taken and do nothing. What cannot be read, or written, makes the context guilty.
+ * Of PM4, WRITE_DATA to memory, INDIRECT_BUFFER and NOP are executed, of the DMA engine's packets
+ * WRITE and NOP; other packets of type 3 are taken and do nothing. What cannot be read, or written,
+ * makes the context guilty.
  */
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The amdgpu personality's INFO: what the device is, a Navi 10. Follows amdgpu_kms.c. Must know nothing of
- * VMs.
+ * The amdgpu personality's INFO: what the device is, a Navi 10. Follows amdgpu_kms.c. Must know
+ * nothing of VMs.
  */
 
 #include <errno.h>

@@ -1,14 +1,14 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The asahi personality: a G13G (Apple's M1). UNVERIFIED: only the UAPI header is upstream, so this is what
- * the header promises and what is known of the driver's behaviour, checked against no source. Must know
- * nothing of other drivers.
+ * The asahi personality: a G13G (Apple's M1). UNVERIFIED: only the UAPI header is upstream, so this
+ * is what the header promises and what is known of the driver's behaviour, checked against no
+ * source. Must know nothing of other drivers.
  *
- * Binds are done when the ioctl returns, one after another, without fences; when one fails, those before it
- * stay, and nobody says how many they are. Pages are 16 KiB. Closing the last handle of a BO unbinds it.
- * There are no null mappings, but one page of a BO may be repeated over a range. Command buffers are for a
- * firmware that is not simulated.
+ * Binds are done when the ioctl returns, one after another, without fences; when one fails, those
+ * before it stay, and nobody says how many they are. Pages are 16 KiB. Closing the last handle of a
+ * BO unbinds it. There are no null mappings, but one page of a BO may be repeated over a range.
+ * Command buffers are for a firmware that is not simulated.
  */
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * On whose behalf the simulator runs: this process, or one that it forked and that has no simulator of
- * its own (sim_remote). Everything that a kernel would do to the current process goes through here: its
- * memory, its descriptors, its address space. Must know nothing of DRM.
+ * On whose behalf the simulator runs: this process, or one that it forked and that has no simulator
+ * of its own (sim_remote). Everything that a kernel would do to the current process goes through
+ * here: its memory, its descriptors, its address space. Must know nothing of DRM.
  */
 
 #ifndef SIM_CALLER_H

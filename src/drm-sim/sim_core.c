@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The DRM core's own ioctls; see the header. Follows drm_ioctl.c, drm_auth.c and drm_file.c. Must know
- * no driver's ioctls.
+ * The DRM core's own ioctls; see the header. Follows drm_ioctl.c, drm_auth.c and drm_file.c. Must
+ * know no driver's ioctls.
  */
 
 #include "sim_core.h"

@@ -3,8 +3,8 @@
  *
  * Dropping stores; see the header. Must know nothing of any driver.
  *
- * A page that can be written takes the place of the page of zeros for as long as it takes the CPU to
- * execute one instruction, by its trap flag. String stores, which trap at every element, are not
+ * A page that can be written takes the place of the page of zeros for as long as it takes the CPU
+ * to execute one instruction, by its trap flag. String stores, which trap at every element, are not
  * executed at all: their registers are moved on.
  *
  *      fault at the store ........ scratch page in, trap flag on

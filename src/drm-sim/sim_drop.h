@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Stores of the program to null mappings: a GPU drops them, and the host's MMU has no such pages. Here
- * the store is taken over where it faults and goes nowhere; what is read there stays zero. Must know
- * nothing of any driver.
+ * Stores of the program to null mappings: a GPU drops them, and the host's MMU has no such pages.
+ * Here the store is taken over where it faults and goes nowhere; what is read there stays zero.
+ * Must know nothing of any driver.
  *
  * On other CPUs than x86-64 such a store stays a fault.
  */

@@ -7,8 +7,8 @@
  *      each VM        page table entries ----> list of evicted runs
  *                              <-- validate --
  *
- * A run leaves the list also when something else is bound or unbound there (sim_vm.c), so that what is
- * given back is what would be there without the eviction, whatever is pending.
+ * A run leaves the list also when something else is bound or unbound there (sim_vm.c), so that what
+ * is given back is what would be there without the eviction, whatever is pending.
  */
 
 #include "sim_evict.h"

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: MIT
  *
  * Memory taken away from BOs that nothing runs on, and given back before something does: TTM's
- * eviction, a shrinker, and the notifier of the program's own pages (userptr). The contents stay; what
- * goes are page table entries. Must know nothing of any driver.
+ * eviction, a shrinker, and the notifier of the program's own pages (userptr). The contents stay;
+ * what goes are page table entries. Must know nothing of any driver.
  */
 
 #ifndef SIM_EVICT_H
@@ -27,8 +27,8 @@ int sim_evict_bo(struct sim_bo *bo);
 void sim_evict_make_room(uint64_t size_B);
 
 /* drm_gpuvm_validate() and what drivers do with its list: all that the VM maps is there again. From
- * then on, and until the fence (if there is one) has signalled, nothing of it goes. -EBUSY where the
- * driver refuses a BO whose contents the program gave away.
+ * then on, and until the fence (if there is one) has signalled, nothing of it goes. -EBUSY where
+ * the driver refuses a BO whose contents the program gave away.
  */
 int sim_evict_validate(struct sim_vm *vm, struct sim_fence *fence);
 

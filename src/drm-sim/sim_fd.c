@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +23,9 @@
 #include "sim_libc.h"
 
 #define BUCKETS 1024
+
+/* The largest that an errno is */
+#define MAX_ERRNO 255
 
 struct entry {
    /* In its bucket */
@@ -89,6 +93,12 @@ find_locked(dev_t dev, ino_t ino)
    return NULL;
 }
 
+static int
+ioctl_bytes(int fd, int *count)
+{
+   return sim_libc()->ioctl(fd, FIONREAD, count);
+}
+
 static struct entry *
 entry_create(const struct sim_fd_ops *ops, void *object, int fd)
 {
@@ -120,6 +130,9 @@ open_ends(enum sim_fd_type type, bool cloexec, int ends[2])
    }
    if (!cloexec)
       fcntl(ends[0], F_SETFD, 0);
+   /* How another process's simulator knows it: see sim_fd_is_foreign_sync_file(). */
+   if (type == SIM_FD_SYNC_FILE)
+      fcntl(ends[0], F_SETOWN, getpid());
    return 0;
 }
 
@@ -154,17 +167,45 @@ fail_ends:
    return ret;
 }
 
+/* The bytes in the pipe say it by their number, which anybody can see without taking them out. */
 void
-sim_fd_set_readable(const struct sim_fd_ops *ops, void *object)
+sim_fd_set_readable(const struct sim_fd_ops *ops, void *object, int error)
 {
+   const char bytes[1 + MAX_ERRNO] = {0};
+   const size_t count = 1 + MIN2(-error, MAX_ERRNO);
+
    pthread_mutex_lock(&lock);
    list_for_each_entry (struct entry, entry, &held, held_link) {
       if (entry->ops == ops && entry->object == object) {
-         ssize_t written = write(entry->held_fd, "", 1);
+         ssize_t written = write(entry->held_fd, bytes, count);
          (void)written;
       }
    }
    pthread_mutex_unlock(&lock);
+}
+
+bool
+sim_fd_is_foreign_sync_file(int fd)
+{
+   struct stat st;
+   int owner;
+
+   /* A pipe's end that somebody owns: plain ones have no owner. */
+   return sim_libc()->fstatat(fd, "", &st, AT_EMPTY_PATH) == 0 && S_ISFIFO(st.st_mode) &&
+          (owner = fcntl(fd, F_GETOWN)) > 0 && owner != getpid();
+}
+
+int
+sim_fd_wait_for_foreign(int fd)
+{
+   struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+   int count = 0;
+
+   while (poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
+      ;
+   if (!(poll_fd.revents & POLLIN) || ioctl_bytes(fd, &count) < 0 || count == 0)
+      return -EPIPE;
+   return -(count - 1);
 }
 
 void *

@@ -36,8 +36,16 @@ struct sim_fd_ops {
  */
 int sim_fd_create(const struct sim_fd_ops *ops, void *object, bool cloexec);
 
-/* From now on, the fd of this object polls as readable. */
-void sim_fd_set_readable(const struct sim_fd_ops *ops, void *object);
+/* From now on, the fd of this object polls as readable, and tells processes that know no more of it
+ * the error (0 or a negative errno).
+ */
+void sim_fd_set_readable(const struct sim_fd_ops *ops, void *object, int error);
+
+/* Whether an fd is a sync file of another process's simulator */
+bool sim_fd_is_foreign_sync_file(int fd);
+
+/* Sleeps until that one is readable; the error that it tells, or -EPIPE if its process ended before. */
+int sim_fd_wait_for_foreign(int fd);
 
 /* The object that an fd stands for, with a reference; NULL if it is none of this kind. */
 void *sim_fd_lookup(int fd, const struct sim_fd_ops *ops);
@@ -51,8 +59,8 @@ bool sim_fd_has_lifetime(int fd);
 void sim_fd_register_file(int fd, const struct sim_fd_ops *ops, void *object);
 void sim_fd_unregister_file(int fd);
 
-/* For a fork: the registry is locked meanwhile; the forked process lets go of the ends that are held (with
- * the registry locked), so that what it has of objects are descriptors like any.
+/* For a fork: the registry is locked meanwhile; the forked process lets go of the ends that are
+ * held (with the registry locked), so that what it has of objects are descriptors like any.
  */
 void sim_fd_lock(void);
 void sim_fd_unlock(void);

@@ -26,8 +26,8 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list_head watches = {&watches, &watches};
 
-/* Goes up with every change. Waiters sleep on it as a futex and not on a condition variable, because a
- * signal that the program catches has to end an ioctl's wait.
+/* Goes up with every change. Waiters sleep on it as a futex and not on a condition variable,
+ * because a signal that the program catches has to end an ioctl's wait.
  */
 static uint32_t change_count;
 static uint32_t waiter_count;
@@ -52,9 +52,9 @@ sim_sync_changed_locked(void)
       syscall(SYS_futex, &change_count, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* A wait with a timeout does not restart by itself, whatever the handler's SA_RESTART says, and which
- * handler ran cannot be told: the wait goes on if all that there are ask for it. Our own handlers are
- * for faults, which do not interrupt anything.
+/* A wait with a timeout does not restart by itself, whatever the handler's SA_RESTART says, and
+ * which handler ran cannot be told: the wait goes on if all that there are ask for it. Our own
+ * handlers are for faults, which do not interrupt anything.
  */
 static bool
 handlers_all_restart(void)

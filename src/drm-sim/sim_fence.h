@@ -56,8 +56,8 @@ void sim_sync_unlock(void);
 /* Something that a waiter may wait for has changed. */
 void sim_sync_changed_locked(void);
 
-/* Sleeps until a change (0), the absolute time (-ETIME; UINT64_MAX waits for ever), or a signal that
- * the program catches and that is to end system calls (-EINTR).
+/* Sleeps until a change (0), the absolute time (-ETIME; UINT64_MAX waits for ever), or a signal
+ * that the program catches and that is to end system calls (-EINTR).
  */
 int sim_sync_wait_locked(uint64_t deadline_ns);
 

@@ -301,8 +301,8 @@ is_shared(uint64_t user, uint64_t size_B)
    return shared;
 }
 
-/* The program's pages into the BO, and the BO's to the program's address: the same pages at both, as
- * with memory that a GPU has pinned.
+/* The program's pages into the BO, and the BO's to the program's address: the same pages at both,
+ * as with memory that a GPU has pinned.
  */
 static int
 take_user_pages(struct sim_bo *bo, uint64_t user)

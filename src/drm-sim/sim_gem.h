@@ -94,8 +94,8 @@ int sim_bo_repin_user(struct sim_bo *bo);
 uint64_t sim_bo_total_B(void);
 uint64_t sim_bo_resident_B(void);
 
-/* For sim_evict. The oldest BO that could be evicted and was not picked in this pass, with a reference;
- * whether the state was another.
+/* For sim_evict. The oldest BO that could be evicted and was not picked in this pass, with a
+ * reference; whether the state was another.
  */
 uint64_t sim_bo_new_pass(void);
 struct sim_bo *sim_bo_pick_victim(uint64_t pass);

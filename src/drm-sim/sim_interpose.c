@@ -128,7 +128,7 @@ open_device(const struct sim_vfs_entry *entry, int flags)
 static int
 open_path(int dirfd, const char *path, int flags, mode_t mode)
 {
-   struct sim_vfs_entry entry = sim_vfs_find(path);
+   struct sim_vfs_entry entry = sim_vfs_find_at(dirfd, path);
 
    switch (entry.kind) {
    case SIM_VFS_FOREIGN:
@@ -141,6 +141,8 @@ open_path(int dirfd, const char *path, int flags, mode_t mode)
       return result(sim_vfs_open_file(&entry));
    case SIM_VFS_NONE:
       return result(-ENOENT);
+   case SIM_VFS_DIR:
+      return result(sim_vfs_open_dir(&entry, flags));
    default:
       return result(flags & O_NOFOLLOW ? -ELOOP : -EISDIR);
    }
@@ -267,8 +269,8 @@ is_socket(int fd)
    return sim_libc()->fstatat(fd, "", &st, AT_EMPTY_PATH) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* The minor number if it is a node that is asked about, or a negative errno. A path of NULL is for new kernels
- * what an empty one always was.
+/* The minor number if it is a node that is asked about, or a negative errno. A path of NULL is for
+ * new kernels what an empty one always was.
  */
 static int
 minor_asked_about(int dirfd, const char *path, int flags)
@@ -283,7 +285,7 @@ minor_asked_about(int dirfd, const char *path, int flags)
 static int
 stat_at(int dirfd, const char *path, struct stat *st, int flags)
 {
-   struct sim_vfs_entry entry = sim_vfs_find(path);
+   struct sim_vfs_entry entry = sim_vfs_find_at(dirfd, path);
    int minor = minor_asked_about(dirfd, path, flags);
 
    if (minor >= 0) {
@@ -358,7 +360,8 @@ statx(int dirfd, const char *path, int flags, unsigned int mask, struct statx *s
 {
    struct stat st;
 
-   if (minor_asked_about(dirfd, path, flags) < 0 && sim_vfs_find(path).kind == SIM_VFS_FOREIGN)
+   if (minor_asked_about(dirfd, path, flags) < 0 &&
+       sim_vfs_find_at(dirfd, path).kind == SIM_VFS_FOREIGN)
       return sim_libc()->statx(dirfd, path, flags, mask, stx);
 
    int ret = stat_at(dirfd, path, &st, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
@@ -370,7 +373,7 @@ statx(int dirfd, const char *path, int flags, unsigned int mask, struct statx *s
 EXPORT int
 faccessat(int dirfd, const char *path, int mode, int flags)
 {
-   struct sim_vfs_entry entry = sim_vfs_find(path);
+   struct sim_vfs_entry entry = sim_vfs_find_at(dirfd, path);
 
    if (entry.kind == SIM_VFS_FOREIGN)
       return sim_libc()->faccessat(dirfd, path, mode, flags);
@@ -388,7 +391,7 @@ readlinkat(int dirfd, const char *path, char *buf, size_t size)
 {
    BEFORE_START(SYS_readlinkat, dirfd, path, buf, size);
 
-   struct sim_vfs_entry entry = sim_vfs_find(path);
+   struct sim_vfs_entry entry = sim_vfs_find_at(dirfd, path);
 
    if (entry.kind == SIM_VFS_FOREIGN)
       return sim_libc()->readlinkat(dirfd, path, buf, size);
@@ -431,6 +434,17 @@ opendir(const char *path)
       errno = entry.kind == SIM_VFS_NONE ? ENOENT : ENOTDIR;
       return NULL;
    }
+   return sim_vfs_opendir(&entry);
+}
+
+EXPORT DIR *
+fdopendir(int fd)
+{
+   struct sim_vfs_entry entry = sim_vfs_find_at(fd, "");
+
+   if (entry.kind != SIM_VFS_DIR)
+      return sim_libc()->fdopendir(fd);
+   sim_libc()->close(fd);
    return sim_vfs_opendir(&entry);
 }
 

@@ -61,6 +61,7 @@ libc_init(void)
       .readlinkat = next_symbol("readlinkat"),
       .realpath = next_symbol("realpath"),
       .fopen = next_symbol("fopen64"),
+      .fdopendir = next_symbol("fdopendir"),
       .opendir = next_symbol("opendir"),
       .readdir = next_symbol("readdir64"),
       .closedir = next_symbol("closedir"),
@@ -160,6 +161,23 @@ sim_now_ns(void)
 
    clock_gettime(CLOCK_MONOTONIC, &now);
    return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+bool
+sim_start_thread(void *(*fn)(void *), void *arg)
+{
+   pthread_attr_t attr;
+   pthread_t thread;
+   sigset_t all, old;
+
+   pthread_attr_init(&attr);
+   pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+   sigfillset(&all);
+   pthread_sigmask(SIG_SETMASK, &all, &old);
+   bool started = pthread_create(&thread, &attr, fn, arg) == 0;
+   pthread_sigmask(SIG_SETMASK, &old, NULL);
+   pthread_attr_destroy(&attr);
+   return started;
 }
 
 static void

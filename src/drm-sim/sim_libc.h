@@ -35,6 +35,7 @@ struct sim_libc {
    char *(*realpath)(const char *path, char *resolved);
    FILE *(*fopen)(const char *path, const char *mode);
    DIR *(*opendir)(const char *path);
+   DIR *(*fdopendir)(int fd);
    struct dirent *(*readdir)(DIR *dir);
    int (*closedir)(DIR *dir);
    void (*rewinddir)(DIR *dir);
@@ -59,6 +60,9 @@ void *sim_copy_in_array(uint64_t user_src, uint32_t count, size_t stride, size_t
 int sim_hide_fd(int fd);
 
 uint64_t sim_now_ns(void);
+
+/* A thread of the simulator's own, for which the program's signals are not; false if there can be none. */
+bool sim_start_thread(void *(*fn)(void *), void *arg);
 
 /* One line on stderr that names the simulator. */
 void sim_log(const char *format, ...) __attribute__((format(printf, 1, 2)));

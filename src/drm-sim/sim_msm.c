@@ -230,8 +230,8 @@ keep_displaced(UNUSED void *priv, UNUSED struct sim_gpuvm_step *step)
 }
 
 /* Kernel-managed VMs: the BO has an address as long as it lives. */
-static int
-get_iova(struct sim_file *file, struct sim_bo *bo, __u64 *iova)
+int
+msm_get_iova(struct sim_file *file, struct sim_bo *bo, __u64 *iova)
 {
    struct msm_file *mfile = to_msm(file);
    struct sim_vm *vm = msm_context_vm(file);
@@ -364,7 +364,7 @@ gem_info(struct sim_file *file, struct sim_bo *bo, struct drm_msm_gem_info *args
       args->value = bo->mmap_offset;
       return 0;
    case MSM_INFO_GET_IOVA:
-      return get_iova(file, bo, &args->value);
+      return msm_get_iova(file, bo, &args->value);
    case MSM_INFO_SET_IOVA:
       /* For virtual machine hosts that keep their guests' addresses: not for us. */
       return to_msm(file)->wants_vm_bind ? -EINVAL : -EOPNOTSUPP;

@@ -19,6 +19,7 @@
 #include "sim_handles.h"
 #include "sim_sched.h"
 
+struct sim_bo;
 struct sim_file;
 struct sim_syncobj;
 struct sim_vm;
@@ -53,6 +54,9 @@ struct msm_file {
 
 /* The VM of the file, made now if there was none. It never changes again. */
 struct sim_vm *msm_context_vm(struct sim_file *file);
+
+/* Without VM_BIND: the BO's address, which it gets now if it had none. */
+int msm_get_iova(struct sim_file *file, struct sim_bo *bo, __u64 *iova);
 
 /* With a reference, or NULL */
 struct msm_queue *msm_queue_get(struct sim_file *file, uint32_t id);

@@ -3,8 +3,11 @@
  *
  * Synchronisation and submits of the msm personality, and the few packets of the command processor
  * that tests need: CP_NOP, CP_MEM_WRITE and CP_MEM_TO_MEM. Follows msm_syncobj.c and
- * msm_gem_submit.c. Must know nothing of binds. Only contexts with VM_BIND may submit: without it,
- * a submit would name its BOs for the kernel to patch and to place.
+ * msm_gem_submit.c. Must know nothing of binds.
+ *
+ * Without VM_BIND a submit names its BOs, which the kernel places, waits for (implicit
+ * synchronisation) and marks as busy. It would also patch their addresses into the commands, which
+ * no GPU with 64 bits of them needs: relocations are refused.
  */
 
 #include "sim_msm.h"
@@ -18,6 +21,7 @@
 #include "sim_caller.h"
 #include "sim_device.h"
 #include "sim_evict.h"
+#include "sim_gem.h"
 #include "sim_libc.h"
 #include "sim_sync_file.h"
 #include "sim_syncobj.h"
@@ -131,6 +135,10 @@ struct submit_job {
    struct msm_queue *queue;
    struct drm_msm_gem_submit_cmd *cmds;
    uint32_t cmd_count;
+   /* Without VM_BIND */
+   struct drm_msm_gem_submit_bo *table;
+   struct sim_bo **bos;
+   uint32_t bo_count;
 };
 
 static bool
@@ -223,10 +231,14 @@ submit_job_run(struct sim_job *base)
       if (job->cmds[i].type == MSM_SUBMIT_CMD_BUF)
          ret = run_cmd(vm, &job->cmds[i]);
    }
-   /* With VM_BIND the kernel does not try to recover from a fault. */
-   if (ret)
-      p_atomic_set(&vm->unusable, true);
-   return ret;
+   if (!job->table) {
+      /* With VM_BIND the kernel does not try to recover from a fault. */
+      if (ret)
+         p_atomic_set(&vm->unusable, true);
+      return ret;
+   }
+   /* Without, the hang is somebody else's business, and the fence is like any. */
+   return 0;
 }
 
 static void
@@ -235,26 +247,111 @@ submit_job_free(struct sim_job *base)
    struct submit_job *job = container_of(base, struct submit_job, base);
 
    msm_queue_put(job->queue);
+   for (uint32_t i = 0; job->bos && i < job->bo_count; i++)
+      sim_bo_put(job->bos[i]);
+   free(job->bos);
+   free(job->table);
    free(job->cmds);
    free(job);
 }
 
 static int
-check_cmds(const struct submit_job *job)
+look_up_table(struct submit_job *job, struct sim_file *file, const struct drm_msm_gem_submit *args)
+{
+   int ret;
+
+   job->table =
+      sim_copy_in_array(args->bos, args->nr_bos, sizeof(*job->table), sizeof(*job->table), &ret);
+   if (ret)
+      return ret;
+   job->bos = calloc(MAX2(args->nr_bos, 1), sizeof(*job->bos));
+   if (!job->bos)
+      return -ENOMEM;
+   job->bo_count = args->nr_bos;
+   for (uint32_t i = 0; i < job->bo_count; i++) {
+      const uint32_t flags = job->table[i].flags;
+
+      if ((flags & ~MSM_SUBMIT_BO_FLAGS) || !(flags & (MSM_SUBMIT_BO_READ | MSM_SUBMIT_BO_WRITE)))
+         return -EINVAL;
+   }
+   for (uint32_t i = 0; i < job->bo_count; i++) {
+      job->bos[i] = sim_bo_lookup(file, job->table[i].handle);
+      if (!job->bos[i])
+         return -EINVAL;
+   }
+   return 0;
+}
+
+/* Each BO's address, and with it that of the commands in it */
+static int
+place_table(struct submit_job *job, struct sim_file *file)
+{
+   __u64 iova;
+   int ret = 0;
+
+   for (uint32_t i = 0; i < job->bo_count && !ret; i++)
+      ret = msm_get_iova(file, job->bos[i], &iova);
+   for (uint32_t i = 0; i < job->cmd_count && !ret; i++) {
+      struct drm_msm_gem_submit_cmd *cmd = &job->cmds[i];
+      const uint64_t end = (uint64_t)cmd->submit_offset + cmd->size;
+
+      if (cmd->nr_relocs || cmd->submit_idx >= job->bo_count || !cmd->size || cmd->size % 4 ||
+          end > job->bos[cmd->submit_idx]->size_B)
+         return -EINVAL;
+      ret = msm_get_iova(file, job->bos[cmd->submit_idx], &iova);
+      cmd->iova = iova + cmd->submit_offset;
+   }
+   return ret;
+}
+
+/* Behind those that write what is read, and all that use what is written */
+static int
+add_implicit_waits(struct submit_job *job, const struct drm_msm_gem_submit *args)
+{
+   int ret = 0;
+
+   for (uint32_t i = 0; i < job->bo_count && !ret; i++) {
+      const bool writes = job->table[i].flags & MSM_SUBMIT_BO_WRITE;
+      enum sim_resv_usage usage = writes ? SIM_RESV_READ : SIM_RESV_WRITE;
+
+      if ((args->flags & MSM_SUBMIT_NO_IMPLICIT) ||
+          (job->table[i].flags & MSM_SUBMIT_BO_NO_IMPLICIT))
+         usage = SIM_RESV_KERNEL;
+      struct sim_fence *fence = sim_resv_get(&job->bos[i]->resv, usage);
+      ret = fence ? sim_job_add_dependency(&job->base, fence) : -ENOMEM;
+   }
+   return ret;
+}
+
+static void
+mark_busy(const struct submit_job *job)
+{
+   for (uint32_t i = 0; i < job->bo_count; i++)
+      sim_resv_add_fence(&job->bos[i]->resv, job->base.finished,
+                         job->table[i].flags & MSM_SUBMIT_BO_WRITE ? SIM_RESV_WRITE
+                                                                   : SIM_RESV_READ);
+}
+
+static int
+check_cmds(const struct submit_job *job, bool vm_bind)
 {
    for (uint32_t i = 0; i < job->cmd_count; i++) {
       const struct drm_msm_gem_submit_cmd *cmd = &job->cmds[i];
 
       if (cmd->type < MSM_SUBMIT_CMD_BUF || cmd->type > MSM_SUBMIT_CMD_CTX_RESTORE_BUF ||
-          cmd->size % 4 || cmd->nr_relocs || cmd->submit_idx || cmd->submit_offset)
+          cmd->size % 4)
+         return -EINVAL;
+      if (vm_bind && (cmd->nr_relocs || cmd->submit_idx || cmd->submit_offset))
          return -EINVAL;
    }
    return 0;
 }
 
 static struct submit_job *
-submit_job_create(struct msm_queue *queue, const struct drm_msm_gem_submit *args, int *ret)
+submit_job_create(struct sim_file *file, struct msm_queue *queue,
+                  const struct drm_msm_gem_submit *args, int *ret)
 {
+   const bool vm_bind = to_msm(file)->wants_vm_bind;
    struct submit_job *job = calloc(1, sizeof(*job));
 
    *ret = job ? 0 : -ENOMEM;
@@ -270,7 +367,13 @@ submit_job_create(struct msm_queue *queue, const struct drm_msm_gem_submit *args
    job->cmds =
       sim_copy_in_array(args->cmds, args->nr_cmds, sizeof(*job->cmds), sizeof(*job->cmds), ret);
    if (!*ret)
-      *ret = check_cmds(job);
+      *ret = check_cmds(job, vm_bind);
+   if (!*ret && !vm_bind)
+      *ret = look_up_table(job, file, args);
+   if (!*ret && !vm_bind)
+      *ret = place_table(job, file);
+   if (!*ret)
+      *ret = add_implicit_waits(job, args);
    return job;
 }
 
@@ -319,7 +422,7 @@ submit_locked(struct sim_file *file, struct msm_queue *queue, struct drm_msm_gem
       queue->has_entity = true;
    }
 
-   struct submit_job *job = submit_job_create(queue, args, &ret);
+   struct submit_job *job = submit_job_create(file, queue, args, &ret);
    if (!ret && (args->flags & MSM_SUBMIT_FENCE_FD_IN))
       ret = add_in_fence(&job->base, args);
    if (!ret && (args->flags & MSM_SUBMIT_SYNCOBJ_IN))
@@ -340,6 +443,7 @@ submit_locked(struct sim_file *file, struct msm_queue *queue, struct drm_msm_gem
       goto fail_job;
 
    struct sim_fence *fence = sim_fence_get(job->base.finished);
+   mark_busy(job);
    sim_entity_push_job(&queue->entity, &job->base);
    msm_syncs_apply(&syncs, fence);
    sim_fence_put(fence);
@@ -379,8 +483,8 @@ msm_gem_submit_ioctl(struct sim_file *file, void *data)
    struct msm_queue *queue = msm_queue_get(file, args->queueid);
    if (!queue)
       return -ENOENT;
-   /* With VM_BIND there is no table of BOs, and here there is no submit without VM_BIND. */
-   if ((queue->flags & MSM_SUBMITQUEUE_VM_BIND) || args->nr_bos || !to_msm(file)->wants_vm_bind) {
+   /* With VM_BIND there is no table of BOs. */
+   if ((queue->flags & MSM_SUBMITQUEUE_VM_BIND) || (args->nr_bos && to_msm(file)->wants_vm_bind)) {
       ret = -EINVAL;
    } else {
       pthread_mutex_lock(&queue->lock);

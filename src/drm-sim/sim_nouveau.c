@@ -2,13 +2,14 @@
  * SPDX-License-Identifier: MIT
  *
  * The nouveau personality: a Turing GPU (TU104) behind the nouveau driver of Linux 7.3. Follows
- * nouveau_uvmm.c, nouveau_sched.c, nouveau_gem.c and nouveau_abi16.c. Must know nothing of other drivers.
+ * nouveau_uvmm.c, nouveau_sched.c, nouveau_gem.c and nouveau_abi16.c. Must know nothing of other
+ * drivers.
  *
- * A client has one VM, made by VM_INIT before anything else. Binds are in staged mode and atomic: an ioctl that
- * fails changes nothing. All of a client's are one FIFO; without RUN_ASYNC the ioctl waits for its own. A
- * sparse region is there from the ioctl that makes it, gives zeros where nothing is bound, holds mappings
- * only as a whole, and goes as a whole, when the job that unmaps it has run. A job that fails has its error in
- * its fence, and the VM goes on.
+ * A client has one VM, made by VM_INIT before anything else. Binds are in staged mode and atomic:
+ * an ioctl that fails changes nothing. All of a client's are one FIFO; without RUN_ASYNC the ioctl
+ * waits for its own. A sparse region is there from the ioctl that makes it, gives zeros where
+ * nothing is bound, holds mappings only as a whole, and goes as a whole, when the job that unmaps
+ * it has run. A job that fails has its error in its fence, and the VM goes on.
  */
 
 #include <errno.h>
@@ -553,8 +554,8 @@ wait_for_unmaps_locked(struct sim_vm *vm, uint64_t start, uint64_t end)
    } while (found);
 }
 
-/* What one ioctl may find out only by waiting: regions that are on their way out, and unmaps below a new
- * one.
+/* What one ioctl may find out only by waiting: regions that are on their way out, and unmaps below
+ * a new one.
  */
 static int
 validate_regions_locked(struct bind_job *job)
@@ -580,8 +581,8 @@ validate_regions_locked(struct bind_job *job)
    return 0;
 }
 
-/* The kernel takes its steps and unwinds them on failure. Here the regions and mappings that a batch would
- * meet are worked out first, so that nothing has to be taken back.
+/* The kernel takes its steps and unwinds them on failure. Here the regions and mappings that a
+ * batch would meet are worked out first, so that nothing has to be taken back.
  */
 struct preview {
    const struct bind_job *job;

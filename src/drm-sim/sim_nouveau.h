@@ -47,8 +47,8 @@ struct nouveau_syncs {
    uint32_t count;
 };
 
-/* The waits become dependencies of the job; the syncobjs to signal are looked up. Finish also after an
- * error.
+/* The waits become dependencies of the job; the syncobjs to signal are looked up. Finish also after
+ * an error.
  */
 int nouveau_syncs_init(struct nouveau_syncs *syncs, struct sim_file *file, struct sim_job *job,
                        uint64_t wait_ptr, uint32_t wait_count, uint64_t sig_ptr,

@@ -1,12 +1,12 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The nouveau personality's channels and EXEC. Follows nouveau_exec.c and nouveau_abi16.c; the encoding of
- * pushes is the hardware's. Must know nothing of binds.
+ * The nouveau personality's channels and EXEC. Follows nouveau_exec.c and nouveau_abi16.c; the
+ * encoding of pushes is the hardware's. Must know nothing of binds.
  *
- * Of what a push says, the host class's semaphore release is executed (SEM_ADDR, SEM_PAYLOAD, SEM_EXECUTE of
- * Volta and later); other methods are taken and do nothing. A push that cannot be read, or a release to where
- * nothing is mapped, kills the channel.
+ * Of what a push says, the host class's semaphore release is executed (SEM_ADDR, SEM_PAYLOAD,
+ * SEM_EXECUTE of Volta and later); other methods are taken and do nothing. A push that cannot be
+ * read, or a release to where nothing is mapped, kills the channel.
  */
 
 #include <errno.h>

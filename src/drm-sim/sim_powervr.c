@@ -1,13 +1,14 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The powervr personality: a Rogue GPU (BVNC 36.53.104.796, as in TI's AM62) behind the powervr driver of
- * Linux 7.3. Follows pvr_drv.c, pvr_vm.c and pvr_gem.c. Must know nothing of other drivers.
+ * The powervr personality: a Rogue GPU (BVNC 36.53.104.796, as in TI's AM62) behind the powervr
+ * driver of Linux 7.3. Follows pvr_drv.c, pvr_vm.c and pvr_gem.c. Must know nothing of other
+ * drivers.
  *
  * A bind is one operation, done when the ioctl returns, without fences. Addresses are those of the
- * heaps that the driver tells. A map cuts what it overlaps, as drm_gpuvm does; an unmap takes one whole
- * mapping, named by its exact address and size. There are no null mappings, no private BOs, and a BO
- * lives as long as it is mapped. Jobs are streams for a firmware that is not simulated.
+ * heaps that the driver tells. A map cuts what it overlaps, as drm_gpuvm does; an unmap takes one
+ * whole mapping, named by its exact address and size. There are no null mappings, no private BOs,
+ * and a BO lives as long as it is mapped. Jobs are streams for a firmware that is not simulated.
  */
 
 #include <errno.h>

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,24 +222,6 @@ serve_one(void *arg)
    return NULL;
 }
 
-/* Signals of the program are not for these threads. */
-static bool
-start_thread(void *(*fn)(void *), void *arg)
-{
-   pthread_attr_t attr;
-   pthread_t thread;
-   sigset_t all, old;
-
-   pthread_attr_init(&attr);
-   pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-   sigfillset(&all);
-   pthread_sigmask(SIG_SETMASK, &all, &old);
-   bool started = pthread_create(&thread, &attr, fn, arg) == 0;
-   pthread_sigmask(SIG_SETMASK, &old, NULL);
-   pthread_attr_destroy(&attr);
-   return started;
-}
-
 static void *
 serve(UNUSED void *arg)
 {
@@ -249,7 +230,7 @@ serve(UNUSED void *arg)
 
       if (socket < 0 && errno != EINTR && errno != ECONNABORTED)
          return NULL;
-      if (socket >= 0 && !start_thread(serve_one, (void *)(intptr_t)socket))
+      if (socket >= 0 && !sim_start_thread(serve_one, (void *)(intptr_t)socket))
          sim_libc()->close(socket);
    }
 }
@@ -273,7 +254,7 @@ start_server(void)
       return;
    }
    listening = socket_fd;
-   if (!start_thread(serve, NULL))
+   if (!sim_start_thread(serve, NULL))
       sim_log("forked processes will have no device: no thread to serve them");
 }
 

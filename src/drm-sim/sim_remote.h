@@ -1,10 +1,10 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Processes that were forked and did not exec. A simulator is threads and memory, of which they have only a
- * dead copy; so they ask the process that they come from, as if that were the kernel. It executes their
- * calls in threads of its own, with them as the caller (sim_caller). When it is gone, so is the device. Must
- * know nothing of DRM.
+ * Processes that were forked and did not exec. A simulator is threads and memory, of which they
+ * have only a dead copy; so they ask the process that they come from, as if that were the kernel.
+ * It executes their calls in threads of its own, with them as the caller (sim_caller). When it is
+ * gone, so is the device. Must know nothing of DRM.
  */
 
 #ifndef SIM_REMOTE_H

@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * What is going on with a BO or an address space, as the kernel's dma_resv: fences by what they mean
- * for others. A usage includes those before it. Must know nothing of BOs.
+ * What is going on with a BO or an address space, as the kernel's dma_resv: fences by what they
+ * mean for others. A usage includes those before it. Must know nothing of BOs.
  */
 
 #ifndef SIM_RESV_H

@@ -8,8 +8,6 @@
 #include "sim_sched.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,19 +111,8 @@ sched_thread(void *arg)
 static void
 start_thread_locked(struct sim_sched *sched)
 {
-   pthread_attr_t attr;
-   pthread_t thread;
-   sigset_t all, old;
-
-   pthread_attr_init(&attr);
-   pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-   /* The program's signals are not for a kernel thread. */
-   sigfillset(&all);
-   pthread_sigmask(SIG_SETMASK, &all, &old);
-   if (pthread_create(&thread, &attr, sched_thread, sched))
+   if (!sim_start_thread(sched_thread, sched))
       sim_panic("cannot start a worker thread");
-   pthread_sigmask(SIG_SETMASK, &old, NULL);
-   pthread_attr_destroy(&attr);
    sched->has_thread = true;
 }
 

@@ -122,8 +122,8 @@ sim_segv_unlock_vm(struct sim_vm *vm)
    pthread_mutex_unlock(&vm->lock);
 }
 
-/* A store that faulted and would not now: memory was bound between the fault and its handler. Not for
- * ever, though: the host's MMU may have been told not to show it.
+/* A store that faulted and would not now: memory was bound between the fault and its handler. Not
+ * for ever, though: the host's MMU may have been told not to show it.
  */
 static bool
 try_again(uint64_t va, const struct sim_pte *pte)

@@ -66,7 +66,8 @@ static const struct sim_fd_ops sync_file_ops = {
 static void
 sync_file_signaled(struct sim_fence_watch *watch)
 {
-   sim_fd_set_readable(&sync_file_ops, container_of(watch, struct sync_file, watch));
+   sim_fd_set_readable(&sync_file_ops, container_of(watch, struct sync_file, watch),
+                       watch->fence->error);
 }
 
 int
@@ -95,13 +96,57 @@ sim_sync_file_create(struct sim_fence *fence, const char *name)
    return fd;
 }
 
+/* A fence that signals when another process's sync file does: all that is known of it here */
+struct foreign {
+   int fd;
+   struct sim_fence *fence;
+};
+
+static void *
+watch_foreign(void *arg)
+{
+   struct foreign *foreign = arg;
+
+   sim_fence_signal(foreign->fence, sim_fd_wait_for_foreign(foreign->fd));
+   sim_fence_put(foreign->fence);
+   sim_libc()->close(foreign->fd);
+   free(foreign);
+   return NULL;
+}
+
+static struct sim_fence *
+foreign_fence(int fd)
+{
+   struct foreign *foreign = NULL;
+   struct sim_fence *fence = NULL;
+   int copy = sim_caller_dup_fd(fd);
+
+   if (copy < 0)
+      return NULL;
+   if (sim_fd_is_foreign_sync_file(copy))
+      foreign = malloc(sizeof(*foreign));
+   if (!foreign) {
+      sim_libc()->close(copy);
+      return NULL;
+   }
+   fence = sim_fence_create(sim_fence_new_context(), 1, "another process");
+   *foreign = (struct foreign){.fd = sim_hide_fd(copy), .fence = sim_fence_get(fence)};
+   if (!sim_start_thread(watch_foreign, foreign)) {
+      sim_fence_signal(fence, -ENOMEM);
+      sim_fence_put(fence);
+      sim_libc()->close(foreign->fd);
+      free(foreign);
+   }
+   return fence;
+}
+
 struct sim_fence *
 sim_sync_file_get_fence(int fd)
 {
    struct sync_file *file = sim_fd_lookup(fd, &sync_file_ops);
 
    if (!file)
-      return NULL;
+      return foreign_fence(fd);
    struct sim_fence *fence = sim_fence_get(file->watch.fence);
    sync_file_put(file);
    return fence;

@@ -229,6 +229,53 @@ sim_vfs_find(const char *path)
    return found;
 }
 
+/* A directory's fd is a file without contents whose name is the path. */
+#define DIR_PREFIX "drm-sim-dir:"
+
+int
+sim_vfs_open_dir(const struct sim_vfs_entry *entry, int flags)
+{
+   char name[sizeof(DIR_PREFIX) + sizeof(entry->path)];
+
+   if (flags & (O_WRONLY | O_RDWR))
+      return -EISDIR;
+   snprintf(name, sizeof(name), DIR_PREFIX "%s", entry->path);
+   int fd = memfd_create(name, flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+   return fd < 0 ? -errno : fd;
+}
+
+/* The path of such an fd; false for any other */
+static bool
+dir_path(int fd, char *path, size_t size)
+{
+   const char prefix[] = "/memfd:" DIR_PREFIX, suffix[] = " (deleted)";
+   char link[64], target[256];
+
+   snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+   ssize_t length = sim_libc()->readlinkat(AT_FDCWD, link, target, sizeof(target) - 1);
+   if (length < (ssize_t)sizeof(prefix) || strncmp(target, prefix, sizeof(prefix) - 1))
+      return false;
+   target[length] = '\0';
+   char *end = strstr(target, suffix);
+   if (end)
+      *end = '\0';
+   snprintf(path, size, "%s", target + sizeof(prefix) - 1);
+   return true;
+}
+
+struct sim_vfs_entry
+sim_vfs_find_at(int dirfd, const char *path)
+{
+   char dir[128], joined[256];
+
+   if (!path || path[0] == '/' || dirfd < 0 || !dir_path(dirfd, dir, sizeof(dir)))
+      return sim_vfs_find(path);
+   if (!*path || !strcmp(path, "."))
+      return sim_vfs_find(dir);
+   snprintf(joined, sizeof(joined), "%s/%s", dir, path);
+   return sim_vfs_find(joined);
+}
+
 void
 sim_vfs_stat_node(unsigned minor, struct stat *st)
 {

@@ -35,6 +35,12 @@ struct sim_vfs_entry {
 /* Follows no link but "device" on the way. */
 struct sim_vfs_entry sim_vfs_find(const char *path);
 
+/* The same for a path relative to an fd of one of our directories */
+struct sim_vfs_entry sim_vfs_find_at(int dirfd, const char *path);
+
+/* An fd that stands for a directory */
+int sim_vfs_open_dir(const struct sim_vfs_entry *entry, int flags);
+
 void sim_vfs_stat(const struct sim_vfs_entry *entry, struct stat *st);
 void sim_vfs_stat_node(unsigned minor, struct stat *st);
 

@@ -216,8 +216,8 @@ sim_vm_free_evicted_run(struct sim_evicted_run *run)
    free(run);
 }
 
-/* What begins at start within a run, as another; a run that is lost for want of memory would show in a
- * hole.
+/* What begins at start within a run, as another; a run that is lost for want of memory would show
+ * in a hole.
  */
 static void
 split_run(struct sim_evicted_run *run, uint64_t start)
@@ -291,8 +291,8 @@ is_all_zero(struct sim_bo *bo, uint64_t offset, uint64_t size_B)
    return true;
 }
 
-/* The host has no page that repeats, and takes a map area for each copy. So a long run of a page of zeros,
- * which is what null mappings are made of, is shown as zeros, and stores to it go nowhere.
+/* The host has no page that repeats, and takes a map area for each copy. So a long run of a page of
+ * zeros, which is what null mappings are made of, is shown as zeros, and stores to it go nowhere.
  */
 #define MAX_SHOWN_REPEATS 64
 

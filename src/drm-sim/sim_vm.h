@@ -79,8 +79,8 @@ struct sim_vm {
    bool has_user_runs;
    /* Nothing is evicted: a submit is about to be. */
    bool validating;
-   /* The driver: never evicts; refuses to submit with a BO whose contents were given up; has jobs that
-    * never end, and gives back at once.
+   /* The driver: never evicts; refuses to submit with a BO whose contents were given up; has jobs
+    * that never end, and gives back at once.
     */
    bool keeps_bos;
    bool refuses_given_up_bos;
@@ -109,8 +109,8 @@ int sim_vm_pt_map_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B, struct
                          uint64_t offset, uint32_t flags);
 int sim_vm_pt_unmap_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B);
 
-/* A range in which, from now on, what is not bound reads as zero; and the end of it, at which all of it is
- * unbound. With the VM locked.
+/* A range in which, from now on, what is not bound reads as zero; and the end of it, at which all
+ * of it is unbound. With the VM locked.
  */
 int sim_vm_add_sparse_region_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B);
 int sim_vm_remove_sparse_region_locked(struct sim_vm *vm, uint64_t va, uint64_t size_B);

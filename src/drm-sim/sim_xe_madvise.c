@@ -4,8 +4,8 @@
  * The xe personality's madvise. Follows xe_vm_madvise.c. Must know nothing of binds and submits.
  *
  * What shows is purging: a BO all of whose mappings were called not needed loses its contents when
- * memory runs short. The other attributes are of page faults and of memory that this GPU does not have:
- * they are checked and, the PAT index apart, forgotten.
+ * memory runs short. The other attributes are of page faults and of memory that this GPU does not
+ * have: they are checked and, the PAT index apart, forgotten.
  */
 
 #include <errno.h>
@@ -50,8 +50,8 @@ is_sane(const struct drm_xe_madvise *args)
    }
 }
 
-/* Whether a BO's mappings allow the attribute: memory that the CPU caches is not read past them, and
- * this GPU has no atomics on system memory that the CPU would see, nor memory of its own.
+/* Whether a BO's mappings allow the attribute: memory that the CPU caches is not read past them,
+ * and this GPU has no atomics on system memory that the CPU would see, nor memory of its own.
  */
 static bool
 bo_allows(const struct drm_xe_madvise *args, const struct sim_bo *bo)

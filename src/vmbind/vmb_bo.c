@@ -492,6 +492,8 @@ vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr)
 
    if (!size_B || ((size_B | (uintptr_t)addr) & mask) || size_B > bo->size_B)
       return -EINVAL;
+   if (!bo->handle)
+      return -EPERM;
 
    const int ret = dev->kmd->bo_mmap_offset(dev->kdev, bo->handle, &offset);
    if (ret)

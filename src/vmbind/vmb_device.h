@@ -254,7 +254,8 @@ int vmb_bo_map(struct vmb_bo *bo, void **ptr_out);
  * Maps the BO's first \p size_B bytes for the CPU at an address of the caller's, in
  * place of what is mapped there.  The caller unmaps it; the pages live as long as it
  * is mapped.  (DRM maps a BO from its start only.)
- * \return 0; -EINVAL: not whole pages, or more than the BO has; what the kernel said
+ * \return 0; -EINVAL: not whole pages, or more than the BO has; -EPERM for one of user_ptr;
+ *         what the kernel said
  */
 int vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr);
 

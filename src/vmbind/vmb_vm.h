@@ -195,7 +195,8 @@ struct vmb_bind {
 
 struct vmb_submit {
    /** Fences must be in place already: a wait before its signal was submitted is
-    * refused with -EINVAL, as the kernel does. */
+    * refused with -EINVAL, as the kernel does.  With VMB_SYNC_THREAD a point of a
+    * timeline may come later. */
    const struct vmb_sync *waits;
    uint32_t wait_count;
    const struct vmb_bind *binds;

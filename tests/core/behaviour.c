@@ -695,6 +695,49 @@ test_a_wait_without_a_fence_is_refused(void **state)
    drop_range(f, range);
 }
 
+/* With a thread to wait, a timeline's point may be submitted after the bind that waits for it; not so
+ * where the kernel waits. */
+static void
+test_a_point_that_comes_later(void **state)
+{
+   struct fixture *f = *state;
+   const int fd = vmb_device_fd(f->dev);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   uint32_t timeline, done;
+   uint64_t point = 3;
+
+   assert_int_equal(drmSyncobjCreate(fd, 0, &timeline), 0);
+   assert_int_equal(drmSyncobjCreate(fd, 0, &done), 0);
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ timeline, point },
+      .wait_count = 1,
+      .binds = &b,
+      .bind_count = 1,
+      .signals = &(struct vmb_sync){ done, 0 },
+      .signal_count = 1,
+   };
+   const int ret = vmb_queue_submit(f->queue, &submit, NULL);
+   if (f->caps->sync_mode == VMB_SYNC_KERNEL) {
+      assert_int_equal(ret, -EINVAL);
+   } else {
+      assert_int_equal(ret, 0);
+      assert_false(signals_soon(f, done, SOON / 20));
+      expect_hole(f, range, 0);
+      assert_int_equal(drmSyncobjTimelineSignal(fd, &timeline, &point, 1), 0);
+      /* The thread has handles of its own. */
+      drmSyncobjDestroy(fd, timeline);
+      assert_true(signals_soon(f, done, SOON));
+      expect_page(f, range, 0, f->bo[0], 0);
+      timeline = 0;
+   }
+   if (timeline)
+      drmSyncobjDestroy(fd, timeline);
+   drmSyncobjDestroy(fd, done);
+   wait_idle(f);
+   drop_range(f, range);
+}
+
 static void
 test_invalid_binds_are_refused(void **state)
 {
@@ -866,6 +909,31 @@ test_shared_bos(void **state)
 
    assert_int_equal(vmb_bo_import(f->dev, -1, &imported), -EBADF);
    vmb_bo_unref(bo);
+}
+
+static void
+test_a_bo_at_an_address_of_the_callers(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *bo = new_bo(f, 2 * PAGE_B);
+   uint32_t *all, *place;
+
+   place = mmap(NULL, 2 * PAGE_B, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   assert_ptr_not_equal(place, MAP_FAILED);
+   assert_int_equal(vmb_bo_map(bo, (void **)&all), 0);
+   assert_int_equal(vmb_bo_map_at(bo, PAGE_B, place), 0);
+   all[100] = 0x600df00d;
+   assert_int_equal(place[100], 0x600df00d);
+
+   assert_int_equal(vmb_bo_map_at(bo, PAGE_B, (char *)place + 8), -EINVAL);
+   assert_int_equal(vmb_bo_map_at(bo, 100, place), -EINVAL);
+   assert_int_equal(vmb_bo_map_at(bo, 0, place), -EINVAL);
+   assert_int_equal(vmb_bo_map_at(bo, 1ull << 40, place), -EINVAL);
+
+   /* Its pages live as long as they are mapped. */
+   vmb_bo_unref(bo);
+   assert_int_equal(place[100], 0x600df00d);
+   munmap(place, 2 * PAGE_B);
 }
 
 static void
@@ -2157,12 +2225,14 @@ main(void)
       TEST(test_pending_elsewhere_is_not_there_yet),
       TEST(test_queues_complete_out_of_order),
       TEST(test_a_wait_without_a_fence_is_refused),
+      TEST(test_a_point_that_comes_later),
       TEST(test_invalid_binds_are_refused),
       TEST(test_a_bound_bo_lives_on),
       TEST(test_addresses_are_used_again_only_when_idle),
       TEST(test_ranges),
       TEST(test_two_vms),
       TEST(test_shared_bos),
+      TEST(test_a_bo_at_an_address_of_the_callers),
       TEST(test_synchronous_bind_does_not_overtake),
       TEST(test_defragmenting),
       TEST(test_completed_state_of_many_unbinds),

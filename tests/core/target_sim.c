@@ -121,12 +121,24 @@ target_has_pages(void)
    return true;
 }
 
+/* Before 3.64 amdgpu does not tell when a bind has reached the page tables: it only makes the GPU wait for
+ * that, and so do we. */
+static bool
+binds_end_unseen(void)
+{
+   const char *kmd = getenv("DRM_SIM_KMD");
+
+   return kmd && !strncmp(kmd, "amdgpu-", 7) && strcmp(kmd, "amdgpu-3.64") < 0;
+}
+
 bool
 target_get_page(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint32_t *handle_out,
                 uint64_t *offset_B_out)
 {
    struct drm_sim_mapping m;
 
+   if (binds_end_unseen())
+      drm_sim_wait_idle(drm_fd, kernel_vm);
    if (drm_sim_lookup(drm_fd, kernel_vm, addr_B, &m))
       return false;
    *handle_out = m.flags & (DRM_SIM_MAPPING_NULL | DRM_SIM_MAPPING_SPARSE) ? 0 : m.handle;

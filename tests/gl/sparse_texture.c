@@ -387,8 +387,9 @@ test_shape(const struct shape *shape, const struct format *format)
    /* ARB_sparse_texture alone has sizes in whole pages, of arrays in all levels. */
    struct shape whole = *shape;
    if (!has_sparse2) {
-      whole.w = round_up(shape->w, tex.page.w << (shape->levels - 1));
-      whole.h = round_up(shape->h, tex.page.h << (shape->levels - 1));
+      whole.levels = min(shape->levels, 2);
+      whole.w = round_up(shape->w, tex.page.w << (whole.levels - 1));
+      whole.h = round_up(shape->h, tex.page.h << (whole.levels - 1));
       if (shape->target == GL_TEXTURE_CUBE_MAP || shape->target == GL_TEXTURE_CUBE_MAP_ARRAY)
          whole.w = whole.h = whole.w > whole.h ? whole.w : whole.h;
       if (shape->target == GL_TEXTURE_3D)
@@ -815,7 +816,8 @@ main(void)
    glPixelStorei(GL_PACK_ALIGNMENT, 1);
 
    for (unsigned s = 0; s < GLT_ARRAY_SIZE(shapes); s++) {
-      for (unsigned f = 0; f < GLT_ARRAY_SIZE(formats); f++)
+      /* Those sizes are large. */
+      for (unsigned f = 0; f < GLT_ARRAY_SIZE(formats); f += has_sparse2 ? 1 : 2)
          test_shape(&shapes[s], &formats[f]);
    }
    test_whole();

@@ -1,8 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The amdgpu personality: GEM_VA's four operations, its fences, put-off updates, null mappings, what closing a
- * BO does, and submits. Must know nothing of other drivers but the gate of sim_test.h.
+ * The amdgpu personality: GEM_VA's four operations, its fences, put-off updates, null mappings,
+ * what closing a BO does, and submits. Must know nothing of other drivers but the gate of
+ * sim_test.h.
  */
 
 #include "sim_test.h"

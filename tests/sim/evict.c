@@ -23,7 +23,8 @@ signal_of(uint32_t handle)
    };
 }
 
-/* An xe file with a VM, a queue, and a BO at BASE whose first page is a batch that stores into its second
+/* An xe file with a VM, a queue, and a BO at BASE whose first page is a batch that stores into its
+ * second
  */
 struct fixture {
    int fd;
@@ -382,8 +383,8 @@ test_msm(void **state)
    assert_ok(drm_sim_wait_idle(fd, 0));
    assert_false(is_hole(fd, 0, BASE));
 
-   /* Given up: as long as it is there, nobody cares; evicted, a submit is refused until it is wanted
-    * again; purged, until it is unbound.
+   /* Given up: as long as it is there, nobody cares; evicted, a submit is refused until it is
+    * wanted again; purged, until it is unbound.
     */
    assert_ok(msm_advise(fd, bo, MSM_MADV_DONTNEED, NULL));
    assert_ok(msm_submit_nothing(fd));

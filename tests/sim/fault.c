@@ -186,6 +186,22 @@ test_lost_device(void **state)
    close(fd);
 }
 
+/* A program of its own, after an exec: it does not survive. */
+static int
+signal_bad_handle(void)
+{
+   struct drm_panthor_sync_op sync = {.flags = DRM_PANTHOR_SYNC_OP_SIGNAL, .handle = 1234};
+   struct drm_panthor_vm_bind_op op = {
+      .flags = DRM_PANTHOR_VM_BIND_OP_TYPE_SYNC_ONLY,
+      .syncs = DRM_PANTHOR_OBJ_ARRAY(1, &sync),
+   };
+
+   signal(SIGABRT, SIG_DFL);
+   int fd = open_node("panthor");
+   panthor_bind(fd, panthor_vm_create(fd), DRM_PANTHOR_VM_BIND_ASYNC, &op, 1);
+   return 0;
+}
+
 static void
 test_bad_signal_handle_stops_the_program(void **state)
 {
@@ -197,15 +213,8 @@ test_bad_signal_handle_stops_the_program(void **state)
    pid_t child = fork();
    if (child == 0) {
       dup2(ends[1], STDERR_FILENO);
-      signal(SIGABRT, SIG_DFL);
-      int fd = open_node("panthor");
-      struct drm_panthor_sync_op sync = {.flags = DRM_PANTHOR_SYNC_OP_SIGNAL, .handle = 1234};
-      struct drm_panthor_vm_bind_op op = {
-         .flags = DRM_PANTHOR_VM_BIND_OP_TYPE_SYNC_ONLY,
-         .syncs = DRM_PANTHOR_OBJ_ARRAY(1, &sync),
-      };
-      panthor_bind(fd, panthor_vm_create(fd), DRM_PANTHOR_VM_BIND_ASYNC, &op, 1);
-      _exit(0);
+      execl("/proc/self/exe", "sim-fault", "--bad-signal-handle", NULL);
+      _exit(127);
    }
    close(ends[1]);
    assert_true(read(ends[0], message, sizeof(message) - 1) > 0);
@@ -230,7 +239,7 @@ test_counts(void **state)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
    const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(test_nth_ioctl, setup),
@@ -243,5 +252,7 @@ main(void)
       cmocka_unit_test_setup(test_bad_signal_handle_stops_the_program, setup),
       cmocka_unit_test_setup(test_counts, setup),
    };
+   if (argc == 2 && !strcmp(argv[1], "--bad-signal-handle"))
+      return signal_bad_handle();
    return cmocka_run_group_tests_name("sim fault", tests, NULL, NULL);
 }

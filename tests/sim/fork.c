@@ -1,8 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Processes that are forked and do not exec, as IGT's helpers are: what they hold of the device works, what they
- * do is seen by who forked them, and the other way round. Must know nothing of how that is done.
+ * Processes that are forked and do not exec, as IGT's helpers are: what they hold of the device
+ * works, what they do is seen by who forked them, and the other way round. Must know nothing of how
+ * that is done.
  */
 
 #include "sim_test.h"

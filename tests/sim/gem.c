@@ -8,6 +8,7 @@
 #include "sim_test.h"
 
 #include <linux/dma-buf.h>
+#include <linux/sync_file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -368,6 +369,84 @@ test_prime_between_processes(void **state)
    close(fd);
 }
 
+/* The other process takes a sync file that is not its own's, and waits for it in a syncobj. */
+static int
+other_process_sync(int socket)
+{
+   int file = receive_fd(socket), second = receive_fd(socket);
+   int fd = open_node("panthor");
+   struct drm_syncobj_handle import = {
+      .handle = syncobj_create(fd, 0),
+      .flags = DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE,
+      .fd = file,
+   };
+   struct sync_file_info info = {0};
+   int plain[2];
+
+   if (call(fd, DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE, &import))
+      return 2;
+   if (syncobj_wait(fd, import.handle, 0, 0, 0) != -ETIME)
+      return 3;
+   /* A pipe that is no sync file */
+   if (pipe(plain))
+      return 4;
+   import.fd = plain[0];
+   if (call(fd, DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE, &import) != -EINVAL)
+      return 5;
+   if (write(socket, "g", 1) != 1 || syncobj_wait(fd, import.handle, 0, 0, in_ms(60000)))
+      return 6;
+   /* The end of a timeline is an error there as here. */
+   import.fd = second;
+   if (call(fd, DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE, &import) ||
+       syncobj_wait(fd, import.handle, 0, 0, in_ms(60000)))
+      return 7;
+   int own = export_sync_file(fd, import.handle);
+   if (call(own, SYNC_IOC_FILE_INFO, &info) || info.status != -ENOENT)
+      return 8;
+   return 0;
+}
+
+struct sw_sync_create {
+   uint32_t value;
+   char name[32];
+   int32_t fence;
+};
+
+static void
+test_sync_files_between_processes(void **state)
+{
+   struct sw_sync_create create = {.value = 1};
+   int sockets[2], status;
+   char number[16], byte;
+   uint32_t by = 1;
+   (void)state;
+
+   int timeline = open("/dev/sw_sync", O_RDWR | O_CLOEXEC);
+   assert_ok(call(timeline, _IOWR('W', 0, struct sw_sync_create), &create));
+   int file = create.fence;
+   create.value = 2;
+   assert_ok(call(timeline, _IOWR('W', 0, struct sw_sync_create), &create));
+
+   assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+   snprintf(number, sizeof(number), "%d", sockets[1]);
+   pid_t child = fork();
+   if (child == 0) {
+      execl("/proc/self/exe", "sim-gem", "--other-process-sync", number, NULL);
+      _exit(127);
+   }
+   close(sockets[1]);
+   send_fd(sockets[0], file);
+   send_fd(sockets[0], create.fence);
+   assert_int_equal(read(sockets[0], &byte, 1), 1);
+   assert_ok(call(timeline, _IOW('W', 1, uint32_t), &by));
+   close(timeline);
+   assert_int_equal(waitpid(child, &status, 0), child);
+   assert_int_equal(WEXITSTATUS(status), 0);
+   close(sockets[0]);
+   close(file);
+   close(create.fence);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -381,9 +460,12 @@ main(int argc, char **argv)
       cmocka_unit_test(test_msm_private_bo_is_not_exported),
       cmocka_unit_test(test_dma_buf_sync_files),
       cmocka_unit_test(test_prime_between_processes),
+      cmocka_unit_test(test_sync_files_between_processes),
    };
 
    if (argc == 3 && !strcmp(argv[1], "--other-process"))
       return other_process(atoi(argv[2]));
+   if (argc == 3 && !strcmp(argv[1], "--other-process-sync"))
+      return other_process_sync(atoi(argv[2]));
    return cmocka_run_group_tests_name("sim gem", tests, NULL, NULL);
 }

@@ -7,6 +7,8 @@
 
 #include "sim_test.h"
 
+#include <linux/dma-buf.h>
+
 #define BASE (8 * GIB)
 
 static struct mappings mappings;
@@ -522,6 +524,72 @@ test_purge(void **state)
    close(fd);
 }
 
+/* Without VM_BIND: the BOs by a table, their addresses by the kernel, the order by what each does to them */
+static void
+test_submit_with_a_table(void **state)
+{
+   int fd = open_node("msm-1.12");
+   uint32_t commands = msm_bo_create(fd, PAGE, 0), target = msm_bo_create(fd, PAGE, 0);
+   struct drm_msm_gem_submit_bo table[] = {
+      {.flags = MSM_SUBMIT_BO_READ, .handle = commands},
+      {.flags = MSM_SUBMIT_BO_WRITE, .handle = target},
+   };
+   struct drm_msm_gem_submit_cmd cmd = {.type = MSM_SUBMIT_CMD_BUF, .submit_offset = 64, .size = 16};
+   struct drm_msm_gem_submit args = {
+      .flags = MSM_PIPE_3D0,
+      .nr_bos = 2,
+      .nr_cmds = 1,
+      .bos = (uintptr_t)table,
+      .cmds = (uintptr_t)&cmd,
+   };
+   struct drm_msm_gem_info iova = {.handle = target, .info = MSM_INFO_GET_IOVA};
+   uint32_t *cpu = msm_map_cpu(fd, commands, PAGE), *out = msm_map_cpu(fd, target, PAGE);
+   (void)state;
+
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_INFO, &iova));
+   const uint32_t stream[] = {packet(0x3d, 3), (uint32_t)iova.value, iova.value >> 32, 0xabcd};
+   memcpy((char *)cpu + 64, stream, sizeof(stream));
+
+   table[0].flags = 0;
+   assert_error(call(fd, DRM_IOCTL_MSM_GEM_SUBMIT, &args), EINVAL);
+   table[0].flags = MSM_SUBMIT_BO_READ;
+   table[1].handle = 99;
+   assert_error(call(fd, DRM_IOCTL_MSM_GEM_SUBMIT, &args), EINVAL);
+   table[1].handle = target;
+   cmd.submit_idx = 2;
+   assert_error(call(fd, DRM_IOCTL_MSM_GEM_SUBMIT, &args), EINVAL);
+   cmd.submit_idx = 0;
+   cmd.submit_offset = PAGE;
+   assert_error(call(fd, DRM_IOCTL_MSM_GEM_SUBMIT, &args), EINVAL);
+   cmd.submit_offset = 64;
+
+   /* Behind who reads what it writes; and busy, for who asks. */
+   int gate_fd = open_node("panthor");
+   struct gate gate = gate_close(gate_fd);
+   struct drm_prime_handle prime = {.handle = target, .flags = DRM_RDWR | DRM_CLOEXEC};
+   assert_ok(call(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime));
+   struct dma_buf_import_sync_file import = {
+      .flags = DMA_BUF_SYNC_READ,
+      .fd = export_sync_file(gate_fd, gate.syncobj),
+   };
+   assert_ok(call(prime.fd, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &import));
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_SUBMIT, &args));
+   struct drm_msm_gem_cpu_prep prep = {.handle = target, .op = MSM_PREP_READ | MSM_PREP_NOSYNC};
+   assert_error(call(fd, DRM_IOCTL_MSM_GEM_CPU_PREP, &prep), EBUSY);
+   assert_int_equal(out[0], 0);
+   gate_open(&gate);
+   prep.op = MSM_PREP_READ;
+   prep.timeout.tv_sec = now_ns() / 1000000000 + 60;
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_CPU_PREP, &prep));
+   assert_int_equal(out[0], 0xabcd);
+   munmap(cpu, PAGE);
+   munmap(out, PAGE);
+   close(import.fd);
+   close(prime.fd);
+   close(gate_fd);
+   close(fd);
+}
+
 int
 main(void)
 {
@@ -540,6 +608,7 @@ main(void)
       cmocka_unit_test(test_kernel_managed_addresses),
       cmocka_unit_test(test_submit),
       cmocka_unit_test(test_purge),
+      cmocka_unit_test(test_submit_with_a_table),
    };
    return cmocka_run_group_tests_name("sim msm", tests, NULL, NULL);
 }

@@ -284,6 +284,28 @@ test_files(void **state)
    assert_int_equal(access("/sys/class/drm/card1", F_OK), -1);
    close(card);
    close(fd);
+
+   /* By way of a directory's fd, as IGT goes */
+   int sysfs = open("/sys/dev/char/226:0", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+   assert_true(sysfs >= 0);
+   assert_int_equal(fstat(sysfs, &st), 0);
+   assert_true(S_ISDIR(st.st_mode));
+   int device = openat(sysfs, "device/device", O_RDONLY | O_CLOEXEC);
+   assert_true(device >= 0);
+   assert_int_equal(read(device, text, sizeof(text)), 7);
+   close(device);
+   assert_true(readlinkat(sysfs, "device/driver", text, sizeof(text)) > 3);
+   assert_int_equal(faccessat(sysfs, "device/uevent", F_OK, 0), 0);
+   assert_int_equal(openat(sysfs, "nothing", O_RDONLY), -1);
+   assert_int_equal(errno, ENOENT);
+   assert_int_equal(open("/sys/dev/char/226:0", O_RDWR), -1);
+   assert_int_equal(errno, EISDIR);
+   nodes = 0;
+   dir = fdopendir(sysfs);
+   while (readdir(dir))
+      nodes++;
+   closedir(dir);
+   assert_true(nodes >= 3);
 }
 
 int

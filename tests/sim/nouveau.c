@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The nouveau personality: VM_INIT first, atomic binds, sparse regions, waits for what is on its way out, and
- * pushes. Must know nothing of other drivers but the gate of sim_test.h.
+ * The nouveau personality: VM_INIT first, atomic binds, sparse regions, waits for what is on its
+ * way out, and pushes. Must know nothing of other drivers but the gate of sim_test.h.
  */
 
 #include "sim_test.h"

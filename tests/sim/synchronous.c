@@ -1,8 +1,8 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The personalities whose binds are done when the ioctl returns: powervr, and asahi (which is verified against
- * no kernel). Must know nothing of other drivers.
+ * The personalities whose binds are done when the ioctl returns: powervr, and asahi (which is
+ * verified against no kernel). Must know nothing of other drivers.
  */
 
 #include "sim_test.h"

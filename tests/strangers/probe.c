@@ -1,9 +1,10 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * How far a Vulkan driver that is not ours gets on the simulated node: enumerate, create a device, allocate
- * and map memory, bind it, bind sparsely. Says each step on stdout; exit status 0 if all went well that the
- * driver claims to have. The driver is the loader's choice. Must know nothing of vmbind.
+ * How far a Vulkan driver that is not ours gets on the simulated node: enumerate, create a device,
+ * allocate and map memory, bind it, bind sparsely. Says each step on stdout; exit status 0 if all
+ * went well that the driver claims to have. The driver is the loader's choice. Must know nothing of
+ * vmbind.
  *
  * usage: probe [BUFFER_MIB [ROUNDS]]    the last binds and unbinds each 64 KiB of a sparse buffer
  */

@@ -33,7 +33,7 @@ def run(*command, stdin=None):
 
 class Scripts(unittest.TestCase):
     def test_help(self):
-        for script in ("bench", "demo", "install", "into-mesa", "setup", "test", "test-kernel"):
+        for script in ("bench", "demo", "install", "into-mesa", "setup", "test", "test-fresh", "test-kernel"):
             asked = run(os.path.join(ROOT, "scripts", script), "--help")
             self.assertEqual(asked.returncode, 0, asked.stderr)
             self.assertIn("scripts/" + script, asked.stdout)
@@ -50,6 +50,21 @@ class Scripts(unittest.TestCase):
                                 (["--junit", "/nonexistent/x.xml"], "cannot be written")):
             refused = run(script, *arguments)
             self.assertEqual(refused.returncode, 2, arguments)
+            self.assertIn(says, refused.stderr)
+            self.assertEqual(len(refused.stderr.splitlines()), 1, refused.stderr)
+
+
+    def test_other_scripts_refuse(self):
+        for status, says, script, *arguments in (
+                (2, "one directory is wanted", "into-mesa"),
+                (1, "is not there", "into-mesa", "/nonexistent"),
+                (1, "is no Mesa source tree", "into-mesa", "/"),
+                (2, "unknown option", "install", "--colour"),
+                (1, "cannot be written to; --prefix DIR", "install", "--prefix", "/proc/vmbind"),
+                (2, "unknown option", "setup", "--colour"),
+                (2, "bookworm or trixie", "test-fresh", "sarge")):
+            refused = run(os.path.join(ROOT, "scripts", script), *arguments)
+            self.assertEqual(refused.returncode, status, refused.stderr)
             self.assertIn(says, refused.stderr)
             self.assertEqual(len(refused.stderr.splitlines()), 1, refused.stderr)
 

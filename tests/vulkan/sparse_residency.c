@@ -18,6 +18,7 @@
 #include "sparse_load_ms.comp.h"
 #include "sparse_lod.comp.h"
 #include "write_image_2d.comp.h"
+#include "write_plane.comp.h"
 #include "write_samples.comp.h"
 
 #define SHADER(name) name##_comp, sizeof(name##_comp)
@@ -433,6 +434,79 @@ writes(struct vkt *t, bool atomics)
    vkt_image_destroy(t, &image);
 }
 
+/* ------------------------------------------------------------------- planes */
+
+/* Each plane as a storage image of its own format (Vulkan, "Formats Requiring Sampler Y'CbCr Conversion",
+ * compatible formats of planes; VK_IMAGE_CREATE_EXTENDED_USAGE_BIT), half of its blocks bound.
+ */
+static void
+planes(struct vkt *t)
+{
+   static const struct {
+      VkImageAspectFlagBits aspect;
+      VkFormat format;
+      uint32_t width, height, size_B;
+   } each[] = {
+      {VK_IMAGE_ASPECT_PLANE_0_BIT, VK_FORMAT_R8_UNORM, 1024, 600, 1},
+      {VK_IMAGE_ASPECT_PLANE_1_BIT, VK_FORMAT_R8G8_UNORM, 512, 300, 2},
+   };
+   VkImageCreateInfo info = image_info(VK_IMAGE_TYPE_2D, VK_FORMAT_G8_B8R8_2PLANE_420_UNORM,
+                                       (VkExtent3D){1024, 600, 1}, 1, 1);
+   info.usage = VK_IMAGE_USAGE_STORAGE_BIT | VK_IMAGE_USAGE_TRANSFER_SRC_BIT;
+   info.flags = VK_IMAGE_CREATE_MUTABLE_FORMAT_BIT | VK_IMAGE_CREATE_EXTENDED_USAGE_BIT |
+                VK_IMAGE_CREATE_SPARSE_BINDING_BIT | VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT;
+   /* The validation layer takes a plane to be as large as the image. */
+   if (t->messenger || !vkt_image_supported(t, &info))
+      return;
+
+   struct vkt_image image = vkt_sparse_image_create(t, &info);
+   vkt_expect(image.aspect_count == 2, "%u aspects of two planes", image.aspect_count);
+   vkt_sparse_image_bind(t, &image, vkt_every_other_block, true);
+
+   for (uint32_t p = 0; p < VKT_ARRAY_SIZE(each); p++) {
+      const uint32_t width = each[p].width, height = each[p].height;
+      VkImageView view;
+      vkt_check(vkCreateImageView(t->device,
+                                  &(VkImageViewCreateInfo){
+                                     .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
+                                     .image = image.image,
+                                     .viewType = VK_IMAGE_VIEW_TYPE_2D_ARRAY,
+                                     .format = each[p].format,
+                                     .subresourceRange = {each[p].aspect, 0, 1, 0, 1},
+                                  },
+                                  NULL, &view));
+      struct vkt_buffer nothing =
+         run_shader(t, SHADER(write_plane), VK_DESCRIPTOR_TYPE_STORAGE_IMAGE, view, &nearest,
+                    (uint32_t[4]){0, width, height}, 1, 1);
+      vkt_buffer_destroy(t, &nothing);
+      vkDestroyImageView(t->device, view, NULL);
+
+      struct vkt_buffer buffer = vkt_buffer_create(t, (VkDeviceSize)width * height * each[p].size_B);
+      VkCommandBuffer cmd = vkt_begin(t);
+      vkCmdCopyImageToBuffer(cmd, image.image, VK_IMAGE_LAYOUT_GENERAL, buffer.buffer, 1,
+                             &(VkBufferImageCopy){
+                                .imageSubresource = {each[p].aspect, 0, 0, 1},
+                                .imageExtent = {width, height, 1},
+                             });
+      vkt_barrier(cmd);
+      vkt_run(t, cmd);
+
+      const uint8_t *byte = buffer.map;
+      for (uint32_t y = 0; y < height; y++)
+      for (uint32_t x = 0; x < width; x++, byte += each[p].size_B) {
+         const uint32_t block = vkt_block_of_texel(&image, each[p].aspect, 0, 0, x, y, 0);
+         const bool resident = vkt_every_other_block(&image, block);
+         if (resident || is_strict(t))
+            vkt_expect(byte[0] == (resident ? x & 255 : 0) &&
+                          (each[p].size_B == 1 || byte[1] == (resident ? y & 255 : 0)),
+                       "plane %u: %u,%u: %02x", p, x, y, byte[0]);
+      }
+      vkt_buffer_destroy(t, &buffer);
+   }
+
+   vkt_image_destroy(t, &image);
+}
+
 int
 main(void)
 {
@@ -474,6 +548,7 @@ main(void)
    }
 
    samples(&t);
+   planes(&t);
    writes(&t, false);
    writes(&t, true);
    vkt_finish(&t);

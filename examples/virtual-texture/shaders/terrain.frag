@@ -14,7 +14,8 @@
 
 /* Levels of detail are never quite whole: llvmpipe 25.0.7 computes the
  * residency code in the branch that blends two levels, and leaves it undefined
- * where there is nothing to blend.  The coarser one is there whenever the finer
+ * where there is nothing to blend; it draws the reference that other drivers are
+ * compared with.  The coarser level is there whenever the finer
  * one is, so that asking for a little of it changes no decision.
  */
 const float BLEND = 1.0 / 128.0;

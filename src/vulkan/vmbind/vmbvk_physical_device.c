@@ -28,6 +28,7 @@
 struct vmbvk_probe {
    char kmd[32];
    uint64_t window_size_B;
+   bool has_null;
    bool null_strict;
    /** The cause, if no device can be made on it. */
    char why[256];
@@ -63,10 +64,16 @@ set_extensions(struct vk_device_extension_table *ext)
 }
 
 static void
-set_features(struct vk_features *f, struct vk_device_extension_table *ext)
+set_features(struct vk_features *f, struct vk_device_extension_table *ext,
+             const struct vmbvk_probe *probe)
 {
+   /* What is not bound must be a null mapping. */
+   f->sparseResidencyBuffer = probe->has_null;
+   f->sparseResidencyImage2D = probe->has_null;
+   f->sparseResidencyImage3D = probe->has_null;
+   f->sparseResidencyAliased = probe->has_null;
    /* As many as llvmpipe rasterizes. */
-   f->sparseResidency4Samples = true;
+   f->sparseResidency4Samples = probe->has_null;
 
    ext->EXT_map_memory_placed = true;
    f->memoryMapPlaced = true;
@@ -117,7 +124,7 @@ physical_device_init(struct vmbvk_physical_device *pdev, struct vmbvk_instance *
    struct vk_features features = template->vk.supported_features;
    struct vk_properties properties = template->vk.properties;
    set_extensions(&extensions);
-   set_features(&features, &extensions);
+   set_features(&features, &extensions, probe);
    set_properties(&properties, drm_fd, probe);
 
    const struct vk_physical_device_dispatch_table table = physical_device_dispatch_table();
@@ -171,6 +178,7 @@ probe_node(int drm_fd, struct vmbvk_probe *probe)
 
    snprintf(probe->kmd, sizeof(probe->kmd), "%s",
             vmb_device_caps(vmbind_screen_device(pscreen))->driver);
+   probe->has_null = vmb_device_caps(vmbind_screen_device(pscreen))->null_mode != VMB_NULL_NONE;
    probe->null_strict = vmb_device_caps(vmbind_screen_device(pscreen))->null_strict;
    probe->window_size_B = vmbind_screen_window_size_B(pscreen);
    pscreen->destroy(pscreen);

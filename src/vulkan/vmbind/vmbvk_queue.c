@@ -116,7 +116,8 @@ has_binds(const struct vk_queue_submit *submit)
 static bool
 is_for_kernel(const struct vmbvk_queue *queue, const struct vk_queue_submit *submit)
 {
-   return has_binds(submit) || queue->vk.queue_family_index == VMBVK_QUEUE_FAMILY_SPARSE;
+   return has_binds(submit) || (submit->command_buffer_count == 0 &&
+                                queue->vk.queue_family_index == VMBVK_QUEUE_FAMILY_SPARSE);
 }
 
 /* Errors would change nothing. */
@@ -144,6 +145,7 @@ queue_submit(struct vk_queue *vk_queue, struct vk_queue_submit *submit)
       if (result == VK_SUCCESS)
          return VK_SUCCESS;
 
+      vmbvk_fault_note(device, "a batch failed", -EIO, NULL, 0);
       vk_queue_set_lost(&queue->vk, "a batch failed: %s", vk_Result_to_str(result));
       vmbvk_device_set_lost(device);
    }

@@ -95,8 +95,7 @@ screen_create(int drm_fd, struct sw_winsys *winsys, char *why, size_t why_size)
    vmbind_screen(pscreen)->gl = gl;
    gl->pscreen = pscreen;
    vmbind_winsys_init(pscreen, winsys);
-   if (!vmbind_resource_init_screen(pscreen))
-      goto fail_gl;
+   vmbind_resource_init_screen(pscreen);
 
    if (!vmbind_commit_init_screen(pscreen))
       goto fail_resource;
@@ -114,7 +113,6 @@ screen_create(int drm_fd, struct sw_winsys *winsys, char *why, size_t why_size)
 
 fail_resource:
    vmbind_resource_finish_screen(pscreen);
-fail_gl:
    FREE(gl);
 fail_screen:
    snprintf(why, why_size, "out of memory");

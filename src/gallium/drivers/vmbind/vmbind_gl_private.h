@@ -8,7 +8,6 @@
 #define VMBIND_GL_PRIVATE_H
 
 #include "pipe/p_context.h"
-#include "pipebuffer/pb_slab.h"
 #include "util/u_dynarray.h"
 
 #include "vmbind_gl.h"
@@ -25,7 +24,6 @@ struct vmbind_gl {
    /** Shows the pictures; NULL where displays take BOs. */
    struct sw_winsys *winsys;
 
-   struct pb_slabs slabs;
    /** struct vmbind_memory * that nobody uses, and how much that is. */
    simple_mtx_t cache_lock;
    struct util_dynarray cache;
@@ -57,15 +55,13 @@ struct vmbind_gl {
 /** A resource with memory that GL chose for it. */
 struct vmbind_gl_resource {
    struct vmbind_backing backing;
-   /** Its piece of a slab, or NULL. */
-   struct pb_slab_entry *entry;
    /** It has a BO of its own that other processes may have too. */
    bool shareable;
 };
 
 /* ------------------------------------------------- vmbind_resource.c */
 
-bool vmbind_resource_init_screen(struct pipe_screen *pscreen);
+void vmbind_resource_init_screen(struct pipe_screen *pscreen);
 void vmbind_resource_finish_screen(struct pipe_screen *pscreen);
 
 /* --------------------------------------------------- vmbind_commit.c */

@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Where GL's buffers and textures have their memory: every one in a BO that is bound in the VM.
- * Small ones share a BO (Mesa's slabs), the others have their own; what other processes may see is
- * in a BO that can be exported.
+ * Where GL's buffers and textures have their memory: every one in a BO that is bound in the VM
+ * (vmbind_memory.h; small ones share a BO).  What other processes may see is in a BO that can be
+ * exported.
  *
  * Must never know what a sparse page is (vmbind_commit.c) or how a picture gets to a screen.
  */
@@ -21,82 +21,6 @@
 #include "util/format/u_format.h"
 #include "util/log.h"
 
-/* Slabs hold pieces from 256 bytes to 128 KiB: powers of two, and three quarters of them. */
-#define SLAB_MIN_ORDER 8
-#define SLAB_MAX_ORDER 17
-#define SLAB_SIZE_B    (2u << 20)
-
-/* ------------------------------------------------------------------- slabs */
-
-struct vmbind_slab {
-   struct pb_slab base;
-   struct pipe_memory_allocation *memory;
-   struct vmbind_slab_entry *entries;
-};
-
-struct vmbind_slab_entry {
-   struct pb_slab_entry base;
-   uint64_t addr_B;
-};
-
-static struct pb_slab *
-slab_alloc(void *priv, UNUSED unsigned heap, unsigned entry_size, unsigned group_index)
-{
-   struct pipe_screen *pscreen = priv;
-   struct vmbind_slab *slab = CALLOC_STRUCT(vmbind_slab);
-   if (!slab)
-      return NULL;
-
-   slab->memory = pscreen->allocate_memory(pscreen, SLAB_SIZE_B);
-   if (!slab->memory)
-      goto fail_slab;
-
-   const unsigned count = SLAB_SIZE_B / entry_size;
-   slab->entries = CALLOC(count, sizeof(*slab->entries));
-   if (!slab->entries)
-      goto fail_memory;
-
-   slab->base.num_entries = count;
-   slab->base.num_free = count;
-   slab->base.group_index = group_index;
-   slab->base.entry_size = entry_size;
-   list_inithead(&slab->base.free);
-
-   const uint64_t start_B = (uintptr_t)pscreen->map_memory(pscreen, slab->memory);
-   for (unsigned i = 0; i < count; i++) {
-      struct vmbind_slab_entry *entry = &slab->entries[i];
-      entry->base.slab = &slab->base;
-      entry->addr_B = start_B + (uint64_t)i * entry_size;
-      list_addtail(&entry->base.head, &slab->base.free);
-   }
-
-   return &slab->base;
-
-fail_memory:
-   pscreen->free_memory(pscreen, slab->memory);
-fail_slab:
-   FREE(slab);
-   return NULL;
-}
-
-static void
-slab_free(void *priv, struct pb_slab *base)
-{
-   struct pipe_screen *pscreen = priv;
-   struct vmbind_slab *slab = (struct vmbind_slab *)base;
-
-   pscreen->free_memory(pscreen, slab->memory);
-   FREE(slab->entries);
-   FREE(slab);
-}
-
-/* llvmpipe holds a resource as long as a scene uses it. */
-static bool
-slab_can_reclaim(UNUSED void *priv, UNUSED struct pb_slab_entry *entry)
-{
-   return true;
-}
-
 /* -------------------------------------------------------------------- cache */
 
 /* Large memory that was freed is kept for a while: making a BO and binding it costs more than
@@ -111,7 +35,7 @@ cache_take(struct vmbind_gl *gl, uint64_t size_B)
 
    simple_mtx_lock(&gl->cache_lock);
    util_dynarray_foreach (&gl->cache, struct vmbind_memory *, item) {
-      if (vmb_bo_size_B((*item)->bo) != size_B)
+      if (vmbind_memory_size_B(*item) != size_B)
          continue;
       found = *item;
       *item = util_dynarray_pop(&gl->cache, struct vmbind_memory *);
@@ -130,11 +54,12 @@ static void
 cache_give(struct pipe_screen *pscreen, struct vmbind_memory *memory)
 {
    struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
-   const uint64_t size_B = vmb_bo_size_B(memory->bo);
+   const uint64_t size_B = vmbind_memory_size_B(memory);
    bool kept = false;
 
    simple_mtx_lock(&gl->cache_lock);
-   if (size_B <= CACHE_MAX_ITEM_B && gl->cached_B + size_B <= CACHE_MAX_B) {
+   /* What has no BO of its own is kept by its slab. */
+   if (vmbind_memory_bo(memory) && size_B <= CACHE_MAX_ITEM_B && gl->cached_B + size_B <= CACHE_MAX_B) {
       util_dynarray_append(&gl->cache, struct vmbind_memory *, memory);
       gl->cached_B += size_B;
       kept = true;
@@ -171,8 +96,6 @@ resource_release(struct pipe_screen *pscreen, struct vmbind_backing *backing)
 {
    struct vmbind_gl_resource *res = (struct vmbind_gl_resource *)backing;
 
-   if (res->entry)
-      pb_slab_free(&vmbind_screen(pscreen)->gl->slabs, res->entry);
    if (backing->memory && !res->shareable) {
       cache_give(pscreen, backing->memory);
       backing->memory = NULL;
@@ -211,41 +134,6 @@ alloc_private(struct pipe_screen *pscreen, uint64_t size_B)
    }
 
    return memory;
-}
-
-static bool
-can_be_in_slab(const struct pipe_resource *templat, uint64_t size_B)
-{
-   return size_B <= 1u << SLAB_MAX_ORDER && !(templat->flags & PIPE_RESOURCE_FLAG_MAP_PERSISTENT);
-}
-
-/* As llvmpipe leaves it: a new resource is zero. */
-static bool
-alloc_backing(struct pipe_screen *pscreen, struct vmbind_gl_resource *res,
-              const struct pipe_resource *templat, uint64_t size_B, uint64_t *addr_B)
-{
-   struct vmbind_backing *backing = &res->backing;
-
-   if (!res->shareable && can_be_in_slab(templat, size_B)) {
-      struct pb_slabs *slabs = &vmbind_screen(pscreen)->gl->slabs;
-
-      res->entry = pb_slab_alloc(slabs, MAX2(size_B, 1), 0);
-      if (!res->entry)
-         return false;
-      *addr_B = ((struct vmbind_slab_entry *)res->entry)->addr_B;
-      memset((void *)(uintptr_t)*addr_B, 0, size_B);
-      return true;
-   }
-
-   if (res->shareable)
-      backing->memory = alloc_shareable(pscreen, size_B);
-   else
-      backing->memory = alloc_private(pscreen, size_B);
-   if (!backing->memory)
-      return false;
-
-   *addr_B = (uintptr_t)backing->memory->lp.cpu_addr;
-   return true;
 }
 
 static bool
@@ -292,14 +180,16 @@ vmbind_gl_resource_create(struct pipe_screen *pscreen, const struct pipe_resourc
    if (!res)
       goto fail_resource;
 
-   uint64_t addr_B;
+   /* As llvmpipe leaves it: a new resource is zero. */
    res->backing.destroy = resource_release;
    res->shareable = is_shared(templat);
-   if (!alloc_backing(pscreen, res, templat, size_B, &addr_B))
+   res->backing.memory =
+      res->shareable ? alloc_shareable(pscreen, size_B) : alloc_private(pscreen, size_B);
+   if (!res->backing.memory)
       goto fail_backing;
 
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
-   vmbind_resource_set_address(lpr, addr_B);
+   vmbind_resource_set_address(lpr, vmbind_memory_addr_B(res->backing.memory));
    lpr->imported_memory = &res->backing.base;
    /* Otherwise llvmpipe does not know how much memory a scene keeps from being freed. */
    lpr->total_alloc_size = size_B;
@@ -438,7 +328,6 @@ make_shareable(struct pipe_screen *pscreen, struct pipe_context *pctx, struct pi
    memcpy(memory->lp.cpu_addr, old, lpr->size_required);
 
    resource_release(pscreen, &res->backing);
-   res->entry = NULL;
    res->backing.memory = memory;
    res->shareable = true;
    vmbind_resource_set_address(lpr, (uintptr_t)memory->lp.cpu_addr);
@@ -457,7 +346,7 @@ vmbind_gl_resource_get_handle(struct pipe_screen *pscreen, struct pipe_context *
    if (!res || !make_shareable(pscreen, pctx, pres))
       return false;
 
-   struct vmb_bo *bo = res->backing.memory->bo;
+   struct vmb_bo *bo = vmbind_memory_bo(res->backing.memory);
    if (handle->type == WINSYS_HANDLE_TYPE_KMS) {
       handle->handle = vmb_bo_handle(bo);
    } else if (handle->type == WINSYS_HANDLE_TYPE_FD) {
@@ -540,14 +429,10 @@ vmbind_get_dmabuf_modifier_planes(UNUSED struct pipe_screen *pscreen, uint64_t m
 
 /* ------------------------------------------------------------------ screen */
 
-bool
+void
 vmbind_resource_init_screen(struct pipe_screen *pscreen)
 {
    struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
-
-   if (!pb_slabs_init(&gl->slabs, SLAB_MIN_ORDER, SLAB_MAX_ORDER, 1, true, pscreen,
-                      slab_can_reclaim, slab_alloc, slab_free))
-      return false;
 
    simple_mtx_init(&gl->cache_lock, mtx_plain);
    util_dynarray_init(&gl->cache, NULL);
@@ -564,7 +449,6 @@ vmbind_resource_init_screen(struct pipe_screen *pscreen)
    pscreen->is_dmabuf_modifier_supported = vmbind_is_dmabuf_modifier_supported;
    pscreen->get_dmabuf_modifier_planes = vmbind_get_dmabuf_modifier_planes;
 
-   return true;
 }
 
 void
@@ -575,5 +459,4 @@ vmbind_resource_finish_screen(struct pipe_screen *pscreen)
    cache_empty(pscreen);
    util_dynarray_fini(&gl->cache);
    simple_mtx_destroy(&gl->cache_lock);
-   pb_slabs_deinit(&gl->slabs);
 }
