@@ -918,8 +918,10 @@ test_a_bo_at_an_address_of_the_callers(void **state)
    struct vmb_bo *bo = new_bo(f, 2 * PAGE_B);
    uint32_t *all, *place;
 
-   place = mmap(NULL, 2 * PAGE_B, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-   assert_ptr_not_equal(place, MAP_FAILED);
+   /* The GPU's pages may be larger than the process's. */
+   void *reserved = mmap(NULL, 3 * PAGE_B, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   assert_ptr_not_equal(reserved, MAP_FAILED);
+   place = (uint32_t *)(((uintptr_t)reserved + PAGE_B - 1) & ~((uintptr_t)PAGE_B - 1));
    assert_int_equal(vmb_bo_map(bo, (void **)&all), 0);
    assert_int_equal(vmb_bo_map_at(bo, PAGE_B, place), 0);
    all[100] = 0x600df00d;
@@ -933,7 +935,7 @@ test_a_bo_at_an_address_of_the_callers(void **state)
    /* Its pages live as long as they are mapped. */
    vmb_bo_unref(bo);
    assert_int_equal(place[100], 0x600df00d);
-   munmap(place, 2 * PAGE_B);
+   munmap(reserved, 3 * PAGE_B);
 }
 
 static void
