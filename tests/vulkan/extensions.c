@@ -61,15 +61,6 @@ init(struct vkt *t)
 
 /* -------------------------------------------------------------- map_memory_placed */
 
-static void *
-reserve(size_t size_B)
-{
-   void *ptr = mmap(NULL, size_B, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-   vkt_expect(ptr != MAP_FAILED, "-");
-   return ptr;
-}
-
 /* Whether the kernel can read there: an address with nothing behind it is an error and no signal. */
 static bool
 is_mapped(const void *ptr)
@@ -88,8 +79,16 @@ is_mapped(const void *ptr)
 static void
 placed_maps(struct vkt *t, VkDeviceSize size_B)
 {
-   const VkDeviceSize whole_B = (size_B + 4095) / 4096 * 4096;
-   uint8_t *const place = reserve(whole_B);
+   VkPhysicalDeviceMapMemoryPlacedPropertiesEXT placed = {
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAP_MEMORY_PLACED_PROPERTIES_EXT,
+   };
+   vkGetPhysicalDeviceProperties2(t->pdev, &(VkPhysicalDeviceProperties2){
+                                                  .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                                  .pNext = &placed,
+                                               });
+   const VkDeviceSize align_B = placed.minPlacedMemoryMapAlignment;
+   const VkDeviceSize whole_B = (size_B + align_B - 1) / align_B * align_B;
+   uint8_t *const place = vkt_pages(whole_B, PROT_NONE);
    const VkDeviceMemory memory = vkt_alloc(t, size_B, NULL);
    struct vkt_buffer out = vkt_buffer_create(t, size_B);
    const VkBuffer buffer = vkt_buffer_create_on(t, size_B, memory, 0);
@@ -409,7 +408,7 @@ fault_info(int (*set_fault)(const char *))
    const VkSparseBufferMemoryBindInfo info = {buffer, 1, &bind};
    const VkDeviceAddress addr_B = address_of(&t, buffer) + 2 * BLOCK_B;
 
-   set_fault("vm_bind:1=EINVAL");
+   set_fault(VKT_FAIL_NEXT_BIND);
    vkt_bind(&t, t.sparse, &(VkBindSparseInfo){.bufferBindCount = 1, .pBufferBinds = &info}, NULL);
    const VkResult idle = vkDeviceWaitIdle(t.device);
    set_fault(NULL);

@@ -191,9 +191,8 @@ host_memory(struct vkt *t)
    VkMemoryHostPointerPropertiesEXT props = {
       .sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT,
    };
-   uint32_t *const words =
-      mmap(NULL, SIZE_B, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-   vkt_expect(words != MAP_FAILED, "-");
+   uint32_t *const words = vkt_pages(SIZE_B, PROT_READ | PROT_WRITE);
+
    vkt_check(vkt_proc(t, vkGetMemoryHostPointerPropertiesEXT)(
       t->device, VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT, words, &props));
    vkt_expect(props.memoryTypeBits & 1, "%x", props.memoryTypeBits);

@@ -321,7 +321,7 @@ loss_wakes_all(int (*set_fault)(const char *))
       }
    }
 
-   vkt_expect(!set_fault("vm_bind:1=EINVAL"), "-");
+   vkt_expect(!set_fault(VKT_FAIL_NEXT_BIND), "-");
    const VkSparseMemoryBind bind = {.size = BLOCK_B, .memory = memory};
    const VkSparseBufferMemoryBindInfo info = {buffer, 1, &bind};
    const VkSemaphore binary = vkt_semaphore_create(&t, VK_SEMAPHORE_TYPE_BINARY);

@@ -6,6 +6,8 @@
 
 #include "vkt.h"
 
+#include <sys/mman.h>
+
 #define VALIDATION_LAYER "VK_LAYER_KHRONOS_validation"
 
 void
@@ -638,4 +640,20 @@ vkt_dispatch(struct vkt *t, VkCommandBuffer cmd, const struct vkt_compute *c,
    vkCmdPushConstants(cmd, c->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, PUSH_SIZE_B, push);
    vkCmdDispatch(cmd, x, y, z);
    (void)t;
+}
+
+#define LARGEST_PAGE_B (64u << 10)
+
+void *
+vkt_pages(size_t size_B, int prot)
+{
+   uint8_t *all = mmap(NULL, size_B + LARGEST_PAGE_B, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+   vkt_expect(all != MAP_FAILED, "-");
+   uint8_t *start = (uint8_t *)(((uintptr_t)all + LARGEST_PAGE_B - 1) & ~(uintptr_t)(LARGEST_PAGE_B - 1));
+   if (start > all)
+      munmap(all, start - all);
+   if (start < all + LARGEST_PAGE_B)
+      munmap(start + size_B, all + LARGEST_PAGE_B - start);
+   return start;
 }

@@ -33,6 +33,9 @@
       }                                                                                            \
    } while (0)
 
+/** A fault of the simulator's (DRM_SIM_FAULT): the next bind, by whatever name a kernel driver has for the ioctl. */
+#define VKT_FAIL_NEXT_BIND "vm_bind:1=EINVAL,gem_va:1=EINVAL,vm_map:1=EINVAL"
+
 #define VKT_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 void vkt_check_result(VkResult result, const char *call, const char *file, int line);
@@ -176,5 +179,8 @@ struct vkt_compute vkt_compute_create(struct vkt *t, const uint32_t *spirv, size
 void vkt_compute_destroy(struct vkt *t, struct vkt_compute *compute);
 void vkt_dispatch(struct vkt *t, VkCommandBuffer cmd, const struct vkt_compute *compute,
                   const uint32_t push[4], uint32_t x, uint32_t y, uint32_t z);
+
+/** Fresh pages of the process, at an address that is a multiple of every GPU's pages. */
+void *vkt_pages(size_t size_B, int prot);
 
 #endif /* VKT_H */

@@ -27,6 +27,7 @@
 /** What was found out about a node. */
 struct vmbvk_probe {
    char kmd[32];
+   uint32_t page_size_B;
    uint64_t window_size_B;
    bool has_null;
    bool null_strict;
@@ -103,7 +104,8 @@ set_properties(struct vk_properties *p, int drm_fd, const struct vmbvk_probe *pr
    /* Each that is no small one is an area of the process's address space, of which a host allows
     * 65530 (vm.max_map_count) unless told otherwise. */
    p->maxMemoryAllocationCount = 32768;
-   p->minPlacedMemoryMapAlignment = 4096;
+   p->minPlacedMemoryMapAlignment = probe->page_size_B;
+   p->minImportedHostPointerAlignment = probe->page_size_B;
 
    p->sparseAddressSpaceSize = probe->window_size_B;
    p->sparseResidencyNonResidentStrict = probe->null_strict;
@@ -178,8 +180,10 @@ probe_node(int drm_fd, struct vmbvk_probe *probe)
 
    snprintf(probe->kmd, sizeof(probe->kmd), "%s",
             vmb_device_caps(vmbind_screen_device(pscreen))->driver);
-   probe->has_null = vmb_device_caps(vmbind_screen_device(pscreen))->null_mode != VMB_NULL_NONE;
-   probe->null_strict = vmb_device_caps(vmbind_screen_device(pscreen))->null_strict;
+   const struct vmb_caps *caps = vmb_device_caps(vmbind_screen_device(pscreen));
+   probe->page_size_B = caps->page_size_B;
+   probe->has_null = caps->null_mode != VMB_NULL_NONE;
+   probe->null_strict = caps->null_strict;
    probe->window_size_B = vmbind_screen_window_size_B(pscreen);
    pscreen->destroy(pscreen);
 

@@ -81,7 +81,11 @@ reserve_low(const struct vmb_caps *caps, uint64_t size_B)
 int
 vmbind_window_reserve(const struct vmb_caps *caps, struct vmbind_window *window_out)
 {
-   for (uint64_t size_B = WINDOW_SIZE_MAX_B; size_B >= WINDOW_SIZE_MIN_B; size_B /= 2) {
+   /* There may be more than one device in a process. */
+   const uint64_t share_B = 1ull << util_logbase2_64(caps->va_range_B / 4);
+
+   for (uint64_t size_B = CLAMP(share_B, WINDOW_SIZE_MIN_B, WINDOW_SIZE_MAX_B);
+        size_B >= WINDOW_SIZE_MIN_B; size_B /= 2) {
       uint64_t start_B = reserve_fixed(caps, size_B);
       if (!start_B)
          start_B = reserve_at(0, size_B, 0);
