@@ -335,16 +335,7 @@ msm_gem_close(struct sim_file *file, struct sim_bo *bo)
    if (!vm || to_msm(file)->wants_vm_bind)
       return;
    pthread_mutex_lock(&vm->lock);
-   for (struct sim_gpuva *va = sim_gpuvm_first(&vm->gpuvm, 0), *next; va; va = next) {
-      const uint64_t addr = va->addr, range = va->range;
-
-      next = sim_gpuvm_next(va);
-      if (va->bo != bo)
-         continue;
-      sim_gpuvm_sm_unmap(&vm->gpuvm, addr, range, keep_displaced, NULL);
-      sim_vm_pt_unmap_locked(vm, addr, range);
-      sim_vm_record_locked(vm, SIM_OP_UNMAP, addr, range, NULL, 0, false);
-   }
+   clear_iova_locked(vm, bo);
    pthread_mutex_unlock(&vm->lock);
 }
 
