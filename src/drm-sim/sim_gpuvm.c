@@ -242,3 +242,14 @@ sim_gpuvm_sm_unmap(struct sim_gpuvm *vm, uint64_t addr, uint64_t range, sim_gpuv
    }
    return 0;
 }
+
+uint64_t
+sim_gpuvm_find_gap(const struct sim_gpuvm *vm, uint64_t from, uint64_t range)
+{
+   for (struct sim_gpuva *va = sim_gpuvm_first(vm, from); va; va = sim_gpuvm_next(va)) {
+      if (va->addr >= from && va->addr - from >= range)
+         break;
+      from = va->addr + va->range;
+   }
+   return sim_gpuvm_range_is_valid(vm, from, range) ? from : 0;
+}

@@ -86,4 +86,7 @@ void sim_gpuvm_remap_hole(const struct sim_gpuvm_step *step, uint64_t *addr, uin
 struct sim_gpuva *sim_gpuvm_first(const struct sim_gpuvm *vm, uint64_t addr);
 struct sim_gpuva *sim_gpuvm_next(struct sim_gpuva *va);
 
+/* The lowest address from there on with so much room behind it, or 0. */
+uint64_t sim_gpuvm_find_gap(const struct sim_gpuvm *vm, uint64_t from, uint64_t range);
+
 #endif /* SIM_GPUVM_H */

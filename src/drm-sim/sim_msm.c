@@ -229,44 +229,99 @@ keep_displaced(UNUSED void *priv, UNUSED struct sim_gpuvm_step *step)
    return 0;
 }
 
+static const struct sim_gpuva *
+find_bo_locked(const struct sim_vm *vm, const struct sim_bo *bo)
+{
+   struct sim_gpuva *va = sim_gpuvm_first(&vm->gpuvm, 0);
+
+   while (va && va->bo != bo)
+      va = sim_gpuvm_next(va);
+   return va;
+}
+
+static int
+map_bo_locked(struct sim_vm *vm, struct sim_bo *bo, uint64_t iova)
+{
+   const struct sim_gpuvm_map req = {.addr = iova, .range = bo->size_B, .bo = bo};
+
+   if (sim_gpuvm_sm_map(&vm->gpuvm, &req, keep_displaced, NULL) ||
+       sim_vm_pt_map_locked(vm, iova, bo->size_B, bo, 0, 0))
+      return -ENOSPC;
+   sim_vm_record_locked(vm, SIM_OP_MAP, iova, bo->size_B, bo, 0, false);
+   return 0;
+}
+
 /* Kernel-managed VMs: the BO has an address as long as it lives. */
 int
 msm_get_iova(struct sim_file *file, struct sim_bo *bo, __u64 *iova)
 {
-   struct msm_file *mfile = to_msm(file);
+   struct sim_vm *vm = msm_context_vm(file);
+   int ret = 0;
+
+   if (!vm)
+      return -ENOMEM;
+   if (to_msm(file)->wants_vm_bind)
+      return -EINVAL;
+
+   pthread_mutex_lock(&vm->lock);
+   const struct sim_gpuva *va = find_bo_locked(vm, bo);
+   uint64_t addr = va ? va->addr : sim_gpuvm_find_gap(&vm->gpuvm, VA_START, bo->size_B);
+   if (!va)
+      ret = addr ? map_bo_locked(vm, bo, addr) : -ENOSPC;
+   if (!ret)
+      *iova = addr;
+   pthread_mutex_unlock(&vm->lock);
+   return ret;
+}
+
+static int
+clear_iova_locked(struct sim_vm *vm, struct sim_bo *bo)
+{
+   const struct sim_gpuva *va = find_bo_locked(vm, bo);
+
+   if (!va)
+      return 0;
+   uint64_t addr = va->addr, range = va->range;
+   int ret = sim_vm_pt_unmap_locked(vm, addr, range);
+   if (!ret)
+      ret = sim_gpuvm_sm_unmap(&vm->gpuvm, addr, range, keep_displaced, NULL);
+   if (!ret)
+      sim_vm_record_locked(vm, SIM_OP_UNMAP, addr, range, NULL, 0, false);
+   return ret;
+}
+
+static int
+set_iova_locked(struct sim_vm *vm, struct sim_bo *bo, uint64_t iova)
+{
+   const struct sim_gpuva *va = find_bo_locked(vm, bo);
+
+   if (!iova)
+      return clear_iova_locked(vm, bo);
+   if (va && va->addr == iova)
+      return 0;
+   /* It has another: the kernel takes that away, too. */
+   if (va) {
+      clear_iova_locked(vm, bo);
+      return -EBUSY;
+   }
+   if (iova % PAGE_SIZE_B || !sim_gpuvm_range_is_valid(&vm->gpuvm, iova, bo->size_B) ||
+       sim_gpuvm_find_gap(&vm->gpuvm, iova, bo->size_B) != iova)
+      return -ENOSPC;
+   return map_bo_locked(vm, bo, iova);
+}
+
+/* Kernel-managed VMs whose user chooses the addresses: turnip does. 0 takes the BO's away. */
+static int
+set_iova(struct sim_file *file, struct sim_bo *bo, uint64_t iova)
+{
    struct sim_vm *vm = msm_context_vm(file);
 
    if (!vm)
       return -ENOMEM;
-   if (mfile->wants_vm_bind)
+   if (to_msm(file)->wants_vm_bind)
       return -EINVAL;
-
-   int ret = 0;
    pthread_mutex_lock(&vm->lock);
-   for (struct sim_gpuva *va = sim_gpuvm_first(&vm->gpuvm, 0); va; va = sim_gpuvm_next(va)) {
-      if (va->bo == bo) {
-         *iova = va->addr;
-         goto out;
-      }
-   }
-
-   const struct sim_gpuvm_map req = {
-      .addr = VA_START + mfile->next_iova,
-      .range = bo->size_B,
-      .bo = bo,
-   };
-   ret = sim_gpuvm_sm_map(&vm->gpuvm, &req, keep_displaced, NULL);
-   if (!ret)
-      ret = sim_vm_pt_map_locked(vm, req.addr, req.range, bo, 0, 0);
-   if (!ret) {
-      sim_vm_record_locked(vm, SIM_OP_MAP, req.addr, req.range, bo, 0, false);
-      mfile->next_iova += req.range;
-      *iova = req.addr;
-   } else {
-      ret = -ENOSPC;
-   }
-
-out:
+   int ret = set_iova_locked(vm, bo, iova);
    pthread_mutex_unlock(&vm->lock);
    return ret;
 }
@@ -280,16 +335,7 @@ msm_gem_close(struct sim_file *file, struct sim_bo *bo)
    if (!vm || to_msm(file)->wants_vm_bind)
       return;
    pthread_mutex_lock(&vm->lock);
-   for (struct sim_gpuva *va = sim_gpuvm_first(&vm->gpuvm, 0), *next; va; va = next) {
-      const uint64_t addr = va->addr, range = va->range;
-
-      next = sim_gpuvm_next(va);
-      if (va->bo != bo)
-         continue;
-      sim_gpuvm_sm_unmap(&vm->gpuvm, addr, range, keep_displaced, NULL);
-      sim_vm_pt_unmap_locked(vm, addr, range);
-      sim_vm_record_locked(vm, SIM_OP_UNMAP, addr, range, NULL, 0, false);
-   }
+   clear_iova_locked(vm, bo);
    pthread_mutex_unlock(&vm->lock);
 }
 
@@ -366,8 +412,7 @@ gem_info(struct sim_file *file, struct sim_bo *bo, struct drm_msm_gem_info *args
    case MSM_INFO_GET_IOVA:
       return msm_get_iova(file, bo, &args->value);
    case MSM_INFO_SET_IOVA:
-      /* For virtual machine hosts that keep their guests' addresses: not for us. */
-      return to_msm(file)->wants_vm_bind ? -EINVAL : -EOPNOTSUPP;
+      return set_iova(file, bo, args->value);
    case MSM_INFO_GET_FLAGS:
       if (bo->imported)
          return -EINVAL;

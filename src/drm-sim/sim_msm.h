@@ -46,8 +46,6 @@ struct msm_file {
    bool wants_vm_bind;
    struct list_head queues;
    uint32_t next_queue_id;
-   /* Kernel-managed VM: where the next BO goes */
-   uint64_t next_iova;
 };
 
 #define to_msm(file) ((struct msm_file *)(file)->priv)

@@ -47,11 +47,6 @@
 #define MINOR_EVICTS 9
 #define MINOR_MAP_SPARSE   9
 
-/* A VM's own, in sim_vm.priv */
-struct panthor_vm {
-   uint64_t user_va_range;
-};
-
 /* One operation, ready to run */
 struct op_ctx {
    /* DRM_PANTHOR_VM_BIND_OP_TYPE_* and map flags */
@@ -256,6 +251,7 @@ vm_create_ioctl(struct sim_file *file, void *data)
       return -ENOMEM;
    }
    priv->user_va_range = full - kernel;
+   panthor_heap_pool_init(&priv->pool);
    vm->keeps_bos = file->device.minor < MINOR_EVICTS;
    vm->priv = priv;
 
@@ -282,6 +278,7 @@ vm_destroy(struct sim_vm *vm)
 {
    p_atomic_set(&vm->destroyed, true);
    sim_vm_clear(vm);
+   panthor_heap_pool_finish(vm);
    sim_vm_put(vm);
 }
 
@@ -870,6 +867,8 @@ static const struct sim_ioctl ioctls[] = {
    PANTHOR(GROUP_DESTROY, panthor_group_destroy_ioctl, "group_destroy", 0),
    PANTHOR(GROUP_SUBMIT, panthor_group_submit_ioctl, "group_submit", 0),
    PANTHOR(GROUP_GET_STATE, panthor_group_get_state_ioctl, "group_get_state", 0),
+   PANTHOR(TILER_HEAP_CREATE, panthor_tiler_heap_create_ioctl, "tiler_heap_create", 0),
+   PANTHOR(TILER_HEAP_DESTROY, panthor_tiler_heap_destroy_ioctl, "tiler_heap_destroy", 0),
    PANTHOR(BO_SET_LABEL, bo_set_label_ioctl, "bo_set_label", 4),
    PANTHOR(SET_USER_MMIO_OFFSET, set_user_mmio_offset_ioctl, "set_user_mmio_offset", 5),
    PANTHOR(BO_SYNC, bo_sync_ioctl, "bo_sync", 7),

@@ -8,6 +8,7 @@
 #ifndef SIM_PANTHOR_H
 #define SIM_PANTHOR_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,25 @@ struct panthor_file {
    uint64_t user_mmio_offset;
    /* What sparse mappings show */
    struct sim_bo *dummy;
+};
+
+struct panthor_heap;
+
+#define PANTHOR_MAX_HEAPS 128
+
+/* The tiler heaps of a VM, and the BO of their contexts, which comes with the first */
+struct panthor_heap_pool {
+   /* Guards the rest; taken before the VM's. */
+   pthread_mutex_t lock;
+   struct panthor_heap *heaps[PANTHOR_MAX_HEAPS];
+   struct sim_bo *contexts;
+   uint64_t contexts_addr;
+};
+
+/* A VM's own, in sim_vm.priv */
+struct panthor_vm {
+   uint64_t user_va_range;
+   struct panthor_heap_pool pool;
 };
 
 #define to_panthor(file) ((struct panthor_file *)(file)->priv)
@@ -83,5 +103,11 @@ int panthor_group_create_ioctl(struct sim_file *file, void *data);
 int panthor_group_destroy_ioctl(struct sim_file *file, void *data);
 int panthor_group_submit_ioctl(struct sim_file *file, void *data);
 int panthor_group_get_state_ioctl(struct sim_file *file, void *data);
+
+/* Tiler heaps; they end with their VM. */
+void panthor_heap_pool_init(struct panthor_heap_pool *pool);
+void panthor_heap_pool_finish(struct sim_vm *vm);
+int panthor_tiler_heap_create_ioctl(struct sim_file *file, void *data);
+int panthor_tiler_heap_destroy_ioctl(struct sim_file *file, void *data);
 
 #endif /* SIM_PANTHOR_H */

@@ -43,6 +43,7 @@ enum opcode {
    OP_CALL = 32,
    OP_STORE_STATE = 40,
    OP_ERROR_BARRIER = 47,
+   OP_HEAP_SET = 48,
    OP_SYNC_ADD64 = 51,
    OP_SYNC_SET64 = 52,
    OP_SET_SB_ENTRY = 23,
@@ -284,6 +285,7 @@ run_instruction(struct stream *stream, uint64_t instruction, unsigned depth)
    case OP_REQ_RESOURCE:
    case OP_FLUSH_CACHE:
    case OP_ERROR_BARRIER:
+   case OP_HEAP_SET:
       return 0;
    case OP_MOVE48:
       set64(stream, dst, instruction & 0xffffffffffffull);

@@ -418,6 +418,44 @@ test_kernel_managed_addresses(void **state)
    close(fd);
 }
 
+static int
+set_iova(int fd, uint32_t bo, uint64_t iova)
+{
+   struct drm_msm_gem_info args = {.handle = bo, .info = MSM_INFO_SET_IOVA, .value = iova};
+
+   return call(fd, DRM_IOCTL_MSM_GEM_INFO, &args);
+}
+
+static void
+test_addresses_of_the_programs_choice(void **state)
+{
+   int fd = open_node("msm-1.12");
+   uint32_t a = msm_bo_create(fd, 2 * PAGE, 0), b = msm_bo_create(fd, PAGE, 0);
+   struct drm_msm_gem_info get = {.handle = a, .info = MSM_INFO_GET_IOVA};
+   (void)state;
+
+   assert_ok(set_iova(fd, a, 8 * GIB));
+   assert_ok(set_iova(fd, a, 8 * GIB));
+   assert_ok(call(fd, DRM_IOCTL_MSM_GEM_INFO, &get));
+   assert_int_equal(get.value, 8 * GIB);
+   assert_false(is_hole(fd, 0, 8 * GIB + PAGE));
+
+   /* Where another is, beside a page, and outside */
+   assert_error(set_iova(fd, b, 8 * GIB + PAGE), ENOSPC);
+   assert_error(set_iova(fd, b, 8 * GIB + 4 * PAGE + 1), ENOSPC);
+   assert_error(set_iova(fd, b, PAGE), ENOSPC);
+   assert_ok(set_iova(fd, b, 8 * GIB + 2 * PAGE));
+
+   /* One address at a time: asking for a second loses the first. */
+   assert_error(set_iova(fd, a, 9 * GIB), EBUSY);
+   assert_true(is_hole(fd, 0, 8 * GIB));
+   assert_ok(set_iova(fd, a, 9 * GIB));
+   assert_ok(set_iova(fd, a, 0));
+   assert_true(is_hole(fd, 0, 9 * GIB));
+   assert_ok(set_iova(fd, a, 0));
+   close(fd);
+}
+
 static uint32_t
 packet(uint32_t opcode, uint32_t count)
 {
@@ -606,6 +644,7 @@ main(void)
       cmocka_unit_test(test_failure_while_translating),
       cmocka_unit_test(test_gem_info),
       cmocka_unit_test(test_kernel_managed_addresses),
+      cmocka_unit_test(test_addresses_of_the_programs_choice),
       cmocka_unit_test(test_submit),
       cmocka_unit_test(test_purge),
       cmocka_unit_test(test_submit_with_a_table),

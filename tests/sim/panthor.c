@@ -603,6 +603,66 @@ test_group(void **state)
    close(fd);
 }
 
+static void
+test_tiler_heap(void **state)
+{
+   int fd = open_node("panthor");
+   uint32_t vm = panthor_vm_create(fd);
+   struct drm_panthor_tiler_heap_destroy destroy = {.handle = vm << 16};
+   struct drm_panthor_tiler_heap_create first = {
+      .vm_id = 99,
+      .initial_chunk_count = 3,
+      .chunk_size = 2 * MIB,
+      .max_chunks = 3,
+      .target_in_flight = 1,
+   };
+   struct drm_panthor_tiler_heap_create bad;
+   uint64_t addr, next;
+   (void)state;
+
+   assert_error(call(fd, DRM_IOCTL_PANTHOR_TILER_HEAP_CREATE, &first), EINVAL);
+   first.vm_id = vm;
+   assert_error(call(fd, DRM_IOCTL_PANTHOR_TILER_HEAP_DESTROY, &destroy), ENOENT);
+   for (unsigned i = 0; i < 5; i++) {
+      bad = first;
+      bad.initial_chunk_count = i == 0 ? 0 : i == 1 ? 4 : 3;
+      bad.chunk_size = i == 2 ? 64 * KIB : i == 3 ? 16 * MIB : i == 4 ? MIB + 1 : 2 * MIB;
+      assert_error(call(fd, DRM_IOCTL_PANTHOR_TILER_HEAP_CREATE, &bad), EINVAL);
+   }
+
+   struct drm_panthor_tiler_heap_create second = first;
+   assert_ok(call(fd, DRM_IOCTL_PANTHOR_TILER_HEAP_CREATE, &first));
+   assert_ok(call(fd, DRM_IOCTL_PANTHOR_TILER_HEAP_CREATE, &second));
+   assert_int_equal(first.handle, vm << 16);
+   assert_int_equal(second.handle, vm << 16 | 1);
+   assert_int_equal(second.tiler_heap_ctx_gpu_va, first.tiler_heap_ctx_gpu_va + 64);
+
+   /* Chunk by chunk, each with its size in pages; nothing of it where user space may bind */
+   addr = first.first_heap_chunk_gpu_va;
+   for (unsigned i = 0; i < 3; i++) {
+      assert_true(addr >= 1ull << 47);
+      assert_ok(drm_sim_read(fd, vm, addr, &next, sizeof(next)));
+      assert_int_equal(next % PAGE, i == 2 ? 0 : 2 * MIB / PAGE);
+      addr = next & ~(PAGE - 1);
+   }
+   assert_int_equal(addr, 0);
+
+   assert_ok(call(fd, DRM_IOCTL_PANTHOR_TILER_HEAP_DESTROY, &destroy));
+   assert_error(drm_sim_read(fd, vm, first.first_heap_chunk_gpu_va, &next, sizeof(next)), EFAULT);
+   assert_ok(drm_sim_read(fd, vm, second.first_heap_chunk_gpu_va, &next, sizeof(next)));
+   assert_error(call(fd, DRM_IOCTL_PANTHOR_TILER_HEAP_DESTROY, &destroy), EINVAL);
+   destroy.handle = vm << 16 | 128;
+   assert_error(call(fd, DRM_IOCTL_PANTHOR_TILER_HEAP_DESTROY, &destroy), EINVAL);
+
+   /* 127 more, and then there is no handle left */
+   first.initial_chunk_count = 1;
+   first.chunk_size = 128 * KIB;
+   for (unsigned i = 0; i < 127; i++)
+      assert_ok(call(fd, DRM_IOCTL_PANTHOR_TILER_HEAP_CREATE, &first));
+   assert_error(call(fd, DRM_IOCTL_PANTHOR_TILER_HEAP_CREATE, &first), EBUSY);
+   close(fd);
+}
+
 int
 main(void)
 {
@@ -621,6 +681,7 @@ main(void)
       cmocka_unit_test(test_closed_bo_stays_mapped),
       cmocka_unit_test(test_destroyed_vm_with_queued_binds),
       cmocka_unit_test(test_group),
+      cmocka_unit_test(test_tiler_heap),
    };
    return cmocka_run_group_tests_name("sim panthor", tests, NULL, NULL);
 }

@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: MIT
 """Runs probe with a Vulkan driver that is not ours, on the simulated node.
 
-The driver is that of Debian's package as tests/strangers/fetch brought it, or else the system's. Skipped, with
+The driver is what tests/strangers/fetch brought (Debian's package) or tests/strangers/build made (panvk, turnip),
+or else the system's. Skipped, with
 the reason, where there is none, where it is older than the kernel driver that it needs, or where a library that it
 was linked with is missing. It must know nothing of what the driver does.
 
-usage: run.py --cache DIR --simulator libdrm_sim.so --probe PROGRAM --icd NAME --kmd KMD [--since MAJOR] [ARGS...]
+usage: run.py --cache DIR --source SCRIPT --simulator libdrm_sim.so --probe PROGRAM --icd NAME --kmd KMD [--since MAJOR] [ARGS...]
 """
 
 import argparse
@@ -53,6 +54,7 @@ def mesa_version(library):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--cache', type=Path, required=True)
+    parser.add_argument('--source', required=True, help='what would bring the driver into the cache')
     parser.add_argument('--simulator', required=True)
     parser.add_argument('--probe', required=True)
     parser.add_argument('--icd', required=True)
@@ -62,7 +64,7 @@ def main():
 
     library, manifest = find_library(options.cache, options.icd)
     if not library:
-        skip(f'no {options.icd} driver, neither by tests/strangers/fetch nor in the system')
+        skip(f'no {options.icd} driver: not by {options.source}, and not in the system')
     if mesa_version(library) < options.since:
         skip(f'{library.name} is of Mesa {mesa_version(library)}, and knows {options.kmd} from '
              f'{options.since} on')
