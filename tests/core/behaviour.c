@@ -695,6 +695,35 @@ test_a_wait_without_a_fence_is_refused(void **state)
    drop_range(f, range);
 }
 
+/* Also of a batch that is bound at once, and of one that binds nothing. */
+static void
+test_a_signal_that_is_none_is_refused(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   struct vmb_submit submit = {
+      .binds = &b,
+      .bind_count = 1,
+      .signals = &(struct vmb_sync){ UINT32_MAX, 0 },
+      .signal_count = 1,
+   };
+
+   /* Kernels say -ENOENT or -EINVAL. */
+   int ret = vmb_queue_submit(f->queue, &submit, NULL);
+   assert_true(ret == -ENOENT || ret == -EINVAL);
+   submit.bind_count = 0;
+   ret = vmb_queue_submit(f->queue, &submit, NULL);
+   assert_true(ret == -ENOENT || ret == -EINVAL);
+   assert_false(vmb_device_is_lost(f->dev));
+   wait_idle(f);
+   expect_hole(f, range, 0);
+   assert_int_equal(submit_binds(f->queue, &b, 1), 0);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   drop_range(f, range);
+}
+
 /* With a thread to wait, a timeline's point may be submitted after the bind that waits for it; not so
  * where the kernel waits. */
 static void
@@ -2227,6 +2256,7 @@ main(void)
       TEST(test_pending_elsewhere_is_not_there_yet),
       TEST(test_queues_complete_out_of_order),
       TEST(test_a_wait_without_a_fence_is_refused),
+      TEST(test_a_signal_that_is_none_is_refused),
       TEST(test_a_point_that_comes_later),
       TEST(test_invalid_binds_are_refused),
       TEST(test_a_bound_bo_lives_on),
