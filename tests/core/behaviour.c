@@ -1644,6 +1644,18 @@ test_memory_of_the_process(void **state)
    assert_int_equal(after.ioctls, before.ioctls);
    wait_idle(f);
 
+   /* Bound while it is evicted already, and then the pages change once more. */
+   assert_int_equal(vmb_bo_invalidate(bo), 0);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 13, 2, bo, 4)), 0);
+   assert_int_equal(vmb_bo_invalidate(bo), 0);
+   vmb_device_get_stats(f->dev, &before);
+   assert_int_equal(vmb_vm_validate(f->vm), 0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(ops_of(&after), ops_of(&before) + 3);
+   vmb_vm_who_is(f->vm, addr_B + 13 * PAGE_B, &who);
+   assert_false(who.mapping.flags & VMB_MAPPING_INVALIDATED);
+   wait_idle(f);
+
    vmb_bo_unref(bo);
    drop_range(f, range);
    wait_idle(f);
@@ -1918,6 +1930,31 @@ test_a_shared_bo_is_not_kept(void **state)
    bo = new_bo_of(f, PAGE_B, NULL, true);
    vmb_bo_unref(bo);
    assert_true(handle_is_open(f, vmb_bo_handle(bo)));
+}
+
+/* Nor what is mapped still where the caller wanted it. */
+static void
+test_a_bo_at_an_address_is_not_kept(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *bo = new_bo_of(f, PAGE_B, f->vm, true);
+   const uint32_t handle = vmb_bo_handle(bo);
+   uint32_t *place, *map;
+
+   /* The GPU's pages may be larger than the process's. */
+   void *reserved = mmap(NULL, 2 * PAGE_B, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   assert_ptr_not_equal(reserved, MAP_FAILED);
+   place = (uint32_t *)(((uintptr_t)reserved + PAGE_B - 1) & ~((uintptr_t)PAGE_B - 1));
+   assert_int_equal(vmb_bo_map_at(bo, PAGE_B, place), 0);
+   place[0] = 42;
+   vmb_bo_unref(bo);
+   assert_false(handle_is_open(f, handle));
+   bo = new_bo_of(f, PAGE_B, f->vm, true);
+   assert_int_equal(vmb_bo_map(bo, (void **)&map), 0);
+   map[0] = 43;
+   assert_int_equal(place[0], 42);
+   vmb_bo_unref(bo);
+   munmap(reserved, 2 * PAGE_B);
 }
 
 static void
@@ -2288,6 +2325,7 @@ main(void)
       TEST(test_addresses_of_the_kernel),
       TEST_WITH_CACHE(test_a_freed_bo_is_used_again),
       TEST_WITH_CACHE(test_a_shared_bo_is_not_kept),
+      TEST_WITH_CACHE(test_a_bo_at_an_address_is_not_kept),
       TEST_WITH_CACHE(test_the_cache_is_bounded),
       TEST_WITH_CACHE(test_the_cache_goes_with_the_vm),
       TEST_WITH_CACHE(test_the_cache_is_emptied_for_memory),
