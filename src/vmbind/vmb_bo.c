@@ -124,7 +124,7 @@ cache_put(struct vmb_bo *bo)
    struct vmb_device *dev = bo->dev;
    bool retained = true;
 
-   if (bo->user_ptr || bo->purge == VMB_BO_PURGED || (bo->vm_id && !vm_lives(dev, bo->vm_id)))
+   if (bo->user_ptr || bo->placed || bo->purge == VMB_BO_PURGED || (bo->vm_id && !vm_lives(dev, bo->vm_id)))
       return false;
    bo->cache_entry.kind = (struct vmb_bo_cache_kind){
       .size_B = bo->size_B,
@@ -498,6 +498,7 @@ vmb_bo_map_at(struct vmb_bo *bo, uint64_t size_B, void *addr)
    const int ret = dev->kmd->bo_mmap_offset(dev->kdev, bo->handle, &offset);
    if (ret)
       return ret;
+   p_atomic_set(&bo->placed, true);
    if (mmap(addr, size_B, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, dev->fd, offset) ==
        MAP_FAILED)
       return -errno;

@@ -902,6 +902,14 @@ vmb_gpuvm_map(struct vmb_gpuvm *gpuvm, const struct vmb_mapping *map,
    assert(vmb_gpuvm_range_valid(gpuvm, map->addr_B, map->range_B));
    assert(!map->vm_bo == !!(map->flags & VMB_MAPPING_NULL));
 
+   /* Nobody knows whether it was bound before the pages went, or after. */
+   struct vmb_mapping invalidated;
+   if (unlikely(map->vm_bo && map->vm_bo->evicted)) {
+      invalidated = *map;
+      invalidated.flags |= VMB_MAPPING_INVALIDATED;
+      map = &invalidated;
+   }
+
    struct node *leaf = locate(gpuvm, map->addr_B);
    const bool done = leaf_has_tiles(leaf) ? map_tile(gpuvm, leaf, map, replaced)
                                           : map_entry(gpuvm, leaf, map, replaced);

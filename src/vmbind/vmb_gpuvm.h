@@ -106,7 +106,8 @@ enum vmb_mapping_flags {
    /** Backed by pages of this process; see vmb_gpuvm_userptr_*(). */
    VMB_MAPPING_USERPTR = 1 << 6,
    /** The pages were taken away and must be bound again before use
-    * (DRM_GPUVA_INVALIDATED).  Set by the evict functions only. */
+    * (DRM_GPUVA_INVALIDATED).  Set by the evict functions only, and on what is mapped
+    * while the BO is evicted. */
    VMB_MAPPING_INVALIDATED = 1 << 7,
    /** First of eight bits whose meaning belongs to the caller. */
    VMB_MAPPING_USER0 = 1 << 8,

@@ -118,6 +118,8 @@ struct vmb_bo {
    bool cached;
    /* Atomic.  Others may have it: imported or exported. */
    bool shared;
+   /* Atomic.  Somebody may see its pages longer than it lives: vmb_bo_map_at(). */
+   bool placed;
    /* Atomic; enum vmb_bo_purge. */
    uint32_t purge;
    /* Memory of the process, and then there is no handle; or NULL. */

@@ -519,30 +519,40 @@ send_syncs(struct send *send, bool waits, uint32_t keep)
    return 0;
 }
 
-/* Signals that do not fit beside the operations, or that are ours to make, come behind them, when
- * there is no way back any more: what is wrong with them must be known before. */
+/* What is ours to signal, once there is no way back any more: what is wrong with it must be known
+ * before. */
 static int
-check_signals(const struct send *send)
+check_syncobjs(const struct vmb_device *dev, const struct vmb_kmd_sync *signals, uint32_t count)
 {
-   const struct vmb_device *dev = send->queue->vm->dev;
-   const bool thread = dev->caps.sync_mode == VMB_SYNC_THREAD;
-   const uint64_t count = (uint64_t)send->wait_count + send->signal_count;
-
-   if (thread ? send->signal_count < 2 : send->immediate || count <= dev->caps.max_syncs)
+   if (!count)
       return 0;
 
-   uint32_t *handles = malloc(send->signal_count * sizeof(*handles));
-   uint64_t *points = malloc(send->signal_count * sizeof(*points));
+   uint32_t *handles = malloc(count * sizeof(*handles));
+   uint64_t *points = malloc(count * sizeof(*points));
    int ret = handles && points ? 0 : -ENOMEM;
    if (!ret) {
-      for (uint32_t i = 0; i < send->signal_count; i++)
-         handles[i] = send->signals[i].syncobj;
-      if (drmSyncobjQuery(dev->fd, handles, points, send->signal_count))
+      for (uint32_t i = 0; i < count; i++)
+         handles[i] = signals[i].syncobj;
+      if (drmSyncobjQuery(dev->fd, handles, points, count))
          ret = -errno;
    }
    free(handles);
    free(points);
    return ret;
+}
+
+/* Signals that do not fit beside the operations come behind them, as do those that are ours. */
+static int
+check_signals(const struct send *send)
+{
+   const struct vmb_device *dev = send->queue->vm->dev;
+   const bool ours = send->immediate || dev->caps.sync_mode == VMB_SYNC_THREAD;
+   const uint64_t count = (uint64_t)send->wait_count + send->signal_count;
+
+   /* The first one is the queue's. */
+   return ours || count > dev->caps.max_syncs
+             ? check_syncobjs(dev, send->signals + 1, send->signal_count - 1)
+             : 0;
 }
 
 /* Cut into ioctls, halved when the kernel has no memory. */
@@ -967,6 +977,9 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    const bool records = !pointless || needs_records(plan, raw);
    const struct vmb_kmd_sync *signals = vm->syncs + wait_count;
    if (pointless && !plan->op_count) {
+      ret = check_syncobjs(dev, signals + 1, signal_count - 1);
+      if (ret)
+         return ret;
       p_atomic_add(&dev->stats.merged, plan->merged);
       p_atomic_add(&dev->stats.dropped, plan->dropped);
       if (point_out)

@@ -695,6 +695,35 @@ test_a_wait_without_a_fence_is_refused(void **state)
    drop_range(f, range);
 }
 
+/* Also of a batch that is bound at once, and of one that binds nothing. */
+static void
+test_a_signal_that_is_none_is_refused(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   struct vmb_submit submit = {
+      .binds = &b,
+      .bind_count = 1,
+      .signals = &(struct vmb_sync){ UINT32_MAX, 0 },
+      .signal_count = 1,
+   };
+
+   /* Kernels say -ENOENT or -EINVAL. */
+   int ret = vmb_queue_submit(f->queue, &submit, NULL);
+   assert_true(ret == -ENOENT || ret == -EINVAL);
+   submit.bind_count = 0;
+   ret = vmb_queue_submit(f->queue, &submit, NULL);
+   assert_true(ret == -ENOENT || ret == -EINVAL);
+   assert_false(vmb_device_is_lost(f->dev));
+   wait_idle(f);
+   expect_hole(f, range, 0);
+   assert_int_equal(submit_binds(f->queue, &b, 1), 0);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   drop_range(f, range);
+}
+
 /* With a thread to wait, a timeline's point may be submitted after the bind that waits for it; not so
  * where the kernel waits. */
 static void
@@ -1615,6 +1644,18 @@ test_memory_of_the_process(void **state)
    assert_int_equal(after.ioctls, before.ioctls);
    wait_idle(f);
 
+   /* Bound while it is evicted already, and then the pages change once more. */
+   assert_int_equal(vmb_bo_invalidate(bo), 0);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 13, 2, bo, 4)), 0);
+   assert_int_equal(vmb_bo_invalidate(bo), 0);
+   vmb_device_get_stats(f->dev, &before);
+   assert_int_equal(vmb_vm_validate(f->vm), 0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(ops_of(&after), ops_of(&before) + 3);
+   vmb_vm_who_is(f->vm, addr_B + 13 * PAGE_B, &who);
+   assert_false(who.mapping.flags & VMB_MAPPING_INVALIDATED);
+   wait_idle(f);
+
    vmb_bo_unref(bo);
    drop_range(f, range);
    wait_idle(f);
@@ -1889,6 +1930,31 @@ test_a_shared_bo_is_not_kept(void **state)
    bo = new_bo_of(f, PAGE_B, NULL, true);
    vmb_bo_unref(bo);
    assert_true(handle_is_open(f, vmb_bo_handle(bo)));
+}
+
+/* Nor what is mapped still where the caller wanted it. */
+static void
+test_a_bo_at_an_address_is_not_kept(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *bo = new_bo_of(f, PAGE_B, f->vm, true);
+   const uint32_t handle = vmb_bo_handle(bo);
+   uint32_t *place, *map;
+
+   /* The GPU's pages may be larger than the process's. */
+   void *reserved = mmap(NULL, 2 * PAGE_B, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+   assert_ptr_not_equal(reserved, MAP_FAILED);
+   place = (uint32_t *)(((uintptr_t)reserved + PAGE_B - 1) & ~((uintptr_t)PAGE_B - 1));
+   assert_int_equal(vmb_bo_map_at(bo, PAGE_B, place), 0);
+   place[0] = 42;
+   vmb_bo_unref(bo);
+   assert_false(handle_is_open(f, handle));
+   bo = new_bo_of(f, PAGE_B, f->vm, true);
+   assert_int_equal(vmb_bo_map(bo, (void **)&map), 0);
+   map[0] = 43;
+   assert_int_equal(place[0], 42);
+   vmb_bo_unref(bo);
+   munmap(reserved, 2 * PAGE_B);
 }
 
 static void
@@ -2227,6 +2293,7 @@ main(void)
       TEST(test_pending_elsewhere_is_not_there_yet),
       TEST(test_queues_complete_out_of_order),
       TEST(test_a_wait_without_a_fence_is_refused),
+      TEST(test_a_signal_that_is_none_is_refused),
       TEST(test_a_point_that_comes_later),
       TEST(test_invalid_binds_are_refused),
       TEST(test_a_bound_bo_lives_on),
@@ -2258,6 +2325,7 @@ main(void)
       TEST(test_addresses_of_the_kernel),
       TEST_WITH_CACHE(test_a_freed_bo_is_used_again),
       TEST_WITH_CACHE(test_a_shared_bo_is_not_kept),
+      TEST_WITH_CACHE(test_a_bo_at_an_address_is_not_kept),
       TEST_WITH_CACHE(test_the_cache_is_bounded),
       TEST_WITH_CACHE(test_the_cache_goes_with_the_vm),
       TEST_WITH_CACHE(test_the_cache_is_emptied_for_memory),

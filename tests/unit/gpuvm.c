@@ -262,6 +262,14 @@ test_userptr_invalidation(void **state)
    assert_true(m.flags & VMB_MAPPING_INVALIDATED);
    assert_false(list_is_empty(vmb_gpuvm_evicted(gpuvm)));
 
+   /* What is bound meanwhile may have got the pages that are gone. */
+   map(gpuvm, bo, 0x20000, 4 * PAGE, 0);
+   map(gpuvm, bo, 0x40000, 4 * PAGE, 0);
+   for (uint64_t addr_B = 0x20000; addr_B <= 0x40000; addr_B += 0x20000) {
+      assert_true(vmb_gpuvm_find(gpuvm, addr_B, &m));
+      assert_true(m.flags & VMB_MAPPING_INVALIDATED);
+   }
+
    /* Invalidated again while its pages were got: once more. */
    uint64_t seq = vmb_gpuvm_userptr_begin(bo);
    assert_int_equal(vmb_gpuvm_userptr_invalidate(gpuvm, &obj), 0);
