@@ -37,8 +37,9 @@ struct bench {
 };
 
 static void
-open_bench(struct bench *b, unsigned pages)
+open_bench(struct bench *b)
 {
+   const unsigned pages = cost_sizes[COST_SIZES - 1];
    const uint64_t size_B = pages * COST_PAGE_B;
 
    b->fd = open("/dev/dri/renderD128", O_RDWR | O_CLOEXEC);
@@ -141,27 +142,24 @@ measure_cycle(struct bench *b, unsigned pages, struct best *best)
 }
 
 static void
-bench(unsigned pages)
+bench(struct bench *b, unsigned pages)
 {
    struct best in_order = { 0 }, shuffled = { 0 }, again = { 0 }, scattered = { 0 }, unbind = { 0 },
                cycle = { 0 };
-   struct bench b;
 
-   open_bench(&b, pages);
    for (unsigned i = 0; i < COST_REPEAT; i++) {
-      struct vmb_range *range = create_resource(&b, pages);
+      struct vmb_range *range = create_resource(b, pages);
 
-      measure(&b, range, pages, COST_IN_ORDER, false, &in_order);
-      measure(&b, range, pages, COST_IN_ORDER, true, &unbind);
-      measure(&b, range, pages, COST_SHUFFLED, false, &shuffled);
-      measure(&b, range, pages, COST_SHUFFLED, false, &again);
+      measure(b, range, pages, COST_IN_ORDER, false, &in_order);
+      measure(b, range, pages, COST_IN_ORDER, true, &unbind);
+      measure(b, range, pages, COST_SHUFFLED, false, &shuffled);
+      measure(b, range, pages, COST_SHUFFLED, false, &again);
       vmb_range_destroy(range);
-      range = create_resource(&b, pages);
-      measure(&b, range, pages, COST_SCATTERED, false, &scattered);
+      range = create_resource(b, pages);
+      measure(b, range, pages, COST_SCATTERED, false, &scattered);
       vmb_range_destroy(range);
-      measure_cycle(&b, pages, &cycle);
+      measure_cycle(b, pages, &cycle);
    }
-   close_bench(&b);
    best_print(&in_order, "core", "in-order", pages);
    best_print(&shuffled, "core", "shuffled", pages);
    best_print(&scattered, "core", "scattered", pages);
@@ -173,9 +171,13 @@ bench(unsigned pages)
 int
 main(void)
 {
+   struct bench b;
+
    setvbuf(stdout, NULL, _IOLBF, 0);
    cost_init();
-   for (unsigned i = 0; i < 4; i++)
-      bench(cost_sizes[i]);
+   open_bench(&b);
+   for (unsigned i = 0; i < COST_SIZES; i++)
+      bench(&b, cost_sizes[i]);
+   close_bench(&b);
    return 0;
 }

@@ -158,8 +158,9 @@ create_resource(unsigned pages)
 }
 
 static void
-allocate_memory(unsigned pages)
+allocate_memory(void)
 {
+   const unsigned pages = cost_sizes[COST_SIZES - 1];
    VkBuffer buffer = create_resource(pages);
    VkMemoryRequirements needs;
 
@@ -171,6 +172,8 @@ allocate_memory(unsigned pages)
       .memoryTypeIndex = __builtin_ctz(needs.memoryTypeBits),
    };
    CHECK(vkAllocateMemory(vk.device, &info, NULL, &vk.memory));
+   vk.binds = calloc(pages, sizeof(*vk.binds));
+   vk.unbinds = calloc(pages, sizeof(*vk.unbinds));
 }
 
 static void
@@ -235,9 +238,6 @@ bench(unsigned pages)
    struct best in_order = { 0 }, shuffled = { 0 }, again = { 0 }, scattered = { 0 }, unbind = { 0 },
                cycle = { 0 };
 
-   vk.binds = calloc(pages, sizeof(*vk.binds));
-   vk.unbinds = calloc(pages, sizeof(*vk.unbinds));
-   allocate_memory(pages);
    for (unsigned i = 0; i < COST_REPEAT; i++) {
       VkBuffer buffer = create_resource(pages);
 
@@ -251,9 +251,6 @@ bench(unsigned pages)
       vkDestroyBuffer(vk.device, buffer, NULL);
       measure_cycle(pages, &cycle);
    }
-   vkFreeMemory(vk.device, vk.memory, NULL);
-   free(vk.binds);
-   free(vk.unbinds);
    best_print(&in_order, "panvk", "in-order", pages);
    best_print(&shuffled, "panvk", "shuffled", pages);
    best_print(&scattered, "panvk", "scattered", pages);
@@ -273,8 +270,12 @@ main(int argc, char **argv)
    load_driver(argv[1]);
    cost_init();
    if (create_device()) {
-      for (unsigned i = 0; i < 4; i++)
+      allocate_memory();
+      for (unsigned i = 0; i < COST_SIZES; i++)
          bench(cost_sizes[i]);
+      vkFreeMemory(vk.device, vk.memory, NULL);
+      free(vk.binds);
+      free(vk.unbinds);
       vkDestroyFence(vk.device, vk.fence, NULL);
       vkDestroyDevice(vk.device, NULL);
    }

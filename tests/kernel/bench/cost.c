@@ -4,8 +4,10 @@
  * See cost.h.
  */
 
+#define _GNU_SOURCE
 #include "cost.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,7 +17,9 @@
 
 #include <linux/perf_event.h>
 
-const unsigned cost_sizes[4] = { 1, 16, 256, 4096 };
+#define CRUMBS_B (64 << 20)
+
+const unsigned cost_sizes[COST_SIZES] = { 1, 16, 256, 4096 };
 
 /* The counter of user space, and with it that of the kernel */
 static int counters = -1;
@@ -41,9 +45,31 @@ open_counter(bool in_kernel, int group)
    return fd;
 }
 
+/* Where the pages of a BO lie decides what mapping them costs: one by one if they come from the crumbs that
+ * whatever ran before has left.  Those are of pages that cannot be moved, so no file uses them up, but what
+ * is in a pipe does.  It stays there until the end. */
+static void
+use_up_crumbs(void)
+{
+   static char zeros[1 << 20];
+   int ends[2];
+
+   if (pipe2(ends, O_CLOEXEC) || fcntl(ends[1], F_SETPIPE_SZ, CRUMBS_B) < CRUMBS_B) {
+      perror("cost: no pipe for the crumbs");
+      exit(1);
+   }
+   for (unsigned written_B = 0; written_B < CRUMBS_B; written_B += sizeof(zeros)) {
+      if (write(ends[1], zeros, sizeof(zeros)) != sizeof(zeros)) {
+         perror("cost: crumbs");
+         exit(1);
+      }
+   }
+}
+
 void
 cost_init(void)
 {
+   use_up_crumbs();
    counters = open_counter(false, -1);
    open_counter(true, counters);
 }

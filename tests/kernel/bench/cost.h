@@ -35,7 +35,10 @@ void best_print(const struct best *best, const char *who, const char *pattern, u
 #define COST_PAGE_B (64ull << 10)
 #define COST_REPEAT 8
 
-extern const unsigned cost_sizes[4];
+/** Numbers of pages, rising.  All are bound from the same memory, of the last size: what is freed and allocated
+ * again comes in pieces. */
+#define COST_SIZES 4
+extern const unsigned cost_sizes[COST_SIZES];
 
 /** Patterns of binds to a resource of 2 * pages pages. */
 enum cost_pattern {
