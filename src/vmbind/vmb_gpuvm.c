@@ -479,6 +479,31 @@ make_ordinary(struct vmb_gpuvm *gpuvm, struct node *leaf, uint64_t addr_B)
    return leaf;
 }
 
+/* A node's fence begins elsewhere from now on. */
+static void
+set_key(struct node *node, uint64_t key)
+{
+   for (struct node *parent = node->parent; parent; node = parent, parent = node->parent) {
+      const unsigned at = child_index(parent, node);
+
+      if (at > 0) {
+         parent->key[at] = key;
+         return;
+      }
+   }
+}
+
+/* Moves the end of a leaf's fence to end_B; nothing is mapped between. */
+static void
+extend_fence(struct node *leaf, uint64_t end_B)
+{
+   struct node *next = leaf->next;
+
+   assert(leaf_addr(next, leaf_from(next, 0)) >= end_B);
+   set_key(next, end_B);
+   leaf->hi = next->lo = end_B;
+}
+
 /* The leaf that a mapping can be put into which belongs into the fence of a tile leaf: one
  * with a free tile there, or an ordinary one. */
 static struct node *
@@ -492,6 +517,13 @@ make_tile_room(struct vmb_gpuvm *gpuvm, struct node *leaf, const struct vmb_mapp
 
       /* Beside all of the tiles: they may stay. */
       if (leaf->count > ORDINARY_MAX && addr_B < first_B) {
+         struct node *prev = leaf->prev;
+
+         /* Tiles that are replaced in order come here one by one. */
+         if (prev && !leaf_has_tiles(prev) && prev->count + 2 <= NODE_CAP) {
+            extend_fence(prev, first_B);
+            return prev;
+         }
          split_leaf(gpuvm, leaf, first_B);
          return leaf;
       }
@@ -518,31 +550,6 @@ make_tile_room(struct vmb_gpuvm *gpuvm, struct node *leaf, const struct vmb_mapp
       return addr_B >= key ? right : leaf;
    }
    return leaf;
-}
-
-/* A node's fence begins elsewhere from now on. */
-static void
-set_key(struct node *node, uint64_t key)
-{
-   for (struct node *parent = node->parent; parent; node = parent, parent = node->parent) {
-      const unsigned at = child_index(parent, node);
-
-      if (at > 0) {
-         parent->key[at] = key;
-         return;
-      }
-   }
-}
-
-/* Moves the end of a leaf's fence to end_B; nothing is mapped between. */
-static void
-extend_fence(struct node *leaf, uint64_t end_B)
-{
-   struct node *next = leaf->next;
-
-   assert(leaf_addr(next, leaf_from(next, 0)) >= end_B);
-   set_key(next, end_B);
-   leaf->hi = next->lo = end_B;
 }
 
 /* Takes an empty leaf, or one whose content moved away, out of the tree.  Its fence goes to the leaf

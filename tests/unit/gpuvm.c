@@ -637,6 +637,41 @@ test_tiles_of_two_kinds(void **state)
       vmb_gpuvm_obj_finish(&objs[b]);
 }
 
+/* Tiles that are replaced in order by what cannot be tiles of their leaves. */
+static void
+test_tiles_become_others(void **state)
+{
+   (void)state;
+   enum { COUNT = 2000 };
+   struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+   struct vmb_gpuvm_obj obj;
+   struct vmb_gpuvm_bo *bo = obtain(gpuvm, &obj);
+   static struct vmb_gpuvm_req reqs[COUNT];
+
+   for (unsigned i = 0; i < COUNT; i++)
+      map(gpuvm, bo, TILES_AT + i * TILE, TILE, i * TILE);
+   for (unsigned i = 0; i < COUNT; i++) {
+      reqs[i] = (struct vmb_gpuvm_req){
+         .map = {
+            .addr_B = TILES_AT + i * TILE,
+            .range_B = TILE,
+            .vm_bo = bo,
+            .offset_B = i * TILE,
+            .flags = VMB_MAPPING_READONLY,
+         },
+      };
+   }
+   assert_int_equal(vmb_gpuvm_reserve(gpuvm, reqs, COUNT, NULL), 0);
+   for (unsigned i = 0; i < COUNT; i++)
+      vmb_gpuvm_map(gpuvm, &reqs[i].map, NULL);
+   vmb_gpuvm_check(gpuvm);
+   assert_int_equal(vmb_gpuvm_mapping_count(gpuvm), COUNT);
+
+   vmb_gpuvm_bo_put(bo);
+   finish(gpuvm);
+   vmb_gpuvm_obj_finish(&obj);
+}
+
 int
 main(void)
 {
@@ -657,6 +692,7 @@ main(void)
       cmocka_unit_test(test_tiles_far_apart),
       cmocka_unit_test(test_tiles_are_small),
       cmocka_unit_test(test_tiles_of_two_kinds),
+      cmocka_unit_test(test_tiles_become_others),
    };
 
    return cmocka_run_group_tests_name("gpuvm", tests, NULL, NULL);
