@@ -176,38 +176,36 @@ vmb_unbind_req(const struct vmb_range *range, uint64_t offset_B, uint64_t size_B
    };
 }
 
-/* The binds that continue each other in the list, from the first one on, are as good as it is: what was
- * found right of that one needs no other look.  Returns their number. */
+/* The binds of one size that continue each other in the list, from the first one on, are as good as it is: what
+ * was found right of that one needs no other look.  Returns their number.  Of long lists this loop is most of
+ * what a bind costs. */
 static uint32_t
-join(const struct vmb_bind *first, uint32_t count, uint64_t mask, uint64_t *size_B_out)
+join(const struct vmb_bind *first, uint32_t count)
 {
-   *size_B_out = first->size_B;
    if (count == 1 || first[1].offset_B != first->offset_B + first->size_B)
       return 1;
 
-   const uint64_t range_room_B = first->range->size_B - first->offset_B;
-   const uint64_t bo_room_B = first->bo ? first->bo->size_B - first->bo_offset_B : UINT64_MAX;
-   const uint64_t room_B = MIN2(range_room_B, bo_room_B);
+   const struct vmb_bind f = *first;
+   const uint64_t range_room_B = f.range->size_B - f.offset_B;
+   const uint64_t bo_room_B = f.bo ? f.bo->size_B - f.bo_offset_B : UINT64_MAX;
+   const uint64_t most = MIN3(range_room_B / f.size_B, bo_room_B / f.size_B, count);
    /* Of an unbind the BO's offset means nothing. */
-   const uint64_t bo_offset_mask = first->bo ? UINT64_MAX : 0;
-   uint64_t size_B = first->size_B;
-   uint32_t joined = 1;
+   const uint64_t bo_mask = f.bo ? UINT64_MAX : 0;
+   const uint64_t bo_step_B = f.size_B & bo_mask;
+   uint64_t offset_B = f.offset_B, bo_offset_B = f.bo_offset_B & bo_mask;
+   const struct vmb_bind *bind = first;
 
-   for (; joined < count; joined++) {
-      const struct vmb_bind *bind = &first[joined];
-      const bool other = bind->range != first->range || bind->bo != first->bo ||
-                         bind->flags != first->flags;
-      const uint64_t gap_B = bind->offset_B - first->offset_B - size_B;
-      const uint64_t bo_gap_B = bind->bo_offset_B - first->bo_offset_B - size_B;
+   for (const struct vmb_bind *end = first + most; ++bind != end;) {
+      /* All read before any is compared, so that one branch is enough. */
+      const struct vmb_bind b = *bind;
 
-      /* The last one refuses sizes of 0, too. */
-      if (other || (gap_B | (bo_gap_B & bo_offset_mask) | (bind->size_B & mask)) ||
-          bind->size_B - 1 >= room_B - size_B)
+      offset_B += f.size_B;
+      bo_offset_B += bo_step_B;
+      if (b.range != f.range || b.offset_B != offset_B || b.size_B != f.size_B || b.bo != f.bo ||
+          (b.bo_offset_B & bo_mask) != bo_offset_B || b.flags != f.flags)
          break;
-      size_B += bind->size_B;
    }
-   *size_B_out = size_B;
-   return joined;
+   return bind - first;
 }
 
 struct built {
@@ -222,7 +220,6 @@ struct built {
 static int
 build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, struct built *built)
 {
-   const uint64_t mask = vm->dev->caps.page_size_B - 1;
    const struct vmb_bo *last_bo = NULL;
    struct vmb_gpuvm_bo *vm_bo = NULL;
 
@@ -241,7 +238,6 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
    for (uint32_t i = 0, joined = 1; i < count; i += joined) {
       const struct vmb_bind *bind = &binds[i];
       const char *fault = bind_fault(vm, bind);
-      uint64_t size_B = bind->size_B;
 
       if (unlikely(fault)) {
          vmb_log(vm->dev, VMB_LOG_ERROR,
@@ -252,7 +248,8 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
          return -EINVAL;
       }
       if (!vm->ordered)
-         joined = join(bind, count - i, mask, &size_B);
+         joined = join(bind, count - i);
+      const uint64_t size_B = joined * bind->size_B;
       built->bytes += size_B;
       if (!bind->bo) {
          vm->reqs[built->req_count++] = vmb_unbind_req(bind->range, bind->offset_B, size_B);
