@@ -966,6 +966,8 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
 
    bool immediate;
    ret = choose_immediate(queue, raw, wait_count, &immediate);
+   if (ret == -ENODEV)
+      lose(queue, vm->syncs + wait_count, signal_count, "the device is gone");
    if (ret)
       return ret;
    /* Done on return, so that nobody needs a point to wait for.  (A thread's points are in order.) */

@@ -16,6 +16,7 @@
  */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -192,6 +193,20 @@ bind_job(struct vmb_queue *queue, const struct vmb_thread_job *job)
    return dev->kmd->bind_wait && job->op_count ? dev->kmd->bind_wait(vm->kvm) : 0;
 }
 
+/* Nobody would wake those who wait for it. */
+static void
+signal_patiently(struct vmb_device *dev, const struct vmb_kmd_sync *sync)
+{
+   int ret = vmb_sync_signal(dev, sync);
+
+   for (unsigned i = 0; ret == -ENOMEM && i < TRIES; i++) {
+      usleep(1000 << i);
+      ret = vmb_sync_signal(dev, sync);
+   }
+   if (ret == -ENOMEM)
+      vmb_device_set_lost(dev, "what had been bound could not be signalled");
+}
+
 static void
 run_job(struct vmb_queue *queue, const struct vmb_thread_job *job)
 {
@@ -204,9 +219,9 @@ run_job(struct vmb_queue *queue, const struct vmb_thread_job *job)
       vmb_device_set_lost(dev, "a bind that had waited failed");
 
    /* Our own first: whoever sees the user's must find the completed state up to date. */
-   vmb_sync_signal(dev, &(struct vmb_kmd_sync){ queue->syncobj, job->point });
+   signal_patiently(dev, &(struct vmb_kmd_sync){ queue->syncobj, job->point });
    for (uint32_t i = 0; i < job->signal_count; i++)
-      vmb_sync_signal(dev, &job->signals[i]);
+      signal_patiently(dev, &job->signals[i]);
 }
 
 static int
@@ -246,7 +261,14 @@ start_thread(struct vmb_queue *queue)
    mtx_init(&t->lock, mtx_plain);
    cnd_init(&t->changed);
    queue->thread = t;
-   if (thrd_create(&t->thread, run_thread, queue) == thrd_success)
+
+   /* The program's signals are for threads of its own; this one takes its mask from us. */
+   sigset_t all, before;
+   sigfillset(&all);
+   pthread_sigmask(SIG_SETMASK, &all, &before);
+   const int created = thrd_create(&t->thread, run_thread, queue);
+   pthread_sigmask(SIG_SETMASK, &before, NULL);
+   if (created == thrd_success)
       return 0;
 
    queue->thread = NULL;
