@@ -17,6 +17,8 @@
 
 #include "drm-uapi/amdgpu_drm.h"
 
+#include "util/u_atomic.h"
+
 #include "vmb_kmd_util.h"
 
 #define MINOR_TIMELINE 64
@@ -186,7 +188,7 @@ bind_one(struct vmb_kmd_vm *kvm, const struct vmb_kmd_op *op)
    }
    const int ret = vmb_kmd_ioctl(kvm->kdev->fd, DRM_IOCTL_AMDGPU_GEM_VA, &req);
    if (!ret && kvm->kdev->timeline)
-      kvm->point++;
+      p_atomic_inc(&kvm->point);
    return ret;
 }
 
@@ -200,9 +202,12 @@ amdgpu_bind_immediate(struct vmb_kmd_vm *kvm, const struct vmb_kmd_op *ops, uint
 static int
 amdgpu_bind_wait(struct vmb_kmd_vm *kvm)
 {
-   if (!kvm->point)
+   /* Without the bind lock: another queue's thread may have added to it, which is later than ours. */
+   uint64_t point = p_atomic_read(&kvm->point);
+
+   if (!point)
       return 0;
-   if (drmSyncobjTimelineWait(kvm->kdev->fd, &kvm->syncobj, &kvm->point, 1, INT64_MAX, 0, NULL))
+   if (drmSyncobjTimelineWait(kvm->kdev->fd, &kvm->syncobj, &point, 1, INT64_MAX, 0, NULL))
       return -errno;
    return 0;
 }
