@@ -28,7 +28,7 @@ KMDS = ("panthor", "msm", "xe", "nouveau", "asahi", "amdgpu", "powervr")
 # machine is no failure.
 BUDGETS = {
     "setup": 300, "build": 600,
-    "unit": 20, "property": 180, "core": 120, "sim": 120, "oracle": 90, "tool": 60, "vulkan": 120,
+    "unit": 20, "property": 180, "core": 330, "sim": 120, "oracle": 90, "tool": 60, "vulkan": 120,
     "gl": 180, "piglit": 120, "flight": 180, "strangers": 20, "kernel": 240, "fuzz": 200,
 }
 
