@@ -150,6 +150,9 @@ struct vmb_range {
    /* What it took of the heap. */
    uint64_t reserved_B;
    enum vmb_unbound unbound;
+   /* In vm->bare: to be bound to null, with what is bound next.  Guarded by the bind lock. */
+   bool bare;
+   struct list_head bare_link;
    char *name;
 };
 
@@ -214,6 +217,10 @@ struct vmb_vm {
    /* The most operations an ioctl gets; halved when the kernel has no memory,
     * doubled again when all goes well. */
    uint32_t chunk_ops;
+   /* Ranges that are to be bound to null.  As long as there are any, nothing is pending on the VM, so that they
+    * can be bound at any time without a wait.  The count is atomic. */
+   struct list_head bare;
+   uint32_t bare_count;
 
    /* Held for short times.  Guards all that follows, and the tree against
     * its readers. */
@@ -294,6 +301,8 @@ struct vmb_raw_submit {
    enum vmb_trace_kind kind;
    const struct vmb_gpuvm_req *reqs;
    size_t req_count;
+   /* The first ones bind the bare ranges to null; they may go ahead. */
+   size_t bare_count;
    /* Binds that went into another's request already. */
    size_t joined;
    const struct vmb_sync *waits;
@@ -314,6 +323,13 @@ struct vmb_gpuvm_req vmb_unbind_req(const struct vmb_range *range, uint64_t offs
 
 int vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
                          uint64_t *point_out);
+
+/* The bind lock is held.  Bare ranges are bound to null with what is bound next, or here at the latest. */
+void vmb_vm_add_bare(struct vmb_vm *vm, struct vmb_range *range);
+void vmb_vm_remove_bare(struct vmb_vm *vm, struct vmb_range *range);
+int vmb_vm_bind_bare(struct vmb_vm *vm);
+/* Nothing is pending, and what waits for nothing can be bound at once. */
+bool vmb_vm_binds_at_once(struct vmb_vm *vm);
 
 /* ------------------------------------------------------------------- trace */
 

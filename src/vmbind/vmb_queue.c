@@ -216,24 +216,48 @@ struct built {
    uint64_t bytes;
 };
 
-/* Fills vm->reqs, and vm->vm_bos with the references that it took.  The bind lock is held. */
+static int
+make_room_for_reqs(struct vmb_vm *vm, size_t count)
+{
+   if (count <= vm->req_capacity)
+      return 0;
+
+   size_t capacity = vm->req_capacity;
+   int ret = vmb_grow((void **)&vm->reqs, &capacity, count, sizeof(*vm->reqs));
+   if (ret)
+      return ret;
+   capacity = vm->req_capacity;
+   ret = vmb_grow((void **)&vm->vm_bos, &capacity, count, sizeof(*vm->vm_bos));
+   if (ret)
+      return ret;
+   vm->req_capacity = capacity;
+   return 0;
+}
+
+/* Puts the requests of the bare ranges first.  The bind lock is held. */
+static int
+build_bare_reqs(struct vmb_vm *vm, struct built *built)
+{
+   const int ret = make_room_for_reqs(vm, vm->bare_count);
+   if (ret)
+      return ret;
+
+   list_for_each_entry(struct vmb_range, range, &vm->bare, bare_link)
+      vm->reqs[built->req_count++] = vmb_unbind_req(range, 0, range->size_B);
+   return 0;
+}
+
+/* Fills vm->reqs behind what is there, and vm->vm_bos with the references that it took.  The bind lock is
+ * held. */
 static int
 build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, struct built *built)
 {
    const struct vmb_bo *last_bo = NULL;
    struct vmb_gpuvm_bo *vm_bo = NULL;
 
-   if (count > vm->req_capacity) {
-      size_t capacity = vm->req_capacity;
-      int ret = vmb_grow((void **)&vm->reqs, &capacity, count, sizeof(*vm->reqs));
-      if (ret)
-         return ret;
-      capacity = vm->req_capacity;
-      ret = vmb_grow((void **)&vm->vm_bos, &capacity, count, sizeof(*vm->vm_bos));
-      if (ret)
-         return ret;
-      vm->req_capacity = capacity;
-   }
+   const int ret = make_room_for_reqs(vm, built->req_count + count);
+   if (ret)
+      return ret;
 
    for (uint32_t i = 0, joined = 1; i < count; i += joined) {
       const struct vmb_bind *bind = &binds[i];
@@ -940,27 +964,57 @@ needs_records(const struct vmb_plan *plan, const struct vmb_raw_submit *raw)
    return plan->op_count > 1 || !holds_references;
 }
 
+static uint64_t
+null_op_count(const struct vmb_vm *vm, const struct vmb_range *range)
+{
+   const uint64_t granule_B = vm->plan.params.null_granule_B;
+
+   return granule_B ? DIV_ROUND_UP(range->addr_B % granule_B + range->size_B, granule_B) : 1;
+}
+
+/* Whether the plan is better than to bind the bare ranges to null first.  That would take as many operations
+ * as there are here, and an ioctl more; but where binds lie scattered, each gap between them would be an operation
+ * here. */
+static bool
+bare_ones_join(const struct vmb_vm *vm)
+{
+   /* What an ioctl costs is worth an operation, unless each is one anyway. */
+   uint64_t apart = vm->dev->caps.max_ops > 1, joined = 0;
+
+   list_for_each_entry(struct vmb_range, range, &vm->bare, bare_link)
+      apart += null_op_count(vm, range);
+   for (size_t i = 0; i < vm->plan.op_count; i++)
+      joined += (vm->plan.ops[i].map.flags & VMB_MAPPING_NULL) != 0;
+   return joined <= apart;
+}
+
 static int
-plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t *point_out)
+plan_raw(struct vmb_vm *vm, const struct vmb_raw_submit *raw)
+{
+   struct vmb_plan *plan = &vm->plan;
+   const int ret = raw->kind == VMB_TRACE_KIND_DEFRAGMENT
+                      ? vmb_plan_defragment(plan, vm->gpuvm, raw->reqs->map.addr_B,
+                                            vmb_mapping_end_B(&raw->reqs->map))
+                      : vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
+
+   plan->merged += raw->joined;
+   return ret;
+}
+
+static int
+send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t start_ns,
+          uint64_t *point_out)
 {
    struct vmb_vm *vm = queue->vm;
    struct vmb_device *dev = vm->dev;
    struct vmb_plan *plan = &vm->plan;
-   const int64_t start_ns = vmb_now_ns();
 
-   int ret = raw->kind == VMB_TRACE_KIND_DEFRAGMENT
-                ? vmb_plan_defragment(plan, vm->gpuvm, raw->reqs->map.addr_B,
-                                      vmb_mapping_end_B(&raw->reqs->map))
-                : vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
-   if (ret)
-      return ret;
-   plan->merged += raw->joined;
    if (raw->merged_out)
       *raw->merged_out = plan->merged;
 
    const uint64_t point = queue->submitted + 1;
    uint32_t wait_count, signal_count;
-   ret = gather_syncs(queue, raw, point, &wait_count, &signal_count);
+   int ret = gather_syncs(queue, raw, point, &wait_count, &signal_count);
    if (ret)
       return ret;
 
@@ -1066,6 +1120,61 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    return 0;
 }
 
+static void
+forget_bare(struct vmb_vm *vm)
+{
+   p_atomic_add(&vm->dev->stats.binds, vm->bare_count);
+   list_for_each_entry_safe(struct vmb_range, range, &vm->bare, bare_link) {
+      p_atomic_add(&vm->dev->stats.bind_bytes, range->size_B);
+      vmb_vm_remove_bare(vm, range);
+   }
+}
+
+/* All of them, and nothing else. */
+static int
+send_bare(struct vmb_vm *vm, const struct vmb_gpuvm_req *reqs, size_t count)
+{
+   const struct vmb_raw_submit raw = {
+      .kind = VMB_TRACE_KIND_RANGE,
+      .reqs = reqs,
+      .req_count = count,
+      .immediate = true,
+   };
+   const int64_t start_ns = vmb_now_ns();
+
+   int ret = plan_raw(vm, &raw);
+   if (!ret)
+      ret = send_plan(vm->internal, &raw, start_ns, NULL);
+   if (!ret)
+      forget_bare(vm);
+   return ret;
+}
+
+static int
+plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t *point_out)
+{
+   struct vmb_vm *vm = queue->vm;
+   const int64_t start_ns = vmb_now_ns();
+   struct vmb_raw_submit rest = *raw;
+
+   int ret = plan_raw(vm, raw);
+   if (!ret && raw->bare_count && !bare_ones_join(vm)) {
+      rest.reqs += raw->bare_count;
+      rest.req_count -= raw->bare_count;
+      rest.bare_count = 0;
+      ret = send_bare(vm, raw->reqs, raw->bare_count);
+      if (!ret)
+         ret = plan_raw(vm, &rest);
+   }
+   if (ret)
+      return ret;
+
+   ret = send_plan(queue, &rest, start_ns, point_out);
+   if (!ret && rest.bare_count)
+      forget_bare(vm);
+   return ret;
+}
+
 int
 vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
                      uint64_t *point_out)
@@ -1074,6 +1183,59 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
 
    release_dependencies(queue->vm);
    return ret;
+}
+
+/* -------------------------------------------------------------------- bare
+ *
+ * A range of null mappings begins bare where binds can be done at once: nothing is bound there until
+ * something else is bound on the VM, which takes the null mapping along for less than an ioctl of its own, or
+ * until somebody asks what GPU work has to wait for. */
+
+bool
+vmb_vm_binds_at_once(struct vmb_vm *vm)
+{
+   const struct vmb_caps *caps = &vm->dev->caps;
+
+   if (!caps->immediate_bind || caps->null_mode == VMB_NULL_REGION)
+      return false;
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_vm_retire_locked(vm);
+   bool idle = list_is_empty(&vm->batches);
+   list_for_each_entry(struct vmb_queue, queue, &vm->queues, link)
+      idle &= vmb_thread_is_idle(queue);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   return idle;
+}
+
+void
+vmb_vm_add_bare(struct vmb_vm *vm, struct vmb_range *range)
+{
+   range->bare = true;
+   list_addtail(&range->bare_link, &vm->bare);
+   p_atomic_inc(&vm->bare_count);
+}
+
+void
+vmb_vm_remove_bare(struct vmb_vm *vm, struct vmb_range *range)
+{
+   range->bare = false;
+   list_del(&range->bare_link);
+   p_atomic_dec(&vm->bare_count);
+}
+
+int
+vmb_vm_bind_bare(struct vmb_vm *vm)
+{
+   struct built built = { 0 };
+
+   if (!vm->bare_count)
+      return 0;
+   if (vmb_device_is_lost(vm->dev))
+      return -ENODEV;
+   const int ret = build_bare_reqs(vm, &built);
+   if (ret)
+      return ret;
+   return send_bare(vm, vm->reqs, built.req_count);
 }
 
 /* The number of pending batches from which on a submit looks whether some of
@@ -1115,11 +1277,16 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
          signal_all(queue, &(struct vmb_kmd_sync){ sync->syncobj, sync->point }, 1);
       }
    }
+   if (!ret && vm->bare_count && submit->wait_count)
+      ret = vmb_vm_bind_bare(vm);
+   else if (!ret && vm->bare_count && submit->bind_count)
+      ret = build_bare_reqs(vm, &built);
+   raw.bare_count = built.req_count;
    if (!ret)
       ret = build_reqs(vm, submit->binds, submit->bind_count, &built);
    raw.reqs = vm->reqs;
    raw.req_count = built.req_count;
-   raw.joined = submit->bind_count - built.req_count;
+   raw.joined = submit->bind_count + raw.bare_count - built.req_count;
    if (!ret)
       ret = vmb_queue_submit_raw(queue, &raw, point_out);
 

@@ -102,6 +102,7 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
    list_inithead(&vm->ranges);
    list_inithead(&vm->queues);
    list_inithead(&vm->batches);
+   list_inithead(&vm->bare);
    vmb_plan_init(&vm->plan, &(struct vmb_plan_params){
                                .ordered = params->ordered && !caps->exact_unmap,
                                .null_granule_B = caps->null_mode == VMB_NULL_BLACK_HOLE
@@ -241,10 +242,18 @@ vmb_vm_kernel_id(const struct vmb_vm *vm)
    return vm->dev->kmd->vm_id(vm->kvm);
 }
 
-struct vmb_sync
-vmb_vm_get_sync(const struct vmb_vm *vm)
+int
+vmb_vm_get_sync(struct vmb_vm *vm, struct vmb_sync *sync_out)
 {
-   return vmb_queue_get_sync(vm->internal);
+   int ret = 0;
+
+   if (p_atomic_read(&vm->bare_count)) {
+      vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+      ret = vmb_vm_bind_bare(vm);
+      vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   }
+   *sync_out = vmb_queue_get_sync(vm->internal);
+   return ret;
 }
 
 /* -------------------------------------------------------------- retirement */
@@ -318,7 +327,7 @@ vmb_vm_retire(struct vmb_vm *vm)
 void
 vmb_vm_reclaim(struct vmb_vm *vm)
 {
-   const struct vmb_sync own = vmb_vm_get_sync(vm);
+   const struct vmb_sync own = vmb_queue_get_sync(vm->internal);
 
    /* Not for ever: they may be queued behind binds that wait for the GPU. */
    vmb_sync_wait(vm->dev, &own, vmb_now_ns() + RECLAIM_WAIT_NS);
@@ -402,6 +411,45 @@ submit_own(struct vmb_range *range, const struct vmb_gpuvm_req *req)
 }
 
 static int
+bind_to_null(struct vmb_range *range)
+{
+   struct vmb_vm *vm = range->vm;
+   const struct vmb_gpuvm_req req = vmb_unbind_req(range, 0, range->size_B);
+
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   const bool later = !vmb_device_is_lost(vm->dev) && vmb_vm_binds_at_once(vm);
+   if (later)
+      vmb_vm_add_bare(vm, range);
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   return later ? 0 : submit_own(range, &req);
+}
+
+static int
+unbind_all(struct vmb_range *range)
+{
+   struct vmb_vm *vm = range->vm;
+   const struct vmb_gpuvm_req req = {
+      .map = { .addr_B = range->addr_B, .range_B = range->size_B },
+      .unmap = true,
+   };
+
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   const bool bare = range->bare;
+   if (bare)
+      vmb_vm_remove_bare(vm, range);
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   if (bare)
+      return 0;
+
+   const int ret = submit_own(range, &req);
+   if (ret != -ENOMEM && ret != -ENOBUFS)
+      return ret;
+   /* There is nobody to tell: once more, with what can be freed. */
+   vmb_vm_reclaim(vm);
+   return submit_own(range, &req);
+}
+
+static int
 alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, uint64_t size_B,
          uint64_t *addr_B_out)
 {
@@ -473,14 +521,7 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    vmb_trace_range(vm->dev->trace, range, true);
 
    if (range->unbound == VMB_UNBOUND_NULL) {
-      const struct vmb_gpuvm_req req = {
-         .map = {
-            .addr_B = range->addr_B,
-            .range_B = range->size_B,
-            .flags = VMB_MAPPING_NULL,
-         },
-      };
-      ret = submit_own(range, &req);
+      ret = bind_to_null(range);
       if (ret)
          goto fail_va;
    }
@@ -505,17 +546,7 @@ void
 vmb_range_destroy(struct vmb_range *range)
 {
    struct vmb_vm *vm = range->vm;
-   const struct vmb_gpuvm_req req = {
-      .map = { .addr_B = range->addr_B, .range_B = range->size_B },
-      .unmap = true,
-   };
-
-   int ret = submit_own(range, &req);
-   if (ret == -ENOMEM || ret == -ENOBUFS) {
-      /* There is nobody to tell: once more, with what can be freed. */
-      vmb_vm_reclaim(vm);
-      ret = submit_own(range, &req);
-   }
+   const int ret = unbind_all(range);
 
    /* Before another range can have the addresses. */
    vmb_trace_range(vm->dev->trace, range, false);

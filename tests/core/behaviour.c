@@ -425,6 +425,15 @@ test_batches_of_a_queue_are_in_order(void **state)
    drop_range(f, range);
 }
 
+/* As before GPU work. */
+static void
+bind_nulls(struct fixture *f)
+{
+   struct vmb_sync sync;
+
+   assert_int_equal(vmb_vm_get_sync(f->vm, &sync), 0);
+}
+
 static void
 test_unbound_is_null(void **state)
 {
@@ -434,6 +443,7 @@ test_unbound_is_null(void **state)
       skip();
    struct vmb_range *range = new_range(f, 100 * PAGE_B, VMB_UNBOUND_NULL);
 
+   bind_nulls(f);
    wait_idle(f);
    expect_page(f, range, 0, NULL, 0);
    expect_page(f, range, 99, NULL, 0);
@@ -447,6 +457,156 @@ test_unbound_is_null(void **state)
    expect_page(f, range, 12, f->bo[0], 2);
    drop_range(f, range);
    wait_idle(f);
+}
+
+/* Whether null mappings come with what is bound next. */
+static bool
+nulls_come_later(const struct fixture *f)
+{
+   return f->caps->immediate_bind && f->caps->null_mode != VMB_NULL_NONE &&
+          f->caps->null_mode != VMB_NULL_REGION;
+}
+
+static uint64_t
+ioctls_of(const struct fixture *f)
+{
+   struct vmb_stats stats;
+
+   vmb_device_get_stats(f->dev, &stats);
+   return stats.ioctls;
+}
+
+/* A resource that is created, bound, unbound and destroyed costs three ioctls, or two if nothing is ever bound. */
+static void
+test_null_comes_with_the_first_bind(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_stats before, after;
+
+   if (!nulls_come_later(f))
+      skip();
+   vmb_device_get_stats(f->dev, &before);
+   struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   struct vmb_range *unused = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   assert_int_equal(ioctls_of(f), before.ioctls);
+   wait_idle(f);
+   expect_hole(f, range, 0);
+
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 32, f->bo[0], 0)), 0);
+   vmb_device_get_stats(f->dev, &after);
+   if (f->caps->max_ops > 1)
+      assert_int_equal(after.ioctls - before.ioctls, 1);
+   assert_int_equal(after.ops_map - before.ops_map, 1);
+   assert_int_equal(after.binds - before.binds, 3);
+   assert_int_equal(after.bind_bytes - before.bind_bytes, (64 + 64 + 32) * PAGE_B);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   expect_page(f, range, 31, f->bo[0], 31);
+   expect_page(f, range, 32, NULL, 0);
+   expect_page(f, range, 63, NULL, 0);
+   expect_page(f, unused, 0, NULL, 0);
+   expect_page(f, unused, 63, NULL, 0);
+   drop_range(f, unused);
+   drop_range(f, range);
+   wait_idle(f);
+}
+
+static void
+test_null_comes_with_the_sync(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!nulls_come_later(f))
+      skip();
+   struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   const uint64_t before = ioctls_of(f);
+   bind_nulls(f);
+   const uint64_t after = ioctls_of(f);
+   assert_true(after > before);
+   bind_nulls(f);
+   assert_int_equal(ioctls_of(f), after);
+   wait_idle(f);
+   expect_page(f, range, 0, NULL, 0);
+   expect_page(f, range, 63, NULL, 0);
+   drop_range(f, range);
+}
+
+/* Each gap between the binds would be an operation. */
+static void
+test_null_does_not_come_in_pieces(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 16 };
+   struct vmb_bind binds[COUNT];
+   struct vmb_stats before, after;
+
+   if (!nulls_come_later(f))
+      skip();
+   struct vmb_range *range = new_range(f, 2 * COUNT * PAGE_B, VMB_UNBOUND_NULL);
+   for (unsigned i = 0; i < COUNT; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i);
+   vmb_device_get_stats(f->dev, &before);
+   assert_int_equal(submit_binds(f->queue, binds, COUNT), 0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_in_range(after.ops_null - before.ops_null, 1, 2);
+   wait_idle(f);
+   for (unsigned i = 0; i < COUNT; i++) {
+      expect_page(f, range, 2 * i, f->bo[0], i);
+      expect_page(f, range, 2 * i + 1, NULL, 0);
+   }
+   drop_range(f, range);
+}
+
+/* Nothing that waits takes a null mapping along: GPU work that uses it may be what is waited for. */
+static void
+test_null_waits_for_nobody(void **state)
+{
+   struct fixture *f = *state;
+   int fence;
+
+   if (!nulls_come_later(f))
+      skip();
+   const uint32_t held = held_syncobj(f, &fence);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .binds = &b,
+      .bind_count = 1,
+   };
+
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   expect_mirror_is_kernel(f);
+   expect_page(f, range, 0, NULL, 0);
+   expect_page(f, range, 15, NULL, 0);
+   release(f, held, fence);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   expect_page(f, range, 15, NULL, 0);
+   drop_range(f, range);
+}
+
+/* The kernel has no memory for it: then it is still to come. */
+static void
+test_null_that_fails_comes_later(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_sync sync;
+
+   if (!nulls_come_later(f) || !target_fail_binds(1, 100, ENOMEM))
+      skip();
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   struct vmb_range *gone = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   assert_int_equal(vmb_vm_get_sync(f->vm, &sync), -ENOMEM);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 1, f->bo[0], 0)), -ENOMEM);
+   drop_range(f, gone);
+   target_fail_nothing();
+   expect_hole(f, range, 0);
+   bind_nulls(f);
+   wait_idle(f);
+   expect_page(f, range, 0, NULL, 0);
+   drop_range(f, range);
 }
 
 static void
@@ -1339,7 +1499,8 @@ test_the_sync_of_an_unused_queue(void **state)
    struct vmb_queue *other;
 
    assert_int_equal(vmb_queue_create(f->vm, &other), 0);
-   const struct vmb_sync waits[] = { vmb_queue_get_sync(other), vmb_vm_get_sync(f->vm) };
+   struct vmb_sync waits[] = { vmb_queue_get_sync(other), { 0 } };
+   assert_int_equal(vmb_vm_get_sync(f->vm, &waits[1]), 0);
    const struct vmb_submit submit = {
       .waits = waits,
       .wait_count = 2,
@@ -2285,6 +2446,11 @@ main(void)
       TEST(test_last_bind_of_a_batch_wins),
       TEST(test_batches_of_a_queue_are_in_order),
       TEST(test_unbound_is_null),
+      TEST(test_null_comes_with_the_first_bind),
+      TEST(test_null_comes_with_the_sync),
+      TEST(test_null_does_not_come_in_pieces),
+      TEST(test_null_waits_for_nobody),
+      TEST(test_null_that_fails_comes_later),
       TEST(test_contiguous_is_one_operation),
       TEST(test_many_operations_go_in_chunks),
       TEST(test_nothing_is_bound_before_its_wait),
