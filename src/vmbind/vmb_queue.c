@@ -234,16 +234,28 @@ make_room_for_reqs(struct vmb_vm *vm, size_t count)
    return 0;
 }
 
-/* Puts the requests of the bare ranges first.  The bind lock is held. */
-static int
-build_bare_reqs(struct vmb_vm *vm, struct built *built)
+static struct vmb_gpuvm_req
+late_req(const struct vmb_range *range)
 {
-   const int ret = make_room_for_reqs(vm, vm->bare_count);
+   struct vmb_gpuvm_req req = vmb_unbind_req(range, 0, range->size_B);
+
+   if (range->late == VMB_LATE_UNMAP) {
+      req.map.flags = 0;
+      req.unmap = true;
+   }
+   return req;
+}
+
+/* Puts the late requests of ranges first.  The bind lock is held. */
+static int
+build_late_reqs(struct vmb_vm *vm, struct built *built)
+{
+   const int ret = make_room_for_reqs(vm, vm->late_count);
    if (ret)
       return ret;
 
-   list_for_each_entry(struct vmb_range, range, &vm->bare, bare_link)
-      vm->reqs[built->req_count++] = vmb_unbind_req(range, 0, range->size_B);
+   list_for_each_entry(struct vmb_range, range, &vm->late, late_link)
+      vm->reqs[built->req_count++] = late_req(range);
    return 0;
 }
 
@@ -972,17 +984,17 @@ null_op_count(const struct vmb_vm *vm, const struct vmb_range *range)
    return granule_B ? DIV_ROUND_UP(range->addr_B % granule_B + range->size_B, granule_B) : 1;
 }
 
-/* Whether the plan is better than to bind the bare ranges to null first.  That would take as many operations
+/* Whether the plan is better than to bind new ranges to null first.  That would take as many operations
  * as there are here, and an ioctl more; but where binds lie scattered, each gap between them would be an operation
  * here. */
 static bool
-bare_ones_join(const struct vmb_vm *vm)
+late_ones_join(const struct vmb_vm *vm)
 {
    /* What an ioctl costs is worth an operation, unless each is one anyway. */
    uint64_t apart = vm->dev->caps.max_ops > 1, joined = 0;
 
-   list_for_each_entry(struct vmb_range, range, &vm->bare, bare_link)
-      apart += null_op_count(vm, range);
+   list_for_each_entry(struct vmb_range, range, &vm->late, late_link)
+      apart += range->late == VMB_LATE_NULL ? null_op_count(vm, range) : 0;
    for (size_t i = 0; i < vm->plan.op_count; i++)
       joined += (vm->plan.ops[i].map.flags & VMB_MAPPING_NULL) != 0;
    return joined <= apart;
@@ -1064,8 +1076,9 @@ send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t sta
       .vm = vm->id,
       .queue = queue->id,
       .point = pointless ? 0 : point,
-      .asked_count = raw->req_count + raw->joined,
-      .bind_count = raw->req_count,
+      /* What ranges bind of themselves nobody has asked for. */
+      .asked_count = raw->req_count - raw->late_count + raw->joined,
+      .bind_count = raw->req_count - raw->late_count,
       .op_count = send.applied,
       .ioctl_count = send.ioctls,
       .merged = plan->merged,
@@ -1081,7 +1094,7 @@ send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t sta
                     &(struct vmb_trace_arrays){
                        .waits = raw->waits,
                        .signals = raw->signals,
-                       .binds = raw->reqs,
+                       .binds = raw->reqs + raw->late_count,
                        .ops = plan->ops,
                     });
    p_atomic_add(&dev->stats.ioctls, send.ioctls);
@@ -1120,19 +1133,24 @@ send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t sta
    return 0;
 }
 
+/* They are bound. */
 static void
-forget_bare(struct vmb_vm *vm)
+forget_late(struct vmb_vm *vm)
 {
-   p_atomic_add(&vm->dev->stats.binds, vm->bare_count);
-   list_for_each_entry_safe(struct vmb_range, range, &vm->bare, bare_link) {
+   p_atomic_add(&vm->dev->stats.binds, vm->late_count);
+   list_for_each_entry_safe(struct vmb_range, range, &vm->late, late_link) {
+      const bool gone = range->late == VMB_LATE_UNMAP;
+
       p_atomic_add(&vm->dev->stats.bind_bytes, range->size_B);
-      vmb_vm_remove_bare(vm, range);
+      vmb_vm_remove_late(vm, range);
+      if (gone)
+         vmb_range_free(range);
    }
 }
 
 /* All of them, and nothing else. */
 static int
-send_bare(struct vmb_vm *vm, const struct vmb_gpuvm_req *reqs, size_t count)
+send_late(struct vmb_vm *vm, const struct vmb_gpuvm_req *reqs, size_t count)
 {
    const struct vmb_raw_submit raw = {
       .kind = VMB_TRACE_KIND_RANGE,
@@ -1146,7 +1164,7 @@ send_bare(struct vmb_vm *vm, const struct vmb_gpuvm_req *reqs, size_t count)
    if (!ret)
       ret = send_plan(vm->internal, &raw, start_ns, NULL);
    if (!ret)
-      forget_bare(vm);
+      forget_late(vm);
    return ret;
 }
 
@@ -1158,11 +1176,11 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    struct vmb_raw_submit rest = *raw;
 
    int ret = plan_raw(vm, raw);
-   if (!ret && raw->bare_count && !bare_ones_join(vm)) {
-      rest.reqs += raw->bare_count;
-      rest.req_count -= raw->bare_count;
-      rest.bare_count = 0;
-      ret = send_bare(vm, raw->reqs, raw->bare_count);
+   if (!ret && raw->late_count && !late_ones_join(vm)) {
+      rest.reqs += raw->late_count;
+      rest.req_count -= raw->late_count;
+      rest.late_count = 0;
+      ret = send_late(vm, raw->reqs, raw->late_count);
       if (!ret)
          ret = plan_raw(vm, &rest);
    }
@@ -1170,8 +1188,8 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       return ret;
 
    ret = send_plan(queue, &rest, start_ns, point_out);
-   if (!ret && rest.bare_count)
-      forget_bare(vm);
+   if (!ret && rest.late_count)
+      forget_late(vm);
    return ret;
 }
 
@@ -1185,11 +1203,12 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
    return ret;
 }
 
-/* -------------------------------------------------------------------- bare
+/* -------------------------------------------------------------------- late
  *
- * A range of null mappings begins bare where binds can be done at once: nothing is bound there until
- * something else is bound on the VM, which takes the null mapping along for less than an ioctl of its own, or
- * until somebody asks what GPU work has to wait for. */
+ * Where binds can be done at once, ranges are late with what they bind of themselves: a new one with its null
+ * mapping, and one that was destroyed, but shows nothing but null, with being unmapped.  It goes with what is
+ * bound next on the VM, which takes it along for less than an ioctl of its own, unless a new range of that size
+ * takes the null mapping over before.  Whoever asks what GPU work has to wait for has it done. */
 
 bool
 vmb_vm_binds_at_once(struct vmb_vm *vm)
@@ -1208,34 +1227,34 @@ vmb_vm_binds_at_once(struct vmb_vm *vm)
 }
 
 void
-vmb_vm_add_bare(struct vmb_vm *vm, struct vmb_range *range)
+vmb_vm_add_late(struct vmb_vm *vm, struct vmb_range *range, enum vmb_late late)
 {
-   range->bare = true;
-   list_addtail(&range->bare_link, &vm->bare);
-   p_atomic_inc(&vm->bare_count);
+   range->late = late;
+   list_addtail(&range->late_link, &vm->late);
+   p_atomic_inc(&vm->late_count);
 }
 
 void
-vmb_vm_remove_bare(struct vmb_vm *vm, struct vmb_range *range)
+vmb_vm_remove_late(struct vmb_vm *vm, struct vmb_range *range)
 {
-   range->bare = false;
-   list_del(&range->bare_link);
-   p_atomic_dec(&vm->bare_count);
+   range->late = VMB_LATE_NOTHING;
+   list_del(&range->late_link);
+   p_atomic_dec(&vm->late_count);
 }
 
 int
-vmb_vm_bind_bare(struct vmb_vm *vm)
+vmb_vm_bind_late(struct vmb_vm *vm)
 {
    struct built built = { 0 };
 
-   if (!vm->bare_count)
+   if (!vm->late_count)
       return 0;
    if (vmb_device_is_lost(vm->dev))
       return -ENODEV;
-   const int ret = build_bare_reqs(vm, &built);
+   const int ret = build_late_reqs(vm, &built);
    if (ret)
       return ret;
-   return send_bare(vm, vm->reqs, built.req_count);
+   return send_late(vm, vm->reqs, built.req_count);
 }
 
 /* The number of pending batches from which on a submit looks whether some of
@@ -1277,16 +1296,16 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
          signal_all(queue, &(struct vmb_kmd_sync){ sync->syncobj, sync->point }, 1);
       }
    }
-   if (!ret && vm->bare_count && submit->wait_count)
-      ret = vmb_vm_bind_bare(vm);
-   else if (!ret && vm->bare_count && submit->bind_count)
-      ret = build_bare_reqs(vm, &built);
-   raw.bare_count = built.req_count;
+   if (!ret && vm->late_count && submit->wait_count)
+      ret = vmb_vm_bind_late(vm);
+   else if (!ret && vm->late_count && submit->bind_count)
+      ret = build_late_reqs(vm, &built);
+   raw.late_count = built.req_count;
    if (!ret)
       ret = build_reqs(vm, submit->binds, submit->bind_count, &built);
    raw.reqs = vm->reqs;
    raw.req_count = built.req_count;
-   raw.joined = submit->bind_count + raw.bare_count - built.req_count;
+   raw.joined = submit->bind_count + raw.late_count - built.req_count;
    if (!ret)
       ret = vmb_queue_submit_raw(queue, &raw, point_out);
 

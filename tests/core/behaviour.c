@@ -609,6 +609,135 @@ test_null_that_fails_comes_later(void **state)
    drop_range(f, range);
 }
 
+static bool
+anything_at(struct fixture *f, uint64_t addr_B)
+{
+   struct vmb_vm_mapping *maps;
+   size_t count;
+   uint32_t handle;
+   uint64_t offset_B;
+
+   assert_int_equal(
+      vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, addr_B, addr_B + 1, &maps, &count), 0);
+   free(maps);
+   if (target_has_pages()) {
+      assert_int_equal(target_get_page(vmb_device_fd(f->dev), vmb_vm_kernel_id(f->vm), addr_B, &handle,
+                                       &offset_B),
+                       count == 1);
+   }
+   return count == 1;
+}
+
+/* What shows nothing but null is unmapped with what is bound next, or before GPU work. */
+static void
+test_null_goes_later(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!nulls_come_later(f))
+      skip();
+   for (unsigned with_bind = 0; with_bind < 2; with_bind++) {
+      struct vmb_range *other = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+      struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+      const uint64_t addr_B = vmb_range_addr_B(range);
+      bind_nulls(f);
+      assert_int_equal(SUBMIT(f->queue, bind(range, 0, 2, f->bo[0], 0)), 0);
+      assert_int_equal(SUBMIT(f->queue, bind(range, 0, 2, NULL, 0)), 0);
+      wait_idle(f);
+      const uint64_t before = ioctls_of(f);
+      drop_range(f, range);
+      assert_int_equal(ioctls_of(f), before);
+      expect_mirror_is_kernel(f);
+      if (with_bind)
+         assert_int_equal(SUBMIT(f->queue, bind(other, 0, 2, f->bo[0], 0)), 0);
+      else
+         bind_nulls(f);
+      if (f->caps->max_ops > 1)
+         assert_int_equal(ioctls_of(f), before + 1);
+      wait_idle(f);
+      assert_false(anything_at(f, addr_B));
+      assert_false(anything_at(f, addr_B + 63 * PAGE_B));
+      drop_range(f, other);
+   }
+}
+
+/* Memory is not kept for that, and a wait of others does not hold it up. */
+static void
+test_bound_goes_at_once(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!nulls_come_later(f))
+      skip();
+   struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   const uint64_t addr_B = vmb_range_addr_B(range);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 63, 1, f->bo[0], 0)), 0);
+   wait_idle(f);
+   drop_range(f, range);
+   wait_idle(f);
+   assert_false(anything_at(f, addr_B));
+   assert_false(anything_at(f, addr_B + 63 * PAGE_B));
+}
+
+/* The next one of its size begins with the null mapping, and with nothing else. */
+static void
+test_null_is_taken_over(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!nulls_come_later(f))
+      skip();
+   struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   const uint64_t addr_B = vmb_range_addr_B(range);
+   bind_nulls(f);
+   drop_range(f, range);
+   const uint64_t before = ioctls_of(f);
+   struct vmb_range *larger = new_range(f, 65 * PAGE_B, VMB_UNBOUND_NULL);
+   struct vmb_range *hole = new_range(f, 64 * PAGE_B, VMB_UNBOUND_HOLE);
+   assert_int_not_equal(vmb_range_addr_B(hole), addr_B);
+   range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   assert_int_equal(vmb_range_addr_B(range), addr_B);
+   assert_int_equal(ioctls_of(f), before);
+   expect_mirror_is_kernel(f);
+   expect_page(f, range, 0, NULL, 0);
+   expect_page(f, range, 63, NULL, 0);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 64, f->bo[0], 0)), 0);
+   wait_idle(f);
+   expect_page(f, range, 63, f->bo[0], 63);
+   expect_page(f, larger, 64, NULL, 0);
+   drop_range(f, hole);
+   drop_range(f, larger);
+   drop_range(f, range);
+}
+
+/* What waits to be unmapped is in nobody's way, and there is never much of it. */
+static void
+test_null_that_goes_later_makes_room(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 100 };
+   struct vmb_range *ranges[COUNT];
+
+   if (!nulls_come_later(f))
+      skip();
+   for (unsigned i = 0; i < COUNT; i++)
+      ranges[i] = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   bind_nulls(f);
+   const uint64_t addr_B = vmb_range_addr_B(ranges[COUNT - 1]);
+   const uint64_t before = ioctls_of(f);
+   for (unsigned i = 0; i < COUNT; i++)
+      drop_range(f, ranges[i]);
+   if (f->caps->max_ops > 1)
+      assert_in_range(ioctls_of(f) - before, COUNT / 32, COUNT / 8);
+   expect_mirror_is_kernel(f);
+
+   const struct vmb_range_params fixed = { .size_B = PAGE_B, .fixed_addr_B = addr_B };
+   struct vmb_range *again;
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &again), 0);
+   assert_false(anything_at(f, addr_B));
+   vmb_range_destroy(again);
+}
+
 static void
 test_contiguous_is_one_operation(void **state)
 {
@@ -2451,6 +2580,10 @@ main(void)
       TEST(test_null_does_not_come_in_pieces),
       TEST(test_null_waits_for_nobody),
       TEST(test_null_that_fails_comes_later),
+      TEST(test_null_goes_later),
+      TEST(test_bound_goes_at_once),
+      TEST(test_null_is_taken_over),
+      TEST(test_null_that_goes_later_makes_room),
       TEST(test_contiguous_is_one_operation),
       TEST(test_many_operations_go_in_chunks),
       TEST(test_nothing_is_bound_before_its_wait),
