@@ -17,12 +17,15 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 
+#include "drm-uapi/amdgpu_drm.h"
 #include "drm-uapi/drm.h"
 #include "drm-uapi/msm_drm.h"
+#include "drm-uapi/nouveau_drm.h"
 #include "drm-uapi/panthor_drm.h"
 #include "drm-uapi/xe_drm.h"
 
@@ -94,34 +97,71 @@ bench_calls_get(struct bench_calls *out)
 
 /* ------------------------------------------------------------------- ioctls */
 
-static bool
-is_bind(unsigned long request, const void *arg, uint32_t *ops)
+static uint32_t
+panthor_ops(const void *arg)
 {
-   switch ((uint32_t)request) {
-   case DRM_IOCTL_PANTHOR_VM_BIND:
-      *ops = ((const struct drm_panthor_vm_bind *)arg)->ops.count;
-      return true;
-   case DRM_IOCTL_MSM_VM_BIND:
-      *ops = ((const struct drm_msm_vm_bind *)arg)->nr_ops;
-      return true;
-   case DRM_IOCTL_XE_VM_BIND:
-      *ops = ((const struct drm_xe_vm_bind *)arg)->num_binds;
-      return true;
-   default:
-      return false;
+   return ((const struct drm_panthor_vm_bind *)arg)->ops.count;
+}
+
+static uint32_t
+msm_ops(const void *arg)
+{
+   return ((const struct drm_msm_vm_bind *)arg)->nr_ops;
+}
+
+static uint32_t
+xe_ops(const void *arg)
+{
+   return ((const struct drm_xe_vm_bind *)arg)->num_binds;
+}
+
+static uint32_t
+nouveau_ops(const void *arg)
+{
+   return ((const struct drm_nouveau_vm_bind *)arg)->op_count;
+}
+
+static uint32_t
+amdgpu_ops(const void *arg)
+{
+   (void)arg;
+   return 1;
+}
+
+/* By number alone: of the rest of a request, programs have versions. */
+static const struct bind_ioctl {
+   const char *kmd;
+   unsigned nr;
+   uint32_t (*ops)(const void *arg);
+} bind_ioctls[] = {
+   {"panthor", _IOC_NR(DRM_IOCTL_PANTHOR_VM_BIND), panthor_ops},
+   {"msm", _IOC_NR(DRM_IOCTL_MSM_VM_BIND), msm_ops},
+   {"xe", _IOC_NR(DRM_IOCTL_XE_VM_BIND), xe_ops},
+   {"nouveau", _IOC_NR(DRM_IOCTL_NOUVEAU_VM_BIND), nouveau_ops},
+   {"amdgpu", _IOC_NR(DRM_IOCTL_AMDGPU_GEM_VA), amdgpu_ops},
+};
+/* The simulated kernel driver's, if there is one */
+static const struct bind_ioctl *bind_ioctl;
+
+__attribute__((constructor)) static void
+choose_bind_ioctl(void)
+{
+   const char *kmd = getenv("DRM_SIM_KMD");
+
+   for (unsigned i = 0; kmd && i < sizeof(bind_ioctls) / sizeof(bind_ioctls[0]); i++) {
+      if (!strncmp(kmd, bind_ioctls[i].kmd, strlen(bind_ioctls[i].kmd)))
+         bind_ioctl = &bind_ioctls[i];
    }
 }
 
 static void
 count_ioctl(unsigned long request, const void *arg)
 {
-   uint32_t ops;
-
    if (_IOC_TYPE(request) != DRM_IOCTL_BASE || depth)
       return;
-   if (is_bind(request, arg, &ops)) {
+   if (bind_ioctl && _IOC_NR(request) == bind_ioctl->nr) {
       count(&calls.bind_ioctls, 1);
-      count(&calls.operations, ops);
+      count(&calls.operations, bind_ioctl->ops(arg));
    } else if ((uint32_t)request != DRM_IOCTL_SYNCOBJ_WAIT &&
               (uint32_t)request != DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT) {
       count(&calls.other_ioctls, 1);
