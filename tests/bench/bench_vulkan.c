@@ -368,7 +368,7 @@ measure(struct bench *b, unsigned p)
       if (calls_get)
          calls_get(&after);
       kernel[round] = after.kernel_ns - before.kernel_ns;
-      own[round] = all_ns - kernel[round] - (after.measuring_ns - before.measuring_ns);
+      own[round] = calls_get ? after.own_ns - before.own_ns : all_ns;
    }
 
    const double batches = patterns[p].batches, binds = patterns[p].binds;
