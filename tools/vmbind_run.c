@@ -24,12 +24,18 @@ struct options {
    char **program;
 };
 
+static const char *
+kmd_of(const struct options *options)
+{
+   return options->kmd ? options->kmd : "panthor";
+}
+
 static int
 parse(int argc, char **argv, bool with_driver, struct options *options)
 {
    const char *command = argv[0];
 
-   *options = (struct options){ .kmd = "panthor" };
+   *options = (struct options){ 0 };
    for (int i = 1; i < argc; i++) {
       if (!strcmp(argv[i], "--")) {
          options->program = argv + i + 1;
@@ -41,10 +47,10 @@ parse(int argc, char **argv, bool with_driver, struct options *options)
          options->trace = argv[++i];
       } else if (with_driver && !strcmp(argv[i], "--gpu")) {
          options->gpu = true;
-      } else if (with_driver && !strcmp(argv[i], "--gl")) {
-         options->gl = "vmbind";
-      } else if (with_driver && !strcmp(argv[i], "--zink")) {
-         options->gl = "zink";
+      } else if (with_driver && (!strcmp(argv[i], "--gl") || !strcmp(argv[i], "--zink"))) {
+         if (options->gl)
+            return tool_usage_error(command, "one of --gl and --zink");
+         options->gl = strcmp(argv[i], "--gl") ? "zink" : "vmbind";
       } else if (argv[i][0] == '-') {
          return tool_usage_error(command, "unknown option or missing value: %s", argv[i]);
       } else {
@@ -54,6 +60,8 @@ parse(int argc, char **argv, bool with_driver, struct options *options)
    }
    if (!options->program || !options->program[0])
       return tool_usage_error(command, "no program to run");
+   if (options->gpu && options->kmd)
+      return tool_usage_error(command, "--gpu is for a real node, --kmd for a simulated one");
    return 0;
 }
 
@@ -64,7 +72,7 @@ check_writable(const char *path)
    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 
    if (fd < 0)
-      return tool_error(TOOL_FAILED, "--trace %s: %s", path, strerror(errno));
+      return tool_error(TOOL_FAILED, "--trace %s cannot be written: %s", path, strerror(errno));
    close(fd);
    return 0;
 }
@@ -86,7 +94,7 @@ cmd_run(int argc, char **argv)
    if (!status)
       status = tool_find_icd(icd, sizeof(icd));
    if (!status && !options.gpu)
-      status = tool_use_simulator(options.kmd);
+      status = tool_use_simulator(kmd_of(&options));
    if (!status && options.gl)
       status = tool_use_gl(options.gl);
    if (!status && options.trace)
@@ -113,6 +121,6 @@ cmd_sim(int argc, char **argv)
 
    int status = parse(argc, argv, false, &options);
    if (!status)
-      status = tool_use_simulator(options.kmd);
+      status = tool_use_simulator(kmd_of(&options));
    return status ? status : run_program(options.program);
 }

@@ -83,6 +83,16 @@ class Tool(unittest.TestCase):
         self.fails(2, "i915", "info", "--kmd", "i915")
         self.fails(2, "--colour", "trace", "--colour")
         self.fails(2, "a picture", "map")
+        self.fails(2, "--gpu is for a real node", "run", "--gpu", "--kmd", "msm", "--", "true")
+        self.fails(2, "one of --gl and --zink", "run", "--gl", "--zink", "--", "true")
+        self.assertRegex(self.works("--version"), r"^vmbind \d+\.\d+")
+
+    def test_settings_of_the_simulator(self):
+        for kmd in ("msm-9.9", "msm-1.13:odd", "panthor-0.5", "panthor:va=99"):
+            self.fails(2, f"{kmd} is not known; there are panthor-1.0 to 1.9, ", "sim", "--kmd", kmd, "--", "true")
+        self.fails(2, "DRM_SIM_FAULT=odd is not understood; say ", "sim", "--", "true", DRM_SIM_FAULT="odd")
+        self.fails(2, "DRM_SIM_MISAPPLY=odd is not understood; say ", "sim", "--", "true", DRM_SIM_MISAPPLY="odd")
+        self.fails(2, "DRM_SIM_FAULT=vm_bind:x", "replay", "--fault", "vm_bind:x", self.trace)
 
     def test_programs(self):
         self.fails(127, "no-such-program", "sim", "--", "no-such-program")
