@@ -159,7 +159,11 @@ class Tool(unittest.TestCase):
         trace = self.path("vk")
         self.works("run", "--kmd", "msm", "--trace", trace, "--", "vulkaninfo", "--summary")
         self.assertIn("created: msm", self.works("trace", trace))
-        self.fails(1, "--trace /nonexistent/t", "run", "--trace", "/nonexistent/t", "--", "true")
+        for place in ("/nonexistent/t", "/nonexistent/t.%p", "/proc/t", "/"):
+            self.fails(1, f"--trace {place} ", "run", "--trace", place, "--", "true")
+        os.mkdir(self.path("each"))
+        self.works("run", "--trace", self.path("each/%p"), "--", "vulkaninfo", "--summary")
+        self.assertRegex("".join(os.listdir(self.path("each"))), r"^\d+$")
 
     @unittest.skipUnless(DRIVERS, "a build without drivers")
     def test_run_where_it_cannot(self):
