@@ -183,7 +183,12 @@ sweep(struct vmb_vm *vm)
       .map = { .addr_B = caps->va_start_B, .range_B = caps->va_range_B },
       .unmap = true,
    };
-   const struct vmb_raw_submit raw = { .reqs = &all, .req_count = 1, .immediate = true };
+   const struct vmb_raw_submit raw = {
+      .kind = VMB_TRACE_KIND_RANGE,
+      .reqs = &all,
+      .req_count = 1,
+      .immediate = true,
+   };
 
    if (caps->max_vms != 1 || caps->kernel_addresses || !vmb_gpuvm_mapping_count(vm->gpuvm))
       return true;
