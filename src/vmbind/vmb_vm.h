@@ -78,6 +78,12 @@ void vmb_vm_retire(struct vmb_vm *vm);
  * -ENODEV. */
 int vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns);
 
+/** Whether the VM can still be used, for those who wait for its signals by themselves: a bind that
+ * fails when it is executed signals like any other.  An ioctl at most, no lock.
+ *
+ * \return 0; -ENODEV, as far as the kernel driver tells */
+int vmb_vm_check_status(struct vmb_vm *vm);
+
 /**
  * Makes the VM fit for GPU work again after pages behind its BOs have gone: what is
  * bound of a purged BO is unbound, what is bound of an invalidated one of user_ptr is bound

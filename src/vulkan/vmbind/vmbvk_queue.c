@@ -82,7 +82,8 @@ queue_execute(struct vmbvk_queue *queue, struct vk_queue_submit *submit)
       if (result != VK_SUCCESS)
          return result;
 
-      vmbvk_residency_advance(device);
+      if (vmbvk_residency_advance(device))
+         return vk_errorf(device, VK_ERROR_DEVICE_LOST, "a bind failed when it was executed");
       execute(&device->lvp, submit);
    }
 
