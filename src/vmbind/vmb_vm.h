@@ -145,7 +145,7 @@ struct vmb_range_params {
  * needs vmb_vm_get_sync().
  *
  * \return 0; -EINVAL (size, alignment); -ENOSPC no such room; -EADDRINUSE
- *         (fixed); -ENOTSUP null on a device that has none, or vmb_caps.kernel_addresses;
+ *         (fixed: not free, or not the window's); -ENOTSUP null on a device that has none, or vmb_caps.kernel_addresses;
  *         -ENOMEM; -ENODEV
  */
 int vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
