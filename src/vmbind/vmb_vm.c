@@ -527,7 +527,9 @@ alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, uint64_t size
       for (unsigned i = 0; i < ARRAY_SIZE(zones) && ret == -EINVAL; i++)
          ret = vmb_va_heap_alloc_at(vm->heap, zones[i], params->fixed_addr_B, size_B);
       *addr_B_out = params->fixed_addr_B;
-      return ret;
+      /* Outside of the window, or where it ends: of another device. */
+      return ret == -EINVAL && params->fixed_addr_B % vm->dev->caps.page_size_B == 0 ? -EADDRINUSE
+                                                                                     : ret;
    }
 
    const struct vmb_va_alloc_info info = {
