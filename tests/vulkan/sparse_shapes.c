@@ -368,12 +368,30 @@ is_resident(const struct image *image, uint32_t level)
    return level >= image->sparse.imageMipTailFirstLod || image->bound[level];
 }
 
+/** What each texel is to be: of its own by a seed, or all the same. */
+struct expected {
+   uint32_t seed;
+   const uint32_t *color;
+};
+
+static void
+expected_texel(const struct image *image, const struct expected *expected, uint32_t level,
+               uint32_t texel, uint8_t *bytes)
+{
+   for (uint32_t c = 0; c < image->format->component_count; c++) {
+      const uint32_t v = !is_resident(image, level) ? 0
+                         : expected->color
+                            ? expected->color[c]
+                            : value(image, texel * 4 + c, expected->seed + level);
+      memcpy(bytes + c * image->format->component_B, &v, image->format->component_B);
+   }
+}
+
 static void
 expect_by_copy(struct vkt *t, const struct image *image, const struct buffers *buffers,
-               uint32_t seed, const char *when)
+               const struct expected *what, const char *when)
 {
    const uint32_t size_B = texel_size_B(image);
-   uint8_t expected[16] = {0};
 
    for (uint32_t level = 0; level < image->levels; level++) {
       const VkBufferImageCopy copy = copy_of_level(image, level);
@@ -387,14 +405,8 @@ expect_by_copy(struct vkt *t, const struct image *image, const struct buffers *b
       vkt_run(t, cmd);
 
       for (uint32_t i = 0; i < texel_count(image, level); i++) {
-         if (is_resident(image, level)) {
-            for (uint32_t c = 0; c < image->format->component_count; c++) {
-               const uint32_t v = value(image, i * 4 + c, seed + level);
-               memcpy(expected + c * image->format->component_B, &v, image->format->component_B);
-            }
-         } else {
-            memset(expected, 0, sizeof(expected));
-         }
+         uint8_t expected[16];
+         expected_texel(image, what, level, i, expected);
          vkt_expect(!memcmp((uint8_t *)buffers->texels.map + (size_t)i * size_B, expected, size_B),
                     "%s %s %ux%u, %s: level %u, texel %u", image->type->name, image->format->name,
                     image->size->extent.width, image->size->extent.height, when, level, i);
@@ -495,12 +507,28 @@ expect_by_shader(struct vkt *t, const struct image *image, const struct buffers 
    vkt_compute_destroy(t, &compute);
 }
 
+static void
+clear(struct vkt *t, const struct image *image, const uint32_t color[4])
+{
+   VkCommandBuffer cmd = vkt_begin(t);
+   VkClearColorValue c;
+
+   memcpy(c.uint32, color, sizeof(c.uint32));
+   vkCmdClearColorImage(cmd, image->image, VK_IMAGE_LAYOUT_GENERAL, &c, 1,
+                        &(VkImageSubresourceRange){VK_IMAGE_ASPECT_COLOR_BIT, 0,
+                                                   VK_REMAINING_MIP_LEVELS, 0,
+                                                   VK_REMAINING_ARRAY_LAYERS});
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+}
+
 /* --------------------------------------------------------------------- tests */
 
 static void
 test_image(struct vkt *t, const struct format *format, const struct size *size,
            const struct buffers *buffers, VkSampler sampler)
 {
+   static const uint32_t color[4] = {0x51, 0x62, 0x73, 0x14};
    struct image image = image_create(t, format, size);
 
    bind_levels(t, &image, is_even, true);
@@ -508,13 +536,18 @@ test_image(struct vkt *t, const struct format *format, const struct size *size,
    for (enum kind kind = LOAD; kind < KIND_COUNT; kind++)
       expect_by_shader(t, &image, buffers, sampler, kind, 100);
    store(t, &image, buffers, sampler, 200);
-   expect_by_copy(t, &image, buffers, 200, "stored with holes");
+   expect_by_copy(t, &image, buffers, &(struct expected){.seed = 200}, "stored with holes");
+   clear(t, &image, color);
+   expect_by_copy(t, &image, buffers, &(struct expected){.color = color}, "cleared with holes");
 
    bind_levels(t, &image, is_odd, false);
    store(t, &image, buffers, sampler, 300);
-   expect_by_copy(t, &image, buffers, 300, "stored");
+   expect_by_copy(t, &image, buffers, &(struct expected){.seed = 300}, "stored");
    for (enum kind kind = LOAD; kind < KIND_COUNT; kind++)
       expect_by_shader(t, &image, buffers, sampler, kind, 300);
+
+   clear(t, &image, color);
+   expect_by_copy(t, &image, buffers, &(struct expected){.color = color}, "cleared");
 
    image_destroy(t, &image);
 }
