@@ -215,6 +215,7 @@ vmbvk_GetDeviceBufferMemoryRequirements(VkDevice _device,
                                         const VkDeviceBufferMemoryRequirements *pInfo,
                                         VkMemoryRequirements2 *pRequirements)
 {
+   vmbvk_set_dedicated(pRequirements);
    if (!is_sparse(pInfo->pCreateInfo->flags)) {
       lvp_GetDeviceBufferMemoryRequirements(_device, pInfo, pRequirements);
       return;

@@ -160,6 +160,20 @@ void vmbvk_report_address(struct vmbvk_device *device, struct vk_object_base *ob
 void vmbvk_report_image(struct vmbvk_device *device, struct lvp_image *image,
                         VkDeviceAddressBindingTypeEXT type);
 
+/** What lavapipe says of objects that exist, and leaves out for those that are to be: no memory need be for
+ * one of them alone. */
+static inline void
+vmbvk_set_dedicated(VkMemoryRequirements2 *requirements)
+{
+   VkMemoryDedicatedRequirements *dedicated =
+      vk_find_struct(requirements->pNext, MEMORY_DEDICATED_REQUIREMENTS);
+
+   if (dedicated) {
+      dedicated->prefersDedicatedAllocation = VK_FALSE;
+      dedicated->requiresDedicatedAllocation = VK_FALSE;
+   }
+}
+
 /* vmbvk_sync.c */
 struct vk_sync_type vmbvk_sync_type(int drm_fd);
 VkResult vmbvk_syncs_init(struct vmbvk_device *device);
