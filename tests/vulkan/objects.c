@@ -599,8 +599,11 @@ images_need_what_was_said(struct vkt *t)
       if (vkGetPhysicalDeviceImageFormatProperties(t->pdev, info.format, info.imageType, info.tiling,
                                                    info.usage, info.flags, &props) != VK_SUCCESS)
          continue;
-      info.mipLevels = props.maxMipLevels > 4 ? 5 : 1;
-      info.arrayLayers = props.maxArrayLayers > 1 ? 2 : 1;
+      /* VUID-VkImageCreateInfo-format-06410 */
+      if (info.format != VK_FORMAT_G8_B8_R8_3PLANE_420_UNORM) {
+         info.mipLevels = props.maxMipLevels > 4 ? 5 : 1;
+         info.arrayLayers = props.maxArrayLayers > 1 ? 2 : 1;
+      }
 
       vkt_check(vkCreateImage(t->device, &info, NULL, &image));
       vkGetImageMemoryRequirements2(t->device,

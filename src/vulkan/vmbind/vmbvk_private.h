@@ -57,7 +57,7 @@ struct vmbvk_queue {
    uint64_t bind_point;
 
    /** Arrays that are used again: struct vmb_bind, the struct pipe_resource * of each bind,
-    * struct vmb_sync, struct vmbvk_sparse_run. */
+    * struct vmb_sync, struct vmbind_sparse_run. */
    struct util_dynarray binds;
    struct util_dynarray bound;
    struct util_dynarray syncs;

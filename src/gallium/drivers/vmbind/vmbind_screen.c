@@ -250,6 +250,20 @@ vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *p
    return ret;
 }
 
+void
+vmbind_resource_set_layout(struct pipe_resource *pres, const struct vmbind_sparse_layout *layout)
+{
+   struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
+
+   for (uint32_t level = 0; level < layout->level_count; level++) {
+      lpr->mip_offsets[level] = layout->level_offset_B[level];
+      lpr->img_stride[level] = layout->layer_stride_B[level];
+      lpr->row_stride[level] = layout->row_stride_B;
+   }
+   lpr->sample_stride = layout->sample_stride_B;
+   lpr->size_required = layout->size_B;
+}
+
 struct vmb_range *
 vmbind_resource_range(struct pipe_resource *pres)
 {

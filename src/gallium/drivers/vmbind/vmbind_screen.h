@@ -22,6 +22,8 @@
 
 #include "vmbind/vmb_vm.h"
 
+#include "vmbind_sparse.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -29,9 +31,6 @@ extern "C" {
 struct disk_cache;
 struct pipe_resource;
 struct pipe_screen;
-
-/** Unit in which sparse textures are resident or not. */
-#define VMBIND_SPARSE_BLOCK_SIZE_B (64 * 1024)
 
 /* ------------------------------------------------------------------ screen */
 
@@ -79,6 +78,10 @@ int vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resourc
 int vmbind_resource_make_sparse_at(struct pipe_screen *pscreen, struct pipe_resource *pres,
                                    uint64_t size_B, bool residency, uint64_t addr_B);
 
+/** Says where things are in a sparse texture: llvmpipe reads and writes by these numbers alone. */
+void vmbind_resource_set_layout(struct pipe_resource *pres,
+                                const struct vmbind_sparse_layout *layout);
+
 /** NULL for resources that are not sparse. */
 struct vmb_range *vmbind_resource_range(struct pipe_resource *pres);
 
@@ -86,7 +89,7 @@ struct vmb_range *vmbind_resource_range(struct pipe_resource *pres);
  * Has llvmpipe follow what is resident in a sparse resource, block by block, beyond what it does
  * for sparse textures by itself: writes to what is not resident are lost, samples of any kind get
  * their residency code, and the resource can be rendered to.  The blocks of a texture lie as
- * vmbvk_sparse.h says.  Nothing is resident.
+ * vmbind_sparse.h says.  Nothing is resident.
  *
  * \return 0; -ENOMEM
  */
