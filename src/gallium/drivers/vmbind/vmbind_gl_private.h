@@ -34,8 +34,8 @@ struct vmbind_gl {
    /** Of each context its struct vmbind_commits. */
    simple_mtx_t commits_lock;
    struct hash_table *commits;
-   /** Binds that wait for the next drawing in any of them. */
-   int pending_binds;
+   /** Changes that wait for the next drawing in any of them. */
+   int pending_changes;
    /** llvmpipe's own functions of a context. */
    struct pipe_context inner;
 
@@ -63,6 +63,9 @@ struct vmbind_gl_resource {
 
 void vmbind_resource_init_screen(struct pipe_screen *pscreen);
 void vmbind_resource_finish_screen(struct pipe_screen *pscreen);
+
+/** Frees the memory that is kept though nobody uses it. */
+void vmbind_resource_empty_cache(struct pipe_screen *pscreen);
 
 /* --------------------------------------------------- vmbind_commit.c */
 
