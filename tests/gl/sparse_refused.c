@@ -181,6 +181,34 @@ test_each_bind(void)
    }
 }
 
+/* A buffer of 1 GiB can be had; one that is larger can be refused, but not be less than it says. */
+static void
+test_large_buffer(void)
+{
+   const GLsizeiptr gib = 1l << 30;
+
+   for (GLsizeiptr size = gib; size <= 3 * gib; size += gib) {
+      const uint32_t value = 0xabcdef01;
+      uint32_t seen = 0;
+      GLuint buffer;
+
+      glt_begin("buffer of %ld GiB", (long)(size / gib));
+      glCreateBuffers(1, &buffer);
+      glNamedBufferStorage(buffer, size, NULL, GL_SPARSE_STORAGE_BIT_ARB | GL_DYNAMIC_STORAGE_BIT);
+      const GLenum error = glGetError();
+      if (error) {
+         glt_expect(error == GL_OUT_OF_MEMORY && size > gib, "error 0x%04x", error);
+      } else {
+         glNamedBufferPageCommitmentARB(buffer, size - 65536, 65536, GL_TRUE);
+         glNamedBufferSubData(buffer, size - 4, 4, &value);
+         glGetNamedBufferSubData(buffer, size - 4, 4, &seen);
+         glt_expect(seen == value, "0x%x", seen);
+         glt_expect_error(GL_NO_ERROR, "the last page");
+      }
+      glDeleteBuffers(1, &buffer);
+   }
+}
+
 /* More addresses than there are: TexStorage and BufferStorage say so, and what is deleted can be had
  * again. */
 static void
@@ -230,6 +258,7 @@ main(int argc, char **argv)
    test_upload();
    test_nothing_lost();
    test_each_bind();
+   test_large_buffer();
 
    return glt_finish();
 }

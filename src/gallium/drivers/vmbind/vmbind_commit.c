@@ -27,6 +27,7 @@
 #include "lp_context.h"
 #include "lp_flush.h"
 #include "lp_limits.h"
+#include "lp_state.h"
 #include "pipe/p_context.h"
 #include "util/format/u_format.h"
 #include "util/hash_table.h"
@@ -66,6 +67,8 @@ struct vmbind_commits {
    struct util_dynarray binds;
    /** A batch was refused, and nobody has been told. */
    bool out_of_memory;
+   /** Atomic: a resource has moved that may be bound in the context. */
+   int moved;
 };
 
 static struct vmbind_sparse_resource *
@@ -82,10 +85,10 @@ commits_of(struct pipe_context *pctx)
    struct vmbind_gl *gl = vmbind_screen(pctx->screen)->gl;
 
    simple_mtx_lock(&gl->commits_lock);
-   struct hash_entry *entry = _mesa_hash_table_search(gl->commits, pctx);
+   struct vmbind_commits *commits = _mesa_hash_table_search(gl->commits, pctx)->data;
    simple_mtx_unlock(&gl->commits_lock);
 
-   return entry->data;
+   return commits;
 }
 
 /* What a context of llvmpipe does; the same in all of them. */
@@ -289,9 +292,39 @@ submit(struct pipe_context *pctx, struct vmbind_commits *commits)
    p_atomic_add(&screen->gl->pending_changes, -count);
 }
 
+/* llvmpipe keeps addresses of what is bound. */
+static void
+look_again(struct pipe_context *pctx)
+{
+   struct vmbind_commits *commits = commits_of(pctx);
+   struct llvmpipe_context *lp = llvmpipe_context(pctx);
+
+   if (!p_atomic_xchg(&commits->moved, 0))
+      return;
+   p_atomic_dec(&vmbind_screen(pctx->screen)->gl->moved_contexts);
+   lp->dirty |= LP_NEW_SAMPLER_VIEW | LP_NEW_FS_IMAGES | LP_NEW_FS_SSBOS | LP_NEW_FS_CONSTANTS;
+   lp->cs_dirty |= LP_CSNEW_SAMPLER_VIEW | LP_CSNEW_IMAGES | LP_CSNEW_SSBOS | LP_CSNEW_CONSTANTS;
+}
+
+void
+vmbind_contexts_note_move(struct pipe_screen *pscreen)
+{
+   struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
+
+   simple_mtx_lock(&gl->commits_lock);
+   hash_table_foreach (gl->commits, entry) {
+      struct vmbind_commits *commits = entry->data;
+      if (!p_atomic_xchg(&commits->moved, 1))
+         p_atomic_inc(&gl->moved_contexts);
+   }
+   simple_mtx_unlock(&gl->commits_lock);
+}
+
 static inline void
 submit_pending(struct pipe_context *pctx)
 {
+   if (p_atomic_read(&vmbind_screen(pctx->screen)->gl->moved_contexts))
+      look_again(pctx);
    if (!p_atomic_read(&vmbind_screen(pctx->screen)->gl->pending_changes))
       return;
 
@@ -534,10 +567,10 @@ vmbind_sparse_resource_create(struct pipe_screen *pscreen, const struct pipe_res
    if (!is_buffer) {
       lay_out(pres, &layout);
       size_B = layout.size_B;
-      /* Offsets of texels are signed, of 32 bits, in llvmpipe's code. */
-      if (size_B > LP_MAX_TEXTURE_SIZE)
-         goto fail_resource;
    }
+   /* Offsets are signed, of 32 bits, in llvmpipe's code and in boxes. */
+   if (size_B > LP_MAX_TEXTURE_SIZE)
+      goto fail_resource;
 
    const uint32_t block_count = DIV_ROUND_UP(size_B, BLOCK_SIZE_B);
    struct vmbind_sparse_resource *sparse =
@@ -640,6 +673,16 @@ vmbind_blit(struct pipe_context *pctx, const struct pipe_blit_info *info)
    inner(pctx)->blit(pctx, info);
 }
 
+static void
+vmbind_get_query_result_resource(struct pipe_context *pctx, struct pipe_query *query,
+                                 enum pipe_query_flags flags,
+                                 enum pipe_query_value_type result_type, int index,
+                                 struct pipe_resource *pres, unsigned offset)
+{
+   submit_pending(pctx);
+   inner(pctx)->get_query_result_resource(pctx, query, flags, result_type, index, pres, offset);
+}
+
 static void *
 vmbind_buffer_map(struct pipe_context *pctx, struct pipe_resource *pres, unsigned level,
                   unsigned usage, const struct pipe_box *box, struct pipe_transfer **transfer)
@@ -670,11 +713,14 @@ vmbind_context_destroy(struct pipe_context *pctx)
    struct vmbind_commits *commits = commits_of(pctx);
 
    submit_pending(pctx);
-   gl->inner.destroy(pctx);
 
+   /* Once it is destroyed, another context may have its address. */
    simple_mtx_lock(&gl->commits_lock);
    _mesa_hash_table_remove_key(gl->commits, pctx);
+   if (commits->moved)
+      p_atomic_dec(&gl->moved_contexts);
    simple_mtx_unlock(&gl->commits_lock);
+   gl->inner.destroy(pctx);
 
    util_dynarray_fini(&commits->changes);
    util_dynarray_fini(&commits->pages);
@@ -716,6 +762,7 @@ vmbind_commit_init_context(struct pipe_context *pctx)
    pctx->clear_buffer = vmbind_clear_buffer;
    pctx->resource_copy_region = vmbind_resource_copy_region;
    pctx->blit = vmbind_blit;
+   pctx->get_query_result_resource = vmbind_get_query_result_resource;
    pctx->buffer_map = vmbind_buffer_map;
    pctx->texture_map = vmbind_texture_map;
    pctx->flush = vmbind_flush;

@@ -28,6 +28,7 @@
 extern "C" {
 #endif
 
+struct disk_cache;
 struct pipe_resource;
 struct pipe_screen;
 
@@ -47,6 +48,18 @@ struct vmb_vm *vmbind_screen_vm(struct pipe_screen *pscreen);
 
 /** Bytes of GPU addresses that resources can have. */
 uint64_t vmbind_screen_window_size_B(struct pipe_screen *pscreen);
+
+/**
+ * Shader caches can be shared by screens: a new one reads its index first, which takes as long as
+ * anything that a screen is made of.
+ *
+ * Makes the screen's the caller's, who destroys it after the screen.  Before the first context.
+ * \return NULL if it has none
+ */
+struct disk_cache *vmbind_screen_take_shader_cache(struct pipe_screen *pscreen);
+
+/** Lends it one in place of its own, for its life.  Before the first context. */
+void vmbind_screen_set_shader_cache(struct pipe_screen *pscreen, struct disk_cache *cache);
 
 /* ---------------------------------------------------------- sparse resources */
 
