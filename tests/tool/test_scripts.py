@@ -33,10 +33,12 @@ def run(*command, stdin=None):
 
 class Scripts(unittest.TestCase):
     def test_help(self):
-        for script in ("bench", "demo", "install", "into-mesa", "setup", "test", "test-fresh", "test-kernel"):
+        for script in ("bench", "cts-gl", "demo", "install", "into-mesa", "piglit", "setup", "test", "test-fresh",
+                       "test-kernel"):
             asked = run(os.path.join(ROOT, "scripts", script), "--help")
             self.assertEqual(asked.returncode, 0, asked.stderr)
             self.assertIn("scripts/" + script, asked.stdout)
+            self.assertRegex(asked.stdout, r"(?i)\bexamples?:\n")
             self.assertNotIn("SPDX", asked.stdout)
             self.assertEqual(asked.stderr, "")
 
