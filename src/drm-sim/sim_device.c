@@ -224,7 +224,7 @@ sim_file_open(unsigned minor, int flags)
    file->device = device;
    pthread_mutex_init(&file->lock, NULL);
 
-   int ret = device.driver->open(file);
+   int ret = device.driver->open ? device.driver->open(file) : 0;
    if (ret)
       goto fail_file;
    if (minor == SIM_PRIMARY_MINOR)
