@@ -293,7 +293,7 @@ vmbvk_enumerate_physical_devices(struct vk_instance *vk_instance)
    char refused[64] = "", why[256] = "";
    VkResult result = VK_SUCCESS;
 
-   const int count = MAX2(drmGetDevices2(0, devices, ARRAY_SIZE(devices)), 0);
+   const int count = drmGetDevices2(0, devices, ARRAY_SIZE(devices));
 
    for (int i = 0; i < count && result == VK_SUCCESS; i++) {
       if (!(devices[i]->available_nodes & (1 << DRM_NODE_RENDER)))
@@ -309,7 +309,8 @@ vmbvk_enumerate_physical_devices(struct vk_instance *vk_instance)
       }
    }
 
-   drmFreeDevices(devices, count);
+   if (count > 0)
+      drmFreeDevices(devices, count);
 
    if (result == VK_SUCCESS && list_is_empty(&instance->lvp.vk.physical_devices.list))
       say_why_none(refused, why);
