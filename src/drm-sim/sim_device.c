@@ -135,7 +135,7 @@ sim_device_current(struct sim_device *device)
 
       if (select_locked(spec && *spec ? spec : DEFAULT_KMD))
          sim_panic(
-            "DRM_SIM_KMD=%s is not known; try panthor, panthor-1.0, msm, msm:va=40, xe, none",
+            "DRM_SIM_KMD=%s is not known; try panthor, panthor-1.0, msm, msm:va=40, xe, nouveau, amdgpu, powervr, asahi, none",
             spec);
    }
    *device = current_device;
