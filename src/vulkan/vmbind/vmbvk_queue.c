@@ -40,7 +40,13 @@ wait_for_point(struct vmbvk_device *device, struct vmb_sync sync)
 static VkResult
 wait_for_ranges(struct vmbvk_device *device)
 {
-   return wait_for_point(device, vmb_vm_get_sync(vmbind_screen_vm(device->lvp.pscreen)));
+   struct vmb_sync sync;
+   const int ret = vmb_vm_get_sync(vmbind_screen_vm(device->lvp.pscreen), &sync);
+
+   if (ret)
+      return vk_errorf(device, VK_ERROR_OUT_OF_DEVICE_MEMORY,
+                       "sparse resources could not be bound to null: %s", strerror(-ret));
+   return wait_for_point(device, sync);
 }
 
 /* Returns when the last of the commands is done. */
