@@ -217,7 +217,7 @@ parse_misapply(char *item)
       if (strcmp(item, kinds[i]))
          continue;
       struct misapply *misapply = &misapplies[misapply_count++];
-      misapply->kind = i;
+      *misapply = (struct misapply){.kind = i};
       return parse_all(value, false, &misapply->nth);
    }
    return -EINVAL;
