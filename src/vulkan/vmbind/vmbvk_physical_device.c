@@ -97,8 +97,12 @@ set_features(struct vk_features *f, struct vk_device_extension_table *ext,
 
    f->bufferDeviceAddressCaptureReplay = true;
 
-   /* llvmpipe can do it as patched. */
+   /* llvmpipe can do these as patched. */
    f->shaderResourceMinLod = true;
+   ext->EXT_shader_image_atomic_int64 = true;
+   f->shaderImageInt64Atomics = true;
+   f->sparseImageInt64Atomics = true;
+   f->sparseImageFloat32AtomicMinMax = f->shaderImageFloat32AtomicMinMax;
 }
 
 static void
