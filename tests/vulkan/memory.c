@@ -183,6 +183,64 @@ no_memory_in_a_pipe(struct vkt *t)
    vkt_expect(!close(fds[0]) && !close(fds[1]), "the fd is gone");
 }
 
+/* ---------------------------------------------------------- dedicated memory */
+
+/* Memory that was allocated for a buffer, or for an image, is bound to a sparse buffer as well (Vulkan,
+ * "Memory Allocation": a dedicated allocation limits what vkBindBufferMemory binds to it). */
+static void
+dedicated_memory(struct vkt *t)
+{
+   VkMemoryRequirements reqs;
+   VkBuffer buffer;
+   VkImage image;
+
+   vkt_check(vkCreateBuffer(t->device,
+                            &(VkBufferCreateInfo){
+                               .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                               .size = SIZE_B,
+                               .usage = VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+                            },
+                            NULL, &buffer));
+   vkGetBufferMemoryRequirements(t->device, buffer, &reqs);
+   vkt_expect(reqs.size == SIZE_B, "%llu", (unsigned long long)reqs.size);
+   const VkDeviceMemory of_buffer =
+      alloc(t, SIZE_B,
+            &(VkMemoryDedicatedAllocateInfo){
+               .sType = VK_STRUCTURE_TYPE_MEMORY_DEDICATED_ALLOCATE_INFO,
+               .buffer = buffer,
+            });
+   vkt_check(vkBindBufferMemory(t->device, buffer, of_buffer, 0));
+   check_sparse(t, of_buffer, map(t, of_buffer), "a buffer's memory");
+
+   vkt_check(vkCreateImage(t->device,
+                           &(VkImageCreateInfo){
+                              .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+                              .imageType = VK_IMAGE_TYPE_2D,
+                              .format = VK_FORMAT_R32_UINT,
+                              .extent = {256, SIZE_B / 1024, 1},
+                              .mipLevels = 1,
+                              .arrayLayers = 1,
+                              .samples = VK_SAMPLE_COUNT_1_BIT,
+                              .usage = VK_IMAGE_USAGE_TRANSFER_DST_BIT,
+                           },
+                           NULL, &image));
+   vkGetImageMemoryRequirements(t->device, image, &reqs);
+   vkt_expect(reqs.size >= SIZE_B, "%llu", (unsigned long long)reqs.size);
+   const VkDeviceMemory of_image =
+      alloc(t, reqs.size,
+            &(VkMemoryDedicatedAllocateInfo){
+               .sType = VK_STRUCTURE_TYPE_MEMORY_DEDICATED_ALLOCATE_INFO,
+               .image = image,
+            });
+   vkt_check(vkBindImageMemory(t->device, image, of_image, 0));
+   check_sparse(t, of_image, map(t, of_image), "an image's memory");
+
+   vkDestroyImage(t->device, image, NULL);
+   vkDestroyBuffer(t->device, buffer, NULL);
+   vkFreeMemory(t->device, of_image, NULL);
+   vkFreeMemory(t->device, of_buffer, NULL);
+}
+
 /* ----------------------------------------------------- the application's memory */
 
 static void
@@ -227,6 +285,39 @@ host_memory(struct vkt *t)
                  words[SIZE_B / 4 - 1]);
    }
    munmap(words, SIZE_B);
+}
+
+/* The pages may be gone when the memory is freed: the CTS does it in this order.  What is there by then is the
+ * application's, and of no concern to the driver. */
+static void
+host_memory_gone(struct vkt *t)
+{
+   uint32_t *const words = vkt_pages(SIZE_B, PROT_READ | PROT_WRITE);
+   const VkImportMemoryHostPointerInfoEXT import = {
+      .sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT,
+      .handleType = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT,
+      .pHostPointer = words,
+   };
+   const VkDeviceMemory memory = alloc(t, SIZE_B, &import);
+   const int fd = memfd_create("instead", 0);
+
+   vkt_expect(fd >= 0 && !ftruncate(fd, BLOCK_B), "-");
+   words[0] = words[SIZE_B / 4 - 1] = 0x600d;
+   munmap(words + WORDS, SIZE_B - 3 * BLOCK_B);
+   uint32_t *instead = mmap(words + WORDS, BLOCK_B, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                            fd, 0);
+   uint32_t *seen = mmap(NULL, BLOCK_B, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+   vkt_expect(instead != MAP_FAILED && seen != MAP_FAILED, "-");
+
+   vkFreeMemory(t->device, memory, NULL);
+   *instead = 0x1234;
+   vkt_expect(*seen == 0x1234, "the file is no longer at its place: 0x%x", *seen);
+   vkt_expect(words[0] == 0x600d && words[SIZE_B / 4 - 1] == 0x600d, "0x%x 0x%x", words[0],
+              words[SIZE_B / 4 - 1]);
+
+   munmap(words, SIZE_B);
+   munmap(seen, BLOCK_B);
+   close(fd);
 }
 
 /* Pages that others see too stay where they are, and the GPU finds them there. */
@@ -434,7 +525,9 @@ main(void)
    shared(&a, &b, VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT, "dma-buf");
    shared(&a, &a, VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT, "dma-buf of its own");
    no_memory_in_a_pipe(&a);
+   dedicated_memory(&a);
    host_memory(&a);
+   host_memory_gone(&a);
    shared_host_memory(&a);
    budget(&a);
    new_memory_is_zero(&a);
