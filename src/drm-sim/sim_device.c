@@ -388,7 +388,7 @@ find_ioctl(const struct sim_file *file, unsigned nr)
       if (index >= driver->ioctl_count)
          return NULL;
       found = &driver->ioctls[index];
-      if (!found->func || found->since_minor > file->device.minor)
+      if ((!found->func && !found->sized_func) || found->since_minor > file->device.minor)
          return NULL;
       p_atomic_inc(&driver_counts[index]);
    } else {
@@ -400,6 +400,20 @@ find_ioctl(const struct sim_file *file, unsigned nr)
       p_atomic_inc(&core_counts[nr]);
    }
    return found;
+}
+
+static int
+call_ioctl(struct sim_file *file, const struct sim_ioctl *ioctl, void *data, uint32_t size)
+{
+   sim_fault_delay_ioctl();
+   int ret = sim_fault_ioctl(ioctl->name);
+
+   if (ret)
+      return ret;
+   if (ioctl->sized_func)
+      return ioctl->sized_func(file, data, size);
+   ret = sim_core_permit(file, ioctl);
+   return ret ? ret : ioctl->func(file, data);
 }
 
 int
@@ -418,7 +432,7 @@ sim_file_ioctl(struct sim_file *file, unsigned long request, void *arg)
       return -EINVAL;
 
    /* What the program and the kernel know of the argument may differ in size. */
-   uint32_t both = cmd & ioctl->cmd;
+   uint32_t both = ioctl->sized_func ? (uint32_t)DRM_IOWR(0, uint8_t) : cmd & ioctl->cmd;
    size_t in_size = both & ((uint32_t)_IOC_WRITE << _IOC_DIRSHIFT) ? _IOC_SIZE(cmd) : 0;
    size_t out_size = both & ((uint32_t)_IOC_READ << _IOC_DIRSHIFT) ? _IOC_SIZE(cmd) : 0;
    size_t size = MAX3(in_size, out_size, _IOC_SIZE(ioctl->cmd));
@@ -434,12 +448,9 @@ sim_file_ioctl(struct sim_file *file, unsigned long request, void *arg)
    if (ret)
       goto out;
 
-   sim_fault_delay_ioctl();
-   ret = sim_fault_ioctl(ioctl->name);
-   if (!ret)
-      ret = sim_core_permit(file, ioctl);
-   if (!ret)
-      ret = ioctl->func(file, data);
+   ret = call_ioctl(file, ioctl, data, _IOC_SIZE(cmd));
+   if (ret && ioctl->sized_func)
+      goto out;
 
    /* On failure too: some drivers tell in the argument how far they came. */
    if (sim_copy_out((uintptr_t)arg, data, out_size))

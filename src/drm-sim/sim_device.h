@@ -24,6 +24,10 @@ struct sim_ioctl {
    /* With the size that this kernel knows; 0 for a number without a function */
    uint32_t cmd;
    int (*func)(struct sim_file *file, void *data);
+   /* Instead, for an ioctl that the driver takes past the DRM core: the argument has the caller's size,
+    * goes in and, if all went well, out, and nobody is asked for permission.
+    */
+   int (*sized_func)(struct sim_file *file, void *data, uint32_t size);
    /* In lower case, without prefix */
    const char *name;
    /* The driver's minor version that brought it */

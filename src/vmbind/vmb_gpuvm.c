@@ -55,6 +55,8 @@
 #ifndef POOL_SLACK
 #define POOL_SLACK 32
 #endif
+/* A 64th of the pool goes with each reservation that needs less. */
+#define POOL_DECAY 64
 
 struct vmb_gpuvm {
    struct vmb_gpuvm_params params;
@@ -1087,6 +1089,17 @@ count_nodes(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t co
    return nodes_for(gpuvm, splits);
 }
 
+/* The most that the pool keeps beyond what is needed now.  It shrinks slowly: between large batches there may be
+ * small ones, and memory that went back to the system would have to come from there again, page by page. */
+static size_t
+pool_limit(const struct vmb_gpuvm *gpuvm, size_t want)
+{
+   if (!POOL_SLACK)
+      return want;
+   const size_t limit = MAX2(2 * want, gpuvm->leaf_count / 4) + 2 * POOL_SLACK;
+   return MAX2(limit, gpuvm->pool_count - gpuvm->pool_count / POOL_DECAY);
+}
+
 static int
 reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count, bool both_ways,
         size_t *replaced_out)
@@ -1099,7 +1112,7 @@ reserve(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t count,
       return ret;
    /* What is not there for the slack is not needed. */
    (void)pool_fill(gpuvm, POOL_SLACK);
-   pool_trim(gpuvm, POOL_SLACK ? MAX2(2 * want, gpuvm->leaf_count / 4) + 2 * POOL_SLACK : want);
+   pool_trim(gpuvm, pool_limit(gpuvm, want));
 
    if (replaced_out)
       *replaced_out = replaced;

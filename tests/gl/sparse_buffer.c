@@ -182,6 +182,29 @@ test_errors(void)
    glDeleteBuffers(1, &map);
 }
 
+/* What the server writes by itself, the result of a query, comes behind a commitment too. */
+static void
+test_query_result(void)
+{
+   uint32_t result = 0;
+   GLuint query;
+
+   glt_begin("query result");
+   const GLuint buffer = sparse_buffer((GLsizeiptr)PAGES * page);
+   glCreateQueries(GL_TIMESTAMP, 1, &query);
+   glQueryCounter(query, GL_TIMESTAMP);
+   glFinish();
+
+   glNamedBufferPageCommitmentARB(buffer, 2 * page, page, GL_TRUE);
+   glGetQueryBufferObjectuiv(query, buffer, GL_QUERY_RESULT_AVAILABLE, 2 * page + 4);
+   glt_expect_error(GL_NO_ERROR, "result into a buffer");
+   glGetNamedBufferSubData(buffer, 2 * page + 4, 4, &result);
+   glt_expect(result == GL_TRUE, "result %u", result);
+
+   glDeleteQueries(1, &query);
+   glDeleteBuffers(1, &buffer);
+}
+
 int
 main(void)
 {
@@ -194,6 +217,7 @@ main(void)
    test_uncommitted();
    test_order();
    test_errors();
+   test_query_result();
 
    return glt_finish();
 }

@@ -672,6 +672,38 @@ test_tiles_become_others(void **state)
    vmb_gpuvm_obj_finish(&obj);
 }
 
+static void
+reserve_scattered(struct vmb_gpuvm *gpuvm, unsigned count)
+{
+   struct vmb_gpuvm_req *reqs = calloc(count, sizeof(*reqs));
+   size_t replaced;
+
+   for (unsigned i = 0; i < count; i++)
+      reqs[i].map = (struct vmb_mapping){ .addr_B = 1ull << 31 | (uint64_t)i << 21, .range_B = PAGE,
+                                          .flags = VMB_MAPPING_NULL };
+   assert_int_equal(vmb_gpuvm_reserve_both_ways(gpuvm, reqs, count, &replaced), 0);
+   free(reqs);
+}
+
+/* A small batch between two large ones does not give the memory back that the second one needs again; many do. */
+static void
+test_memory_stays_for_the_next_large_batch(void **state)
+{
+   (void)state;
+   struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+   const size_t before_B = vmb_gpuvm_memory_B(gpuvm);
+
+   reserve_scattered(gpuvm, 4096);
+   const size_t large_B = vmb_gpuvm_memory_B(gpuvm);
+   assert_true(large_B > before_B + (1 << 20));
+   reserve_scattered(gpuvm, 2);
+   assert_true(vmb_gpuvm_memory_B(gpuvm) > large_B - large_B / 32);
+   for (unsigned i = 0; i < 1000; i++)
+      reserve_scattered(gpuvm, 2);
+   assert_true(vmb_gpuvm_memory_B(gpuvm) < before_B + (1 << 18));
+   finish(gpuvm);
+}
+
 int
 main(void)
 {
@@ -693,6 +725,7 @@ main(void)
       cmocka_unit_test(test_tiles_are_small),
       cmocka_unit_test(test_tiles_of_two_kinds),
       cmocka_unit_test(test_tiles_become_others),
+      cmocka_unit_test(test_memory_stays_for_the_next_large_batch),
    };
 
    return cmocka_run_group_tests_name("gpuvm", tests, NULL, NULL);

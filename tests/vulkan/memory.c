@@ -287,6 +287,39 @@ host_memory(struct vkt *t)
    munmap(words, SIZE_B);
 }
 
+/* The pages may be gone when the memory is freed: the CTS does it in this order.  What is there by then is the
+ * application's, and of no concern to the driver. */
+static void
+host_memory_gone(struct vkt *t)
+{
+   uint32_t *const words = vkt_pages(SIZE_B, PROT_READ | PROT_WRITE);
+   const VkImportMemoryHostPointerInfoEXT import = {
+      .sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT,
+      .handleType = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT,
+      .pHostPointer = words,
+   };
+   const VkDeviceMemory memory = alloc(t, SIZE_B, &import);
+   const int fd = memfd_create("instead", 0);
+
+   vkt_expect(fd >= 0 && !ftruncate(fd, BLOCK_B), "-");
+   words[0] = words[SIZE_B / 4 - 1] = 0x600d;
+   munmap(words + WORDS, SIZE_B - 3 * BLOCK_B);
+   uint32_t *instead = mmap(words + WORDS, BLOCK_B, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                            fd, 0);
+   uint32_t *seen = mmap(NULL, BLOCK_B, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+   vkt_expect(instead != MAP_FAILED && seen != MAP_FAILED, "-");
+
+   vkFreeMemory(t->device, memory, NULL);
+   *instead = 0x1234;
+   vkt_expect(*seen == 0x1234, "the file is no longer at its place: 0x%x", *seen);
+   vkt_expect(words[0] == 0x600d && words[SIZE_B / 4 - 1] == 0x600d, "0x%x 0x%x", words[0],
+              words[SIZE_B / 4 - 1]);
+
+   munmap(words, SIZE_B);
+   munmap(seen, BLOCK_B);
+   close(fd);
+}
+
 /* Pages that others see too stay where they are, and the GPU finds them there. */
 static void
 shared_host_memory(struct vkt *t)
@@ -494,6 +527,7 @@ main(void)
    no_memory_in_a_pipe(&a);
    dedicated_memory(&a);
    host_memory(&a);
+   host_memory_gone(&a);
    shared_host_memory(&a);
    budget(&a);
    new_memory_is_zero(&a);

@@ -16,8 +16,7 @@
 #include "util/format/u_format.h"
 #include "util/u_inlines.h"
 #include "vmbind/vmbind_screen.h"
-
-#include "vmbvk_sparse.h"
+#include "vmbind/vmbind_sparse.h"
 
 /** What there is to know of an image before it exists. */
 struct image_info {
@@ -62,72 +61,43 @@ has_single_tail(VkFormat format)
    return vk_format_is_depth_or_stencil(format);
 }
 
-static struct vmbvk_sparse_image
+static struct vmbind_sparse_image
 describe_plane(const struct image_info *info, uint8_t p)
 {
    const struct vk_format_ycbcr_info *ycbcr = vk_format_get_ycbcr_info(info->format);
    const VkFormat vk_format = ycbcr ? ycbcr->planes[p].format : info->format;
    const enum pipe_format format = lvp_vk_format_to_pipe_format(vk_format);
-   const uint32_t dimensions = info->type + 1;
+   struct vmbind_sparse_image image =
+      vmbind_sparse_image_of(format, info->type + 1, info->samples);
 
-   /* The standard block shapes of the specification. */
-   return (struct vmbvk_sparse_image){
-      .dimensions = dimensions,
-      .element_px =
-         {
-            .width = util_format_get_blockwidth(format),
-            .height = util_format_get_blockheight(format),
-            .depth = util_format_get_blockdepth(format),
-         },
-      .element_size_B = util_format_get_blocksize(format),
-      .block_el =
-         {
-            .width = util_format_get_tilesize(format, dimensions, info->samples, 0),
-            .height = util_format_get_tilesize(format, dimensions, info->samples, 1),
-            .depth = util_format_get_tilesize(format, dimensions, info->samples, 2),
-         },
-      .size_px =
-         {
-            .width = info->extent_px.width / (ycbcr ? ycbcr->planes[p].denominator_scales[0] : 1),
-            .height = info->extent_px.height / (ycbcr ? ycbcr->planes[p].denominator_scales[1] : 1),
-            .depth = info->extent_px.depth,
-         },
-      .level_count = info->level_count,
-      .layer_count = info->layer_count,
-      .sample_count = info->samples,
-      .single_tail = has_single_tail(info->format),
+   image.size_px = (struct vmbind_extent){
+      .width = info->extent_px.width / (ycbcr ? ycbcr->planes[p].denominator_scales[0] : 1),
+      .height = info->extent_px.height / (ycbcr ? ycbcr->planes[p].denominator_scales[1] : 1),
+      .depth = info->extent_px.depth,
    };
+   image.level_count = info->level_count;
+   image.layer_count = info->layer_count;
+   image.single_tail = has_single_tail(info->format);
+
+   return image;
 }
 
 static void
-get_layout(const struct image_info *info, uint8_t p, struct vmbvk_sparse_layout *layout_out)
+get_layout(const struct image_info *info, uint8_t p, struct vmbind_sparse_layout *layout_out)
 {
-   const struct vmbvk_sparse_image image = describe_plane(info, p);
-   vmbvk_sparse_layout_init(&image, layout_out);
+   const struct vmbind_sparse_image image = describe_plane(info, p);
+   vmbind_sparse_layout_init(&image, layout_out);
 }
 
 void
 vmbvk_image_get_layout(const struct lvp_image *image, uint8_t plane,
-                       struct vmbvk_sparse_layout *layout_out)
+                       struct vmbind_sparse_layout *layout_out)
 {
    const struct image_info info = info_of_image(image);
    get_layout(&info, plane, layout_out);
 }
 
 /* ------------------------------------------------------------ create and destroy */
-
-/* Llvmpipe has laid the texture out by itself; it reads and writes by these numbers alone. */
-static void
-set_layout(struct llvmpipe_resource *lpr, const struct vmbvk_sparse_layout *layout)
-{
-   for (uint32_t level = 0; level < layout->level_count; level++) {
-      lpr->mip_offsets[level] = layout->level_offset_B[level];
-      lpr->img_stride[level] = layout->layer_stride_B[level];
-      lpr->row_stride[level] = layout->row_stride_B;
-   }
-   lpr->sample_stride = layout->sample_stride_B;
-   lpr->size_required = layout->size_B;
-}
 
 /* Images whose layout the application may know, and which are bound as a whole, are laid out as any
  * other, and not in blocks. */
@@ -159,7 +129,7 @@ no_addresses(struct vmbvk_device *device, int ret, uint64_t size_B)
 static VkResult
 make_plain_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t p)
 {
-   const uint64_t size_B = align64(image->planes[p].size, VMBVK_BLOCK_SIZE_B);
+   const uint64_t size_B = align64(image->planes[p].size, VMBIND_SPARSE_BLOCK_SIZE_B);
 
    int ret = give_addresses(device, image, p, size_B);
    return ret ? no_addresses(device, ret, size_B) : VK_SUCCESS;
@@ -169,7 +139,7 @@ static VkResult
 make_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t p)
 {
    struct lvp_image_plane *plane = &image->planes[p];
-   struct vmbvk_sparse_layout layout;
+   struct vmbind_sparse_layout layout;
 
    if (has_plain_layout(image->vk.create_flags, image->vk.tiling))
       return make_plain_plane_sparse(device, image, p);
@@ -186,7 +156,7 @@ make_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t 
    if (ret)
       return no_addresses(device, ret, layout.size_B);
 
-   set_layout(llvmpipe_resource(plane->bo), &layout);
+   vmbind_resource_set_layout(plane->bo, &layout);
    if (vmbind_resource_track_residency(plane->bo, layout.size_B))
       return vk_error(device, VK_ERROR_OUT_OF_HOST_MEMORY);
 
@@ -223,7 +193,7 @@ create_lavapipe_image(VkDevice device, const VkImageCreateInfo *create_info,
 
    VK_FROM_HANDLE(lvp_image, image, *image_out);
    image->vk.create_flags = create_info->flags;
-   image->alignment = VMBVK_BLOCK_SIZE_B;
+   image->alignment = VMBIND_SPARSE_BLOCK_SIZE_B;
    return VK_SUCCESS;
 }
 
@@ -299,7 +269,7 @@ plane_aspects(VkFormat format, uint8_t p)
 static VkSparseImageFormatProperties
 get_format_properties(const struct image_info *info, uint8_t p)
 {
-   const struct vmbvk_sparse_image image = describe_plane(info, p);
+   const struct vmbind_sparse_image image = describe_plane(info, p);
 
    return (VkSparseImageFormatProperties){
       .aspectMask = plane_aspects(info->format, p),
@@ -322,7 +292,7 @@ get_memory_requirements(const struct image_info *info, uint32_t *count,
 
    VK_OUTARRAY_MAKE_TYPED(VkSparseImageMemoryRequirements2, out, requirements, count);
    for (uint8_t p = 0; p < vk_format_get_plane_count(info->format); p++) {
-      struct vmbvk_sparse_layout layout;
+      struct vmbind_sparse_layout layout;
       get_layout(info, p, &layout);
 
       vk_outarray_append_typed(VkSparseImageMemoryRequirements2, &out, reqs)
@@ -445,7 +415,7 @@ vmbvk_GetDeviceImageMemoryRequirements(VkDevice _device,
    const struct image_info info = info_of_create_info(pInfo->pCreateInfo);
    pRequirements->memoryRequirements.size = 0;
    for (uint8_t p = 0; p < vk_format_get_plane_count(info.format); p++) {
-      struct vmbvk_sparse_layout layout;
+      struct vmbind_sparse_layout layout;
       get_layout(&info, p, &layout);
       pRequirements->memoryRequirements.size += layout.size_B;
    }

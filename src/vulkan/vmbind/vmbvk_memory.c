@@ -202,7 +202,6 @@ vmbvk_AllocateMemory(VkDevice _device, const VkMemoryAllocateInfo *pAllocateInfo
 {
    VK_FROM_HANDLE(vmbvk_device, device, _device);
    const struct alloc_request req = parse_request(pAllocateInfo);
-   VkPhysicalDeviceMemoryProperties heaps;
 
    /* As lavapipe: importing an Android buffer, size 0 says nothing. */
    if (pAllocateInfo->allocationSize == 0) {
@@ -212,9 +211,7 @@ vmbvk_AllocateMemory(VkDevice _device, const VkMemoryAllocateInfo *pAllocateInfo
    if (req.import_fd && req.import_fd->fd < 0)
       return vk_error(device, VK_ERROR_INVALID_EXTERNAL_HANDLE);
 
-   lvp_GetPhysicalDeviceMemoryProperties(
-      vmbvk_physical_device_to_handle(vmbvk_device_pdev(device)), &heaps);
-   if (pAllocateInfo->allocationSize > heaps.memoryHeaps[0].size)
+   if (pAllocateInfo->allocationSize > vmbvk_device_pdev(device)->heap_size_B)
       return alloc_error(device, -ENOMEM, pAllocateInfo->allocationSize);
 
    struct vmbvk_device_memory *mem = vk_zalloc2(&device->lvp.vk.alloc, pAllocator, sizeof(*mem), 8,
@@ -414,6 +411,16 @@ vmbvk_GetDeviceMemoryOpaqueCaptureAddress(UNUSED VkDevice device,
 }
 
 VKAPI_ATTR void VKAPI_CALL
+vmbvk_GetPhysicalDeviceMemoryProperties(VkPhysicalDevice physicalDevice,
+                                        VkPhysicalDeviceMemoryProperties *pMemoryProperties)
+{
+   VK_FROM_HANDLE(vmbvk_physical_device, pdev, physicalDevice);
+
+   lvp_GetPhysicalDeviceMemoryProperties(physicalDevice, pMemoryProperties);
+   pMemoryProperties->memoryHeaps[0].size = pdev->heap_size_B;
+}
+
+VKAPI_ATTR void VKAPI_CALL
 vmbvk_GetPhysicalDeviceMemoryProperties2(VkPhysicalDevice physicalDevice,
                                          VkPhysicalDeviceMemoryProperties2 *pMemoryProperties)
 {
@@ -422,7 +429,7 @@ vmbvk_GetPhysicalDeviceMemoryProperties2(VkPhysicalDevice physicalDevice,
    VkPhysicalDeviceMemoryBudgetPropertiesEXT *budget =
       vk_find_struct(pMemoryProperties->pNext, PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT);
 
-   lvp_GetPhysicalDeviceMemoryProperties(physicalDevice, props);
+   vmbvk_GetPhysicalDeviceMemoryProperties(physicalDevice, props);
    if (!budget)
       return;
 

@@ -91,8 +91,12 @@ vmbvk_residency_advance(struct vmbvk_device *device)
    struct progress progress = {0};
 
    simple_mtx_lock(&residency->lock);
+   /* Queues go on while they are asked.  A batch comes behind those that it has waited for, so the last
+    * one is asked first: then none is found to have completed and those before it not. */
+   list_for_each_entry_rev (struct vmbvk_residency_batch, batch, &residency->pending, link)
+      batch->completed = has_completed(device, batch, &progress);
    list_for_each_entry_safe (struct vmbvk_residency_batch, batch, &residency->pending, link) {
-      if (!has_completed(device, batch, &progress))
+      if (!batch->completed)
          continue;
       apply(batch);
       list_del(&batch->link);

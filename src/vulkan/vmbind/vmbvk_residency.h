@@ -43,6 +43,8 @@ struct vmbvk_residency_batch {
    /** Signalled when the batch has completed. */
    uint32_t syncobj;
    uint64_t point;
+   /** As far as was found out, while all are looked at. */
+   bool completed;
 
    uint32_t change_count;
    struct vmbvk_residency_change changes[];

@@ -25,6 +25,7 @@
 #include "lp_context.h"
 #include "lp_flush.h"
 #include "lp_limits.h"
+#include "lp_state.h"
 #include "gallivm/lp_bld_sample.h"
 #include "pipe/p_context.h"
 #include "util/format/u_format.h"
@@ -57,6 +58,8 @@ struct vmbind_commits {
    /** Blocks that nothing is bound to any more after this batch. */
    struct util_dynarray freed;
    bool failed;
+   /** Atomic: a resource has moved that may be bound in the context. */
+   int moved;
 };
 
 static struct vmbind_sparse *
@@ -73,10 +76,10 @@ commits_of(struct pipe_context *pctx)
    struct vmbind_gl *gl = vmbind_screen(pctx->screen)->gl;
 
    simple_mtx_lock(&gl->commits_lock);
-   struct hash_entry *entry = _mesa_hash_table_search(gl->commits, pctx);
+   struct vmbind_commits *commits = _mesa_hash_table_search(gl->commits, pctx)->data;
    simple_mtx_unlock(&gl->commits_lock);
 
-   return entry->data;
+   return commits;
 }
 
 /* What a context of llvmpipe does; the same in all of them. */
@@ -222,9 +225,39 @@ submit(struct pipe_context *pctx, struct vmbind_commits *commits)
    clear_batch(commits);
 }
 
+/* llvmpipe keeps addresses of what is bound. */
+static void
+look_again(struct pipe_context *pctx)
+{
+   struct vmbind_commits *commits = commits_of(pctx);
+   struct llvmpipe_context *lp = llvmpipe_context(pctx);
+
+   if (!p_atomic_xchg(&commits->moved, 0))
+      return;
+   p_atomic_dec(&vmbind_screen(pctx->screen)->gl->moved_contexts);
+   lp->dirty |= LP_NEW_SAMPLER_VIEW | LP_NEW_FS_IMAGES | LP_NEW_FS_SSBOS | LP_NEW_FS_CONSTANTS;
+   lp->cs_dirty |= LP_CSNEW_SAMPLER_VIEW | LP_CSNEW_IMAGES | LP_CSNEW_SSBOS | LP_CSNEW_CONSTANTS;
+}
+
+void
+vmbind_contexts_note_move(struct pipe_screen *pscreen)
+{
+   struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
+
+   simple_mtx_lock(&gl->commits_lock);
+   hash_table_foreach (gl->commits, entry) {
+      struct vmbind_commits *commits = entry->data;
+      if (!p_atomic_xchg(&commits->moved, 1))
+         p_atomic_inc(&gl->moved_contexts);
+   }
+   simple_mtx_unlock(&gl->commits_lock);
+}
+
 static inline void
 submit_pending(struct pipe_context *pctx)
 {
+   if (p_atomic_read(&vmbind_screen(pctx->screen)->gl->moved_contexts))
+      look_again(pctx);
    if (!p_atomic_read(&vmbind_screen(pctx->screen)->gl->pending_binds))
       return;
 
@@ -576,6 +609,16 @@ vmbind_blit(struct pipe_context *pctx, const struct pipe_blit_info *info)
    inner(pctx)->blit(pctx, info);
 }
 
+static void
+vmbind_get_query_result_resource(struct pipe_context *pctx, struct pipe_query *query,
+                                 enum pipe_query_flags flags,
+                                 enum pipe_query_value_type result_type, int index,
+                                 struct pipe_resource *pres, unsigned offset)
+{
+   submit_pending(pctx);
+   inner(pctx)->get_query_result_resource(pctx, query, flags, result_type, index, pres, offset);
+}
+
 static void *
 vmbind_buffer_map(struct pipe_context *pctx, struct pipe_resource *pres, unsigned level,
                   unsigned usage, const struct pipe_box *box, struct pipe_transfer **transfer)
@@ -606,11 +649,14 @@ vmbind_context_destroy(struct pipe_context *pctx)
    struct vmbind_commits *commits = commits_of(pctx);
 
    submit_pending(pctx);
-   gl->inner.destroy(pctx);
 
+   /* Once it is destroyed, another context may have its address. */
    simple_mtx_lock(&gl->commits_lock);
    _mesa_hash_table_remove_key(gl->commits, pctx);
+   if (commits->moved)
+      p_atomic_dec(&gl->moved_contexts);
    simple_mtx_unlock(&gl->commits_lock);
+   gl->inner.destroy(pctx);
 
    util_dynarray_fini(&commits->binds);
    util_dynarray_fini(&commits->changes);
@@ -651,6 +697,7 @@ vmbind_commit_init_context(struct pipe_context *pctx)
    pctx->clear_buffer = vmbind_clear_buffer;
    pctx->resource_copy_region = vmbind_resource_copy_region;
    pctx->blit = vmbind_blit;
+   pctx->get_query_result_resource = vmbind_get_query_result_resource;
    pctx->buffer_map = vmbind_buffer_map;
    pctx->texture_map = vmbind_texture_map;
    pctx->flush = vmbind_flush;

@@ -36,6 +36,8 @@ struct vmbind_gl {
    struct hash_table *commits;
    /** Binds that wait for the next drawing in any of them. */
    int pending_binds;
+   /** Those that have not looked again since a resource moved. */
+   int moved_contexts;
    /** llvmpipe's own functions of a context. */
    struct pipe_context inner;
 
@@ -57,6 +59,8 @@ struct vmbind_gl_resource {
    struct vmbind_backing backing;
    /** It has a BO of its own that other processes may have too. */
    bool shareable;
+   /** Its memory before that, or NULL. */
+   struct vmbind_memory *left;
 };
 
 /* ------------------------------------------------- vmbind_resource.c */
@@ -69,6 +73,9 @@ void vmbind_resource_finish_screen(struct pipe_screen *pscreen);
 bool vmbind_commit_init_screen(struct pipe_screen *pscreen);
 void vmbind_commit_finish_screen(struct pipe_screen *pscreen);
 bool vmbind_commit_init_context(struct pipe_context *pctx);
+
+/** A resource has another address: contexts look at what they have bound before they draw again. */
+void vmbind_contexts_note_move(struct pipe_screen *pscreen);
 
 /** For templates with PIPE_RESOURCE_FLAG_SPARSE: addresses without memory. */
 struct pipe_resource *vmbind_sparse_resource_create(struct pipe_screen *pscreen,

@@ -56,6 +56,36 @@ to_llvmpipe(uint64_t addr_B, uint64_t size_B)
    };
 }
 
+/* ------------------------------------------------- the process's address space */
+
+struct area {
+   uint64_t start_B, end_B;
+   uint64_t inode;
+   bool writable;
+   bool shared;
+};
+
+/* The next line of /proc/self/maps. */
+static bool
+read_area(FILE *maps, struct area *area_out)
+{
+   char line[4352], perms[8];
+   uint64_t offset_B;
+   unsigned major, minor;
+
+   while (fgets(line, sizeof(line), maps)) {
+      if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64, &area_out->start_B,
+                 &area_out->end_B, perms, &offset_B, &major, &minor, &area_out->inode) != 7)
+         continue;
+
+      area_out->writable = !strncmp(perms, "rw", 2);
+      area_out->shared = perms[3] == 's';
+      return true;
+   }
+
+   return false;
+}
+
 /* ----------------------------------------------------- a BO and its addresses */
 
 /* Takes the reference of the BO, also when it fails.  Size 0: all of the BO. */
@@ -105,7 +135,7 @@ fail_bo:
 
 /* Atomic for those who read there meanwhile.  For lack of memory the BO's pages stay. */
 static void
-give_pages_back(void *ptr, uint64_t size_B)
+copy_pages(void *ptr, uint64_t size_B)
 {
    void *copy = mmap(NULL, size_B, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
    if (copy == MAP_FAILED)
@@ -116,11 +146,31 @@ give_pages_back(void *ptr, uint64_t size_B)
       munmap(copy, size_B);
 }
 
+/* Where the application has put something else by now, or nothing, it has no use for them. */
+static void
+give_pages_back(const struct vmbind_memory *mem)
+{
+   const uint64_t start_B = (uintptr_t)mem->taken_from, end_B = start_B + mem->lp.size;
+   struct area area;
+
+   FILE *maps = fopen("/proc/self/maps", "re");
+   if (!maps)
+      return;
+
+   while (read_area(maps, &area) && area.start_B < end_B) {
+      const uint64_t from_B = MAX2(area.start_B, start_B), to_B = MIN2(area.end_B, end_B);
+
+      if (from_B < to_B && area.shared && area.inode == mem->taken_inode)
+         copy_pages((void *)(uintptr_t)from_B, to_B - from_B);
+   }
+   fclose(maps);
+}
+
 static void
 bound_destroy(struct vmbind_memory *mem)
 {
    if (mem->taken_from)
-      give_pages_back(mem->taken_from, mem->lp.size);
+      give_pages_back(mem);
    vmb_range_destroy(mem->range);
    vmb_bo_unref(mem->bo);
    FREE(mem);
@@ -259,27 +309,39 @@ vmbind_memory_import(struct pipe_screen *pscreen, int dmabuf_fd, struct vmbind_m
 static bool
 is_private_memory(uint64_t start_B, uint64_t end_B)
 {
-   char line[512], perms[8];
-   uint64_t area_start_B, area_end_B, offset_B, inode;
-   unsigned major, minor;
+   struct area area;
 
    FILE *maps = fopen("/proc/self/maps", "re");
    if (!maps)
       return false;
 
-   while (start_B < end_B && fgets(line, sizeof(line), maps)) {
-      if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64, &area_start_B,
-                 &area_end_B, perms, &offset_B, &major, &minor, &inode) != 7)
+   while (start_B < end_B && read_area(maps, &area)) {
+      if (area.end_B <= start_B)
          continue;
-      if (area_end_B <= start_B)
-         continue;
-      if (area_start_B > start_B || strncmp(perms, "rw", 2) || perms[3] != 'p' || inode)
+      if (area.start_B > start_B || !area.writable || area.shared || area.inode)
          break;
-      start_B = area_end_B;
+      start_B = area.end_B;
    }
    fclose(maps);
 
    return start_B >= end_B;
+}
+
+/* The file behind an address, or 0. */
+static uint64_t
+inode_at(const void *ptr)
+{
+   struct area area = {0};
+
+   FILE *maps = fopen("/proc/self/maps", "re");
+   if (!maps)
+      return 0;
+
+   while (read_area(maps, &area) && area.end_B <= (uintptr_t)ptr)
+      ;
+   fclose(maps);
+
+   return area.start_B <= (uintptr_t)ptr ? area.inode : 0;
 }
 
 /* The kernel driver binds them where they are. */
@@ -323,6 +385,7 @@ swap_pages(struct vmbind_screen *screen, void *ptr, uint64_t size_B, struct vmbi
    }
 
    mem->taken_from = ptr;
+   mem->taken_inode = inode_at(ptr);
    *mem_out = mem;
    return 0;
 }

@@ -49,6 +49,9 @@ struct vmbind_screen {
    /** Memory smaller than a sparse block. */
    struct pb_slabs slabs;
 
+   /** llvmpipe's shader cache is somebody else's. */
+   bool shader_cache_is_lent;
+
    /** OpenGL's part; NULL on screens that are not OpenGL's. */
    struct vmbind_gl *gl;
 
@@ -76,8 +79,10 @@ struct vmbind_memory {
    /** NULL in a slab. */
    struct vmb_bo *bo;
    struct vmb_range *range;
-   /** The process's own pages that the BO stands in for, or NULL. */
+   /** The process's own pages that the BO stands in for, or NULL; and by what the host knows the
+    * BO. */
    void *taken_from;
+   uint64_t taken_inode;
 
    /** In a slab: its slab is not NULL. */
    struct pb_slab_entry slab_entry;
