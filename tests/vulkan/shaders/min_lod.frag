@@ -1,4 +1,5 @@
 #version 450
+#extension GL_ARB_sparse_texture2 : require
 #extension GL_ARB_sparse_texture_clamp : require
 /* SPDX-License-Identifier: MIT
  *
