@@ -316,6 +316,64 @@ no_memory_in_a_pipe(struct vkt *t)
    vkt_expect(!close(fds[0]) && !close(fds[1]), "the fd is gone");
 }
 
+/* ---------------------------------------------------------- dedicated memory */
+
+/* Memory that was allocated for a buffer, or for an image, is bound to a sparse buffer as well (Vulkan,
+ * "Memory Allocation": a dedicated allocation limits what vkBindBufferMemory binds to it). */
+static void
+dedicated_memory(struct vkt *t)
+{
+   VkMemoryRequirements reqs;
+   VkBuffer buffer;
+   VkImage image;
+
+   vkt_check(vkCreateBuffer(t->device,
+                            &(VkBufferCreateInfo){
+                               .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                               .size = SIZE_B,
+                               .usage = VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+                            },
+                            NULL, &buffer));
+   vkGetBufferMemoryRequirements(t->device, buffer, &reqs);
+   vkt_expect(reqs.size == SIZE_B, "%llu", (unsigned long long)reqs.size);
+   const VkDeviceMemory of_buffer =
+      alloc(t, SIZE_B,
+            &(VkMemoryDedicatedAllocateInfo){
+               .sType = VK_STRUCTURE_TYPE_MEMORY_DEDICATED_ALLOCATE_INFO,
+               .buffer = buffer,
+            });
+   vkt_check(vkBindBufferMemory(t->device, buffer, of_buffer, 0));
+   check_sparse(t, of_buffer, map(t, of_buffer), "a buffer's memory");
+
+   vkt_check(vkCreateImage(t->device,
+                           &(VkImageCreateInfo){
+                              .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+                              .imageType = VK_IMAGE_TYPE_2D,
+                              .format = VK_FORMAT_R32_UINT,
+                              .extent = {256, SIZE_B / 1024, 1},
+                              .mipLevels = 1,
+                              .arrayLayers = 1,
+                              .samples = VK_SAMPLE_COUNT_1_BIT,
+                              .usage = VK_IMAGE_USAGE_TRANSFER_DST_BIT,
+                           },
+                           NULL, &image));
+   vkGetImageMemoryRequirements(t->device, image, &reqs);
+   vkt_expect(reqs.size >= SIZE_B, "%llu", (unsigned long long)reqs.size);
+   const VkDeviceMemory of_image =
+      alloc(t, reqs.size,
+            &(VkMemoryDedicatedAllocateInfo){
+               .sType = VK_STRUCTURE_TYPE_MEMORY_DEDICATED_ALLOCATE_INFO,
+               .image = image,
+            });
+   vkt_check(vkBindImageMemory(t->device, image, of_image, 0));
+   check_sparse(t, of_image, map(t, of_image), "an image's memory");
+
+   vkDestroyImage(t->device, image, NULL);
+   vkDestroyBuffer(t->device, buffer, NULL);
+   vkFreeMemory(t->device, of_image, NULL);
+   vkFreeMemory(t->device, of_buffer, NULL);
+}
+
 /* ----------------------------------------------------- the application's memory */
 
 static void
@@ -605,6 +663,7 @@ main(void)
                          : VK_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD_BIT,
                    i & 4);
    no_memory_in_a_pipe(&a);
+   dedicated_memory(&a);
    host_memory(&a);
    host_memory_gone(&a);
    shared_host_memory(&a);

@@ -470,10 +470,11 @@ vkt_fence_create(struct vkt *t)
    return fence;
 }
 
+/* As long as it takes on a busy machine: a hang is ended by who runs the test. */
 void
 vkt_fence_wait(struct vkt *t, VkFence fence)
 {
-   vkt_check(vkWaitForFences(t->device, 1, &fence, VK_TRUE, 60ull * 1000 * 1000 * 1000));
+   vkt_check(vkWaitForFences(t->device, 1, &fence, VK_TRUE, UINT64_MAX));
 }
 
 void
@@ -515,6 +516,7 @@ vkt_barrier(VkCommandBuffer cmd)
 
 #define MAX_BINDINGS 4
 #define PUSH_SIZE_B  16
+#define STAGES       (VK_SHADER_STAGE_COMPUTE_BIT | VK_SHADER_STAGE_FRAGMENT_BIT)
 
 static void
 write_set(struct vkt *t, VkDescriptorSet set, const struct vkt_binding *bindings, uint32_t count)
@@ -547,7 +549,7 @@ create_set(struct vkt *t, struct vkt_compute *c, const struct vkt_binding *bindi
    vkt_expect(count <= MAX_BINDINGS, "%u bindings", count);
    for (uint32_t i = 0; i < count; i++) {
       layout[i] =
-         (VkDescriptorSetLayoutBinding){i, bindings[i].type, 1, VK_SHADER_STAGE_COMPUTE_BIT, NULL};
+         (VkDescriptorSetLayoutBinding){i, bindings[i].type, 1, STAGES, NULL};
       sizes[i] = (VkDescriptorPoolSize){bindings[i].type, 1};
    }
 
@@ -579,12 +581,10 @@ create_set(struct vkt *t, struct vkt_compute *c, const struct vkt_binding *bindi
 }
 
 struct vkt_compute
-vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
-                   const struct vkt_binding *bindings, uint32_t count)
+vkt_set_create(struct vkt *t, const struct vkt_binding *bindings, uint32_t count)
 {
-   const VkPushConstantRange push = {VK_SHADER_STAGE_COMPUTE_BIT, 0, PUSH_SIZE_B};
-   struct vkt_compute c;
-   VkShaderModule module;
+   const VkPushConstantRange push = {STAGES, 0, PUSH_SIZE_B};
+   struct vkt_compute c = {.pipeline = VK_NULL_HANDLE};
 
    create_set(t, &c, bindings, count);
    vkt_check(vkCreatePipelineLayout(t->device,
@@ -596,6 +596,14 @@ vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
                                        .pPushConstantRanges = &push,
                                     },
                                     NULL, &c.layout));
+   return c;
+}
+
+VkShaderModule
+vkt_module_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B)
+{
+   VkShaderModule module;
+
    vkt_check(vkCreateShaderModule(t->device,
                                   &(VkShaderModuleCreateInfo){
                                      .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
@@ -603,6 +611,16 @@ vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
                                      .pCode = spirv,
                                   },
                                   NULL, &module));
+   return module;
+}
+
+struct vkt_compute
+vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
+                   const struct vkt_binding *bindings, uint32_t count)
+{
+   struct vkt_compute c = vkt_set_create(t, bindings, count);
+   const VkShaderModule module = vkt_module_create(t, spirv, spirv_size_B);
+
    vkt_check(vkCreateComputePipelines(
       t->device, VK_NULL_HANDLE, 1,
       &(VkComputePipelineCreateInfo){
@@ -632,12 +650,19 @@ vkt_compute_destroy(struct vkt *t, struct vkt_compute *c)
 }
 
 void
+vkt_set_bind(VkCommandBuffer cmd, VkPipelineBindPoint point, const struct vkt_compute *c,
+             const uint32_t push[4])
+{
+   vkCmdBindDescriptorSets(cmd, point, c->layout, 0, 1, &c->set, 0, NULL);
+   vkCmdPushConstants(cmd, c->layout, STAGES, 0, PUSH_SIZE_B, push);
+}
+
+void
 vkt_dispatch(struct vkt *t, VkCommandBuffer cmd, const struct vkt_compute *c,
              const uint32_t push[4], uint32_t x, uint32_t y, uint32_t z)
 {
    vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, c->pipeline);
-   vkCmdBindDescriptorSets(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, c->layout, 0, 1, &c->set, 0, NULL);
-   vkCmdPushConstants(cmd, c->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, PUSH_SIZE_B, push);
+   vkt_set_bind(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, c, push);
    vkCmdDispatch(cmd, x, y, z);
    (void)t;
 }

@@ -173,7 +173,16 @@ struct vkt_compute {
    VkDescriptorSet set;
 };
 
-/** One set; bindings are numbered as given.  16 bytes of push constants. */
+VkShaderModule vkt_module_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B);
+
+/** One set, for compute and fragment shaders; bindings are numbered as given.  16 bytes of push
+ * constants.  The pipeline is the caller's to make: until then there is none. */
+struct vkt_compute vkt_set_create(struct vkt *t, const struct vkt_binding *bindings,
+                                  uint32_t count);
+void vkt_set_bind(VkCommandBuffer cmd, VkPipelineBindPoint point, const struct vkt_compute *compute,
+                  const uint32_t push[4]);
+
+/** The same with a compute pipeline. */
 struct vkt_compute vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
                                       const struct vkt_binding *bindings, uint32_t count);
 void vkt_compute_destroy(struct vkt *t, struct vkt_compute *compute);

@@ -153,6 +153,10 @@ void vmbvk_engine_destroy_pipelines(struct lvp_device *device);
 /** The BO behind it, or NULL if it cannot be bound to sparse resources. */
 struct vmb_bo *vmbvk_memory_bo(const struct lvp_device_memory *mem);
 
+/** What a resource that does not exist yet requires beside size and alignment, which lavapipe leaves
+ * out: nothing. */
+void vmbvk_fill_requirements(VkMemoryRequirements2 *requirements);
+
 /** VK_EXT_device_address_binding_report: an object got addresses, or gives them back. */
 void vmbvk_report_address(struct vmbvk_device *device, struct vk_object_base *object,
                           uint64_t addr_B, uint64_t size_B, VkDeviceAddressBindingTypeEXT type);
@@ -160,20 +164,6 @@ void vmbvk_report_address(struct vmbvk_device *device, struct vk_object_base *ob
 /** The same for all planes of an image. */
 void vmbvk_report_image(struct vmbvk_device *device, struct lvp_image *image,
                         VkDeviceAddressBindingTypeEXT type);
-
-/** What lavapipe says of objects that exist, and leaves out for those that are to be: no memory need be for
- * one of them alone. */
-static inline void
-vmbvk_set_dedicated(VkMemoryRequirements2 *requirements)
-{
-   VkMemoryDedicatedRequirements *dedicated =
-      vk_find_struct(requirements->pNext, MEMORY_DEDICATED_REQUIREMENTS);
-
-   if (dedicated) {
-      dedicated->prefersDedicatedAllocation = VK_FALSE;
-      dedicated->requiresDedicatedAllocation = VK_FALSE;
-   }
-}
 
 /* vmbvk_sync.c */
 struct vk_sync_type vmbvk_sync_type(int drm_fd);
