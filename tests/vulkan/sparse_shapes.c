@@ -10,18 +10,25 @@
 
 #include "vkt.h"
 
-#include "gather_2d.h"
-#include "gather_2d_array.h"
 #include "fetch_2d.h"
 #include "fetch_2d_array.h"
 #include "fetch_3d.h"
+#include "gather_2d.h"
+#include "gather_2d_array.h"
 #include "load_2d.h"
 #include "load_2d_array.h"
 #include "load_3d.h"
 #include "load_cube.h"
 #include "load_cube_array.h"
+#include "pixel_gather_2d.h"
+#include "pixel_gather_2d_array.h"
+#include "pixel_implicit_2d.h"
+#include "pixel_implicit_2d_array.h"
+#include "pixel_sample_2d.h"
+#include "pixel_sample_2d_array.h"
 #include "sample_2d.h"
 #include "sample_2d_array.h"
+#include "shape.vert.h"
 #include "store_2d.h"
 #include "store_2d_array.h"
 #include "store_3d.h"
@@ -48,7 +55,24 @@ static const struct format formats[] = {
    {"RGBA32", VK_FORMAT_R32G32B32A32_UINT, 4, 4},
 };
 
-enum kind { STORE, LOAD, FETCH, SAMPLE, GATHER, KIND_COUNT };
+enum kind {
+   STORE,
+   LOAD,
+   FETCH,
+   SAMPLE,
+   GATHER,
+   /* In fragment shaders. */
+   PIXEL_SAMPLE,
+   PIXEL_IMPLICIT,
+   PIXEL_GATHER,
+   KIND_COUNT
+};
+
+static bool
+is_drawn(enum kind kind)
+{
+   return kind >= PIXEL_SAMPLE;
+}
 
 struct shader {
    const uint32_t *code;
@@ -67,10 +91,12 @@ struct view_type {
 
 static const struct view_type view_types[] = {
    {"2D", VK_IMAGE_TYPE_2D, VK_IMAGE_VIEW_TYPE_2D, 0,
-    {SHADER(store_2d), SHADER(load_2d), SHADER(fetch_2d), SHADER(sample_2d), SHADER(gather_2d)}},
+    {SHADER(store_2d), SHADER(load_2d), SHADER(fetch_2d), SHADER(sample_2d), SHADER(gather_2d),
+     SHADER(pixel_sample_2d), SHADER(pixel_implicit_2d), SHADER(pixel_gather_2d)}},
    {"2D array", VK_IMAGE_TYPE_2D, VK_IMAGE_VIEW_TYPE_2D_ARRAY, 0,
     {SHADER(store_2d_array), SHADER(load_2d_array), SHADER(fetch_2d_array),
-     SHADER(sample_2d_array), SHADER(gather_2d_array)}},
+     SHADER(sample_2d_array), SHADER(gather_2d_array), SHADER(pixel_sample_2d_array),
+     SHADER(pixel_implicit_2d_array), SHADER(pixel_gather_2d_array)}},
    {"cube", VK_IMAGE_TYPE_2D, VK_IMAGE_VIEW_TYPE_CUBE, VK_IMAGE_CREATE_CUBE_COMPATIBLE_BIT,
     {SHADER(store_cube), SHADER(load_cube)}},
    {"cube array", VK_IMAGE_TYPE_2D, VK_IMAGE_VIEW_TYPE_CUBE_ARRAY,
@@ -368,12 +394,30 @@ is_resident(const struct image *image, uint32_t level)
    return level >= image->sparse.imageMipTailFirstLod || image->bound[level];
 }
 
+/** What each texel is to be: of its own by a seed, or all the same. */
+struct expected {
+   uint32_t seed;
+   const uint32_t *color;
+};
+
+static void
+expected_texel(const struct image *image, const struct expected *expected, uint32_t level,
+               uint32_t texel, uint8_t *bytes)
+{
+   for (uint32_t c = 0; c < image->format->component_count; c++) {
+      const uint32_t v = !is_resident(image, level) ? 0
+                         : expected->color
+                            ? expected->color[c]
+                            : value(image, texel * 4 + c, expected->seed + level);
+      memcpy(bytes + c * image->format->component_B, &v, image->format->component_B);
+   }
+}
+
 static void
 expect_by_copy(struct vkt *t, const struct image *image, const struct buffers *buffers,
-               uint32_t seed, const char *when)
+               const struct expected *what, const char *when)
 {
    const uint32_t size_B = texel_size_B(image);
-   uint8_t expected[16] = {0};
 
    for (uint32_t level = 0; level < image->levels; level++) {
       const VkBufferImageCopy copy = copy_of_level(image, level);
@@ -387,14 +431,8 @@ expect_by_copy(struct vkt *t, const struct image *image, const struct buffers *b
       vkt_run(t, cmd);
 
       for (uint32_t i = 0; i < texel_count(image, level); i++) {
-         if (is_resident(image, level)) {
-            for (uint32_t c = 0; c < image->format->component_count; c++) {
-               const uint32_t v = value(image, i * 4 + c, seed + level);
-               memcpy(expected + c * image->format->component_B, &v, image->format->component_B);
-            }
-         } else {
-            memset(expected, 0, sizeof(expected));
-         }
+         uint8_t expected[16];
+         expected_texel(image, what, level, i, expected);
          vkt_expect(!memcmp((uint8_t *)buffers->texels.map + (size_t)i * size_B, expected, size_B),
                     "%s %s %ux%u, %s: level %u, texel %u", image->type->name, image->format->name,
                     image->size->extent.width, image->size->extent.height, when, level, i);
@@ -403,12 +441,23 @@ expect_by_copy(struct vkt *t, const struct image *image, const struct buffers *b
 }
 
 static void
+draw(VkCommandBuffer cmd, const struct vkt_compute *set, const uint32_t push[4], uint32_t layers)
+{
+   vkt_begin_drawing(cmd, set->pipeline, push[0], push[1]);
+   vkt_set_bind(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, set, push);
+   vkCmdDraw(cmd, 3, layers, 0, 0);
+   vkCmdEndRendering(cmd);
+}
+
+static void
 dispatch(struct vkt *t, const struct image *image, const struct vkt_compute *compute,
          enum kind kind, VkSampler sampler, uint32_t level, uint32_t seed)
 {
    const VkExtent3D e = level_extent(image, level);
    const bool is_storage = kind == STORE || kind == LOAD;
-   const uint32_t bits_or_lod = kind == STORE ? component_bits(image) : kind == SAMPLE ? level : 0;
+   const bool is_whole = kind == SAMPLE || kind == PIXEL_SAMPLE;
+   const uint32_t bits_or_lod = kind == STORE ? component_bits(image) : is_whole ? level : 0;
+   const uint32_t push[4] = {e.width, e.height, bits_or_lod, seed};
 
    vkUpdateDescriptorSets(
       t->device, 1,
@@ -420,14 +469,17 @@ dispatch(struct vkt *t, const struct image *image, const struct vkt_compute *com
                                       : VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER,
          .pImageInfo =
             &(VkDescriptorImageInfo){
-               sampler, kind == SAMPLE ? image->whole : image->level_views[level],
+               sampler, is_whole ? image->whole : image->level_views[level],
                VK_IMAGE_LAYOUT_GENERAL},
       },
       0, NULL);
 
    VkCommandBuffer cmd = vkt_begin(t);
-   vkt_dispatch(t, cmd, compute, (uint32_t[4]){e.width, e.height, bits_or_lod, seed},
-                (e.width + 7) / 8, (e.height + 7) / 8, level_depth(image, level));
+   if (is_drawn(kind))
+      draw(cmd, compute, push, level_depth(image, level));
+   else
+      vkt_dispatch(t, cmd, compute, push, (e.width + 7) / 8, (e.height + 7) / 8,
+                   level_depth(image, level));
    vkt_barrier(cmd);
    vkt_run(t, cmd);
 }
@@ -449,7 +501,18 @@ create_compute(struct vkt *t, const struct image *image, const struct buffers *b
       {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = buffers->codes.buffer},
    };
 
-   return vkt_compute_create(t, shader->code, shader->size_B, bindings, kind == STORE ? 1 : 3);
+   if (!is_drawn(kind))
+      return vkt_compute_create(t, shader->code, shader->size_B, bindings, kind == STORE ? 1 : 3);
+
+   struct vkt_compute set = vkt_set_create(t, bindings, VKT_ARRAY_SIZE(bindings));
+   set.pipeline = vkt_pipeline_create(t, set.layout,
+                                      &(struct vkt_pipeline){
+                                         .vertex = shape_vert,
+                                         .vertex_size_B = sizeof(shape_vert),
+                                         .fragment = shader->code,
+                                         .fragment_size_B = shader->size_B,
+                                      });
+   return set;
 }
 
 static void
@@ -467,7 +530,12 @@ static void
 expect_by_shader(struct vkt *t, const struct image *image, const struct buffers *buffers,
                  VkSampler sampler, enum kind kind, uint32_t seed)
 {
-   static const char *const names[] = {"stored", "loaded", "fetched", "sampled", "gathered"};
+   static const char *const names[] = {
+      "stored",           "loaded",
+      "fetched",          "sampled",
+      "gathered",         "sampled in fragments",
+      "sampled in fragments at an implicit level", "gathered in fragments",
+   };
 
    if (!image->type->shaders[kind].code)
       return;
@@ -495,12 +563,28 @@ expect_by_shader(struct vkt *t, const struct image *image, const struct buffers 
    vkt_compute_destroy(t, &compute);
 }
 
+static void
+clear(struct vkt *t, const struct image *image, const uint32_t color[4])
+{
+   VkCommandBuffer cmd = vkt_begin(t);
+   VkClearColorValue c;
+
+   memcpy(c.uint32, color, sizeof(c.uint32));
+   vkCmdClearColorImage(cmd, image->image, VK_IMAGE_LAYOUT_GENERAL, &c, 1,
+                        &(VkImageSubresourceRange){VK_IMAGE_ASPECT_COLOR_BIT, 0,
+                                                   VK_REMAINING_MIP_LEVELS, 0,
+                                                   VK_REMAINING_ARRAY_LAYERS});
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+}
+
 /* --------------------------------------------------------------------- tests */
 
 static void
 test_image(struct vkt *t, const struct format *format, const struct size *size,
            const struct buffers *buffers, VkSampler sampler)
 {
+   static const uint32_t color[4] = {0x51, 0x62, 0x73, 0x14};
    struct image image = image_create(t, format, size);
 
    bind_levels(t, &image, is_even, true);
@@ -508,13 +592,18 @@ test_image(struct vkt *t, const struct format *format, const struct size *size,
    for (enum kind kind = LOAD; kind < KIND_COUNT; kind++)
       expect_by_shader(t, &image, buffers, sampler, kind, 100);
    store(t, &image, buffers, sampler, 200);
-   expect_by_copy(t, &image, buffers, 200, "stored with holes");
+   expect_by_copy(t, &image, buffers, &(struct expected){.seed = 200}, "stored with holes");
+   clear(t, &image, color);
+   expect_by_copy(t, &image, buffers, &(struct expected){.color = color}, "cleared with holes");
 
    bind_levels(t, &image, is_odd, false);
    store(t, &image, buffers, sampler, 300);
-   expect_by_copy(t, &image, buffers, 300, "stored");
+   expect_by_copy(t, &image, buffers, &(struct expected){.seed = 300}, "stored");
    for (enum kind kind = LOAD; kind < KIND_COUNT; kind++)
       expect_by_shader(t, &image, buffers, sampler, kind, 300);
+
+   clear(t, &image, color);
+   expect_by_copy(t, &image, buffers, &(struct expected){.color = color}, "cleared");
 
    image_destroy(t, &image);
 }

@@ -99,11 +99,50 @@ vmbvk_image_get_layout(const struct lvp_image *image, uint8_t plane,
 
 /* ------------------------------------------------------------ create and destroy */
 
+/* Images whose layout the application may know, and which are bound as a whole, are laid out as any
+ * other, and not in blocks. */
+static bool
+has_plain_layout(VkImageCreateFlags flags, VkImageTiling tiling)
+{
+   return (flags & VK_IMAGE_CREATE_SPARSE_BINDING_BIT) &&
+          !(flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT) && tiling != VK_IMAGE_TILING_OPTIMAL;
+}
+
+/* At addresses without memory, as it is. */
+static int
+give_addresses(struct vmbvk_device *device, struct lvp_image *image, uint8_t p, uint64_t size_B)
+{
+   image->planes[p].size = size_B;
+   return vmbind_resource_make_sparse(device->lvp.pscreen, image->planes[p].bo, size_B,
+                                      image->vk.create_flags &
+                                         VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT);
+}
+
+static VkResult
+no_addresses(struct vmbvk_device *device, int ret, uint64_t size_B)
+{
+   return vk_errorf(device,
+                    ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,
+                    "no addresses for %" PRIu64 " MiB: %s", size_B >> 20, strerror(-ret));
+}
+
+static VkResult
+make_plain_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t p)
+{
+   const uint64_t size_B = align64(image->planes[p].size, VMBIND_SPARSE_BLOCK_SIZE_B);
+
+   int ret = give_addresses(device, image, p, size_B);
+   return ret ? no_addresses(device, ret, size_B) : VK_SUCCESS;
+}
+
 static VkResult
 make_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t p)
 {
    struct lvp_image_plane *plane = &image->planes[p];
    struct vmbind_sparse_layout layout;
+
+   if (has_plain_layout(image->vk.create_flags, image->vk.tiling))
+      return make_plain_plane_sparse(device, image, p);
 
    vmbvk_image_get_layout(image, p, &layout);
 
@@ -113,19 +152,14 @@ make_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t 
                        "an image of %" PRIu64 " MiB; %u MiB is the most", layout.size_B >> 20,
                        (unsigned)(LP_MAX_TEXTURE_SIZE >> 20));
 
-   int ret =
-      vmbind_resource_make_sparse(device->lvp.pscreen, plane->bo, layout.size_B,
-                                  image->vk.create_flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT);
+   int ret = give_addresses(device, image, p, layout.size_B);
    if (ret)
-      return vk_errorf(device,
-                       ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,
-                       "no addresses for %" PRIu64 " MiB: %s", layout.size_B >> 20, strerror(-ret));
+      return no_addresses(device, ret, layout.size_B);
 
    vmbind_resource_set_layout(plane->bo, &layout);
    if (vmbind_resource_track_residency(plane->bo, layout.size_B))
       return vk_error(device, VK_ERROR_OUT_OF_HOST_MEMORY);
 
-   plane->size = layout.size_B;
    return VK_SUCCESS;
 }
 
@@ -143,13 +177,33 @@ make_sparse(struct vmbvk_device *device, struct lvp_image *image)
    return VK_SUCCESS;
 }
 
+/* Lavapipe lays out in blocks what it is told to be sparse. */
+static VkResult
+create_lavapipe_image(VkDevice device, const VkImageCreateInfo *create_info,
+                      const VkAllocationCallbacks *alloc, VkImage *image_out)
+{
+   if (!has_plain_layout(create_info->flags, create_info->tiling))
+      return lvp_CreateImage(device, create_info, alloc, image_out);
+
+   VkImageCreateInfo plain = *create_info;
+   plain.flags &= ~(VK_IMAGE_CREATE_SPARSE_BINDING_BIT | VK_IMAGE_CREATE_SPARSE_ALIASED_BIT);
+   VkResult result = lvp_CreateImage(device, &plain, alloc, image_out);
+   if (result != VK_SUCCESS)
+      return result;
+
+   VK_FROM_HANDLE(lvp_image, image, *image_out);
+   image->vk.create_flags = create_info->flags;
+   image->alignment = VMBIND_SPARSE_BLOCK_SIZE_B;
+   return VK_SUCCESS;
+}
+
 VKAPI_ATTR VkResult VKAPI_CALL
 vmbvk_CreateImage(VkDevice _device, const VkImageCreateInfo *pCreateInfo,
                   const VkAllocationCallbacks *pAllocator, VkImage *pImage)
 {
    VK_FROM_HANDLE(vmbvk_device, device, _device);
 
-   VkResult result = lvp_CreateImage(_device, pCreateInfo, pAllocator, pImage);
+   VkResult result = create_lavapipe_image(_device, pCreateInfo, pAllocator, pImage);
    if (result != VK_SUCCESS || !(pCreateInfo->flags & VK_IMAGE_CREATE_SPARSE_BINDING_BIT))
       return result;
 
@@ -329,14 +383,35 @@ vmbvk_GetDeviceImageSparseMemoryRequirements(UNUSED VkDevice _device,
    get_memory_requirements(&info, pCount, pRequirements);
 }
 
+/* Lavapipe knows how large such an image is when there is one. */
+static uint64_t
+plain_image_size_B(VkDevice device, const VkImageCreateInfo *create_info)
+{
+   VkImage _image;
+
+   if (vmbvk_CreateImage(device, create_info, NULL, &_image) != VK_SUCCESS)
+      return 0;
+
+   VK_FROM_HANDLE(lvp_image, image, _image);
+   const uint64_t size_B = image->size;
+   vmbvk_DestroyImage(device, _image, NULL);
+   return size_B;
+}
+
 VKAPI_ATTR void VKAPI_CALL
 vmbvk_GetDeviceImageMemoryRequirements(VkDevice _device,
                                        const VkDeviceImageMemoryRequirements *pInfo,
                                        VkMemoryRequirements2 *pRequirements)
 {
+   vmbvk_fill_requirements(pRequirements);
    lvp_GetDeviceImageMemoryRequirements(_device, pInfo, pRequirements);
    if (!(pInfo->pCreateInfo->flags & VK_IMAGE_CREATE_SPARSE_BINDING_BIT))
       return;
+
+   if (has_plain_layout(pInfo->pCreateInfo->flags, pInfo->pCreateInfo->tiling)) {
+      pRequirements->memoryRequirements.size = plain_image_size_B(_device, pInfo->pCreateInfo);
+      return;
+   }
 
    const struct image_info info = info_of_create_info(pInfo->pCreateInfo);
    pRequirements->memoryRequirements.size = 0;

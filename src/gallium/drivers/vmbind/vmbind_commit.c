@@ -539,8 +539,10 @@ sparse_release(struct pipe_screen *pscreen, struct vmbind_backing *backing)
 static bool
 wait_for_null(struct vmbind_screen *screen)
 {
-   struct vmb_sync sync = vmb_vm_get_sync(screen->vm);
+   struct vmb_sync sync;
 
+   if (vmb_vm_get_sync(screen->vm, &sync))
+      return false;
    if (!sync.syncobj)
       return true;
 

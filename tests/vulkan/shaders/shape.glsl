@@ -5,9 +5,15 @@
  *
  * Each texel of one level of an image of TYPE (2D, 2DArray, Cube, CubeArray, 3D): STORE puts a value
  * there that depends on nothing but its number; the others say what is there, and whether it is
- * resident. FLAT: without a third coordinate. */
+ * resident. FLAT: without a third coordinate. PIXELS: each texel is a pixel, an instance a layer. */
 
+#ifdef PIXELS
+layout(location = 0) flat in uint layer;
+#define INVOCATION uvec3(gl_FragCoord.xy, layer)
+#else
 layout(local_size_x = 8, local_size_y = 8) in;
+#define INVOCATION gl_GlobalInvocationID
+#endif
 
 #define PASTE_(a, b) a##b
 #define PASTE(a, b)  PASTE_(a, b)
@@ -46,7 +52,7 @@ value(uint number)
 void
 main()
 {
-   const uvec3 at = gl_GlobalInvocationID;
+   const uvec3 at = INVOCATION;
 
    if (at.x >= push.width || at.y >= push.height)
       return;
@@ -64,6 +70,8 @@ main()
    code = sparseTexelFetchARB(image, AT, int(push.bits_or_lod), texel);
 #elif defined(SAMPLE)
    code = sparseTextureLodARB(image, POINT, float(push.bits_or_lod), texel);
+#elif defined(IMPLICIT)
+   code = sparseTextureARB(image, POINT, texel);
 #else
    /* Of four texels, the one at the smaller coordinates is the last. */
    uvec4 r, g, b, a;
