@@ -41,6 +41,12 @@ struct replay_vm {
    struct hash_table *queues;
 };
 
+struct replay_range {
+   /* NULL where addresses are the kernel's. */
+   struct vmb_range *range;
+   uint64_t addr_B;
+};
+
 struct replay_sync {
    uint32_t syncobj;
    bool signalled;
@@ -158,8 +164,11 @@ create_vm(const struct vmb_trace_record *record, struct session_vm *vm)
 static void
 destroy_range(struct session_range *range)
 {
-   if (range->priv)
-      vmb_range_destroy(range->priv);
+   struct replay_range *mine = range->priv;
+
+   if (mine && mine->range)
+      vmb_range_destroy(mine->range);
+   free(mine);
    range->priv = NULL;
 }
 
@@ -231,12 +240,18 @@ create_range(struct replay *replay, const struct vmb_trace_record *record, struc
       .fixed_addr_B = range->info.addr_B,
       .name = range->name,
    };
-   struct vmb_range *mine;
    unsigned tries = 0;
    int ret;
 
+   struct replay_range *mine = calloc(1, sizeof(*mine));
+   if (!mine)
+      return fail_at(record, "a range", -ENOMEM);
+   range->priv = mine;
+   /* It comes to be when the kernel maps its BO. */
+   if (caps->kernel_addresses && range->info.unbound == VMB_UNBOUND_HOLE)
+      return 0;
    for (;;) {
-      ret = vmb_range_create(vm_of(vm), &params, &mine);
+      ret = vmb_range_create(vm_of(vm), &params, &mine->range);
       if (!ret)
          break;
       if ((ret == -EINVAL || ret == -ENOSPC || ret == -EADDRINUSE) && params.fixed_addr_B) {
@@ -249,7 +264,7 @@ create_range(struct replay *replay, const struct vmb_trace_record *record, struc
          return fail_at(record, "a range", ret);
       }
    }
-   range->priv = mine;
+   mine->addr_B = vmb_range_addr_B(mine->range);
    return 0;
 }
 
@@ -335,7 +350,7 @@ replayed_place(uint64_t start_B, uint64_t size_B, uint64_t at_B, const struct vm
 static int
 compare_range(struct replay *replay, struct session_vm *vm, const struct session_range *range)
 {
-   const uint64_t start_B = vmb_range_addr_B(range->priv), size_B = range->info.size_B;
+   const uint64_t start_B = ((struct replay_range *)range->priv)->addr_B, size_B = range->info.size_B;
    struct vmb_vm_mapping *maps;
    size_t count, i = 0;
 
@@ -408,7 +423,7 @@ to_bind(const struct session *session, struct session_vm *vm, const struct vmb_t
    if (!range || (op->type == VMB_TRACE_OP_MAP && !bo))
       return false;
    *bind = (struct vmb_bind){
-      .range = range->priv,
+      .range = ((struct replay_range *)range->priv)->range,
       .offset_B = op->addr_B - range->info.addr_B,
       .size_B = op->range_B,
       .bo = bo ? bo->priv : NULL,
@@ -417,6 +432,12 @@ to_bind(const struct session *session, struct session_vm *vm, const struct vmb_t
                                  VMB_MAPPING_DUMP) : 0,
    };
    return true;
+}
+
+static bool
+is_aligned(const struct vmb_caps *caps, const struct vmb_bind *bind)
+{
+   return (bind->offset_B | bind->size_B | bind->bo_offset_B) % caps->page_size_B == 0;
 }
 
 static struct replay_sync *
@@ -497,6 +518,22 @@ obtain_queue(struct replay_vm *vm, uint32_t recorded, struct vmb_queue **queue_o
    return ret;
 }
 
+/* Where the kernel maps the BO, which is to be the whole of a range. */
+static int
+place(struct replay *replay, struct session *session, struct session_vm *vm, const struct vmb_trace_op *op)
+{
+   const struct session_range *range = session_find_range(vm, op->addr_B);
+   const struct session_bo *bo = session_find_bo(session, op->bo);
+
+   if (!range || !bo)
+      return -EPROTO;
+   struct replay_range *mine = range->priv;
+   const int ret = vmb_vm_get_bo_addr(vm_of(vm), bo->priv, &mine->addr_B);
+   if (!ret && mine->addr_B != op->addr_B)
+      replay->moved++;
+   return ret;
+}
+
 /* Once. */
 static int
 send(struct replay *replay, struct session_vm *vm, const struct vmb_trace_submit *s,
@@ -506,6 +543,7 @@ send(struct replay *replay, struct session_vm *vm, const struct vmb_trace_submit
 
    switch (s->kind) {
    case VMB_TRACE_KIND_SYNC:
+   case VMB_TRACE_KIND_KERNEL:
       return vmb_vm_bind_sync(vm_of(vm), replay->binds, s->bind_count);
    case VMB_TRACE_KIND_DEFRAGMENT:
       return vmb_range_defragment(replay->binds[0].range, NULL);
@@ -516,14 +554,18 @@ send(struct replay *replay, struct session_vm *vm, const struct vmb_trace_submit
    }
 }
 
-/* A range that goes unbinds itself first. */
+/* Whether it is the unbind that a range makes of itself when it goes, or that the kernel makes. */
+static bool
+is_last(const struct vmb_trace_submit *s)
+{
+   return (s->kind == VMB_TRACE_KIND_RANGE || s->kind == VMB_TRACE_KIND_KERNEL) && s->bind_count &&
+          vmb_trace_submit_binds(s)->type == VMB_TRACE_OP_UNMAP;
+}
+
 static int
 compare_before_it_goes(struct replay *replay, struct session_vm *vm, const struct vmb_trace_submit *s)
 {
    const struct vmb_trace_op *bind = vmb_trace_submit_binds(s);
-
-   if (s->kind != VMB_TRACE_KIND_RANGE || !s->bind_count || bind->type != VMB_TRACE_OP_UNMAP)
-      return 0;
    const struct session_range *range = session_find_range(vm, bind->addr_B);
    return range && range->priv ? compare_range(replay, vm, range) : 0;
 }
@@ -541,15 +583,27 @@ replay_submit(struct replay *replay, struct session *session, const struct vmb_t
    /* What failed, and what took it back, has changed nothing. */
    if (!vm || s->result || s->kind == VMB_TRACE_KIND_ROLLBACK)
       return 0;
+   if (is_last(s))
+      return compare_before_it_goes(replay, vm, s);
    /* Ranges bind for themselves. */
    if (s->kind == VMB_TRACE_KIND_RANGE)
-      return compare_before_it_goes(replay, vm, s);
+      return 0;
 
    struct replay_device *device = vm->device->priv;
+   const struct vmb_caps *caps = vmb_device_caps(device->dev);
+   const bool by_kernel = caps->kernel_addresses && s->bind_count;
+   if (by_kernel && s->kind != VMB_TRACE_KIND_KERNEL) {
+      return tool_error(TOOL_FAILED, "the recording binds, which %s %d.%d leaves to the kernel", caps->driver,
+                        caps->version_major, caps->version_minor);
+   }
    int ret = grow(replay, s);
    for (uint32_t i = 0; i < s->bind_count && !ret; i++) {
       if (!to_bind(session, vm, &vmb_trace_submit_binds(s)[i], &replay->binds[i]))
          ret = -EPROTO;
+      else if (!is_aligned(caps, &replay->binds[i]))
+         return tool_error(TOOL_FAILED, "at %.6f s the recording binds less than a page; pages of %s %d.%d have %u KiB",
+                           s->record.time_ns / 1e9, caps->driver, caps->version_major, caps->version_minor,
+                           caps->page_size_B / 1024);
    }
    if (s->kind == VMB_TRACE_KIND_DEFRAGMENT && !s->bind_count)
       ret = -EPROTO;
@@ -558,7 +612,8 @@ replay_submit(struct replay *replay, struct session *session, const struct vmb_t
    submit.binds = replay->binds;
    if (!ret) {
       do {
-         ret = send(replay, vm, s, &submit);
+         ret = by_kernel ? place(replay, session, vm, vmb_trace_submit_binds(s))
+                         : send(replay, vm, s, &submit);
       } while (repeat(replay, ret, &tries));
    }
    if (ret == -EPROTO)

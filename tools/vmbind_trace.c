@@ -34,6 +34,7 @@ print_submit(const struct vmb_trace_submit *s)
       [VMB_TRACE_KIND_RANGE] = ", of a range itself",
       [VMB_TRACE_KIND_DEFRAGMENT] = ", defragmenting",
       [VMB_TRACE_KIND_ROLLBACK] = ", taking back",
+      [VMB_TRACE_KIND_KERNEL] = ", the kernel's own",
    };
    const struct vmb_trace_op *ops = vmb_trace_submit_ops(s);
 

@@ -174,6 +174,7 @@ struct drm_nouveau_exec {
 #define DRM_NOUVEAU_GETPARAM      0x00
 #define DRM_NOUVEAU_CHANNEL_ALLOC 0x02
 #define DRM_NOUVEAU_CHANNEL_FREE  0x03
+#define DRM_NOUVEAU_NVIF          0x07
 #define DRM_NOUVEAU_VM_INIT       0x10
 #define DRM_NOUVEAU_VM_BIND       0x11
 #define DRM_NOUVEAU_EXEC          0x12

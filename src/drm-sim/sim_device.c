@@ -126,6 +126,26 @@ sim_device_select(const char *spec)
    return ret;
 }
 
+static void
+refuse_spec(const char *spec)
+{
+   char known[256] = "";
+
+   for (unsigned i = 0; i < ARRAY_SIZE(drivers); i++) {
+      const struct sim_driver *driver = drivers[i];
+      const size_t used = strlen(known);
+
+      if (driver->min_minor == driver->max_minor)
+         snprintf(known + used, sizeof(known) - used, "%s-%u.%u, ", driver->name, driver->major,
+                  driver->max_minor);
+      else
+         snprintf(known + used, sizeof(known) - used, "%s-%u.%u to %u.%u, ", driver->name, driver->major,
+                  driver->min_minor, driver->major, driver->max_minor);
+   }
+   sim_refuse("DRM_SIM_KMD=%s is not known; there are %snone, and behind a colon va=BITS, noprr, unseen", spec,
+              known);
+}
+
 bool
 sim_device_current(struct sim_device *device)
 {
@@ -134,13 +154,21 @@ sim_device_current(struct sim_device *device)
       const char *spec = getenv("DRM_SIM_KMD");
 
       if (select_locked(spec && *spec ? spec : DEFAULT_KMD))
-         sim_panic(
-            "DRM_SIM_KMD=%s is not known; try panthor, panthor-1.0, msm, msm:va=40, xe, none",
-            spec);
+         refuse_spec(spec);
    }
    *device = current_device;
    pthread_mutex_unlock(&device_lock);
    return device->driver;
+}
+
+/* What is wrong with it is said before the program begins. */
+__attribute__((constructor)) static void
+read_environment(void)
+{
+   struct sim_device device;
+
+   sim_device_current(&device);
+   sim_fault_init();
 }
 
 /* Files */
@@ -196,7 +224,7 @@ sim_file_open(unsigned minor, int flags)
    file->device = device;
    pthread_mutex_init(&file->lock, NULL);
 
-   int ret = device.driver->open(file);
+   int ret = device.driver->open ? device.driver->open(file) : 0;
    if (ret)
       goto fail_file;
    if (minor == SIM_PRIMARY_MINOR)
@@ -388,7 +416,7 @@ find_ioctl(const struct sim_file *file, unsigned nr)
       if (index >= driver->ioctl_count)
          return NULL;
       found = &driver->ioctls[index];
-      if (!found->func || found->since_minor > file->device.minor)
+      if ((!found->func && !found->sized_func) || found->since_minor > file->device.minor)
          return NULL;
       p_atomic_inc(&driver_counts[index]);
    } else {
@@ -400,6 +428,20 @@ find_ioctl(const struct sim_file *file, unsigned nr)
       p_atomic_inc(&core_counts[nr]);
    }
    return found;
+}
+
+static int
+call_ioctl(struct sim_file *file, const struct sim_ioctl *ioctl, void *data, uint32_t size)
+{
+   sim_fault_delay_ioctl();
+   int ret = sim_fault_ioctl(ioctl->name);
+
+   if (ret)
+      return ret;
+   if (ioctl->sized_func)
+      return ioctl->sized_func(file, data, size);
+   ret = sim_core_permit(file, ioctl);
+   return ret ? ret : ioctl->func(file, data);
 }
 
 int
@@ -418,7 +460,7 @@ sim_file_ioctl(struct sim_file *file, unsigned long request, void *arg)
       return -EINVAL;
 
    /* What the program and the kernel know of the argument may differ in size. */
-   uint32_t both = cmd & ioctl->cmd;
+   uint32_t both = ioctl->sized_func ? (uint32_t)DRM_IOWR(0, uint8_t) : cmd & ioctl->cmd;
    size_t in_size = both & ((uint32_t)_IOC_WRITE << _IOC_DIRSHIFT) ? _IOC_SIZE(cmd) : 0;
    size_t out_size = both & ((uint32_t)_IOC_READ << _IOC_DIRSHIFT) ? _IOC_SIZE(cmd) : 0;
    size_t size = MAX3(in_size, out_size, _IOC_SIZE(ioctl->cmd));
@@ -434,12 +476,9 @@ sim_file_ioctl(struct sim_file *file, unsigned long request, void *arg)
    if (ret)
       goto out;
 
-   sim_fault_delay_ioctl();
-   ret = sim_fault_ioctl(ioctl->name);
-   if (!ret)
-      ret = sim_core_permit(file, ioctl);
-   if (!ret)
-      ret = ioctl->func(file, data);
+   ret = call_ioctl(file, ioctl, data, _IOC_SIZE(cmd));
+   if (ret && ioctl->sized_func)
+      goto out;
 
    /* On failure too: some drivers tell in the argument how far they came. */
    if (sim_copy_out((uintptr_t)arg, data, out_size))

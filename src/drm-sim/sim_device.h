@@ -24,6 +24,10 @@ struct sim_ioctl {
    /* With the size that this kernel knows; 0 for a number without a function */
    uint32_t cmd;
    int (*func)(struct sim_file *file, void *data);
+   /* Instead, for an ioctl that the driver takes past the DRM core: the argument has the caller's size,
+    * goes in and, if all went well, out, and nobody is asked for permission.
+    */
+   int (*sized_func)(struct sim_file *file, void *data, uint32_t size);
    /* In lower case, without prefix */
    const char *name;
    /* The driver's minor version that brought it */
@@ -55,6 +59,7 @@ struct sim_driver {
    const struct sim_ioctl *ioctls;
    unsigned ioctl_count;
 
+   /* NULL if there is nothing to do */
    int (*open)(struct sim_file *file);
    void (*close)(struct sim_file *file);
    /* 0 if a BO may become a dma-buf */
@@ -91,10 +96,12 @@ struct sim_file {
    int32_t refcount;
    /* The one that the node showed when it was opened */
    struct sim_device device;
-   /* Guards both tables, and what a driver says that it guards */
+   /* Guards all three tables, and what a driver says that it guards */
    pthread_mutex_t lock;
    struct sim_handles bos;
    struct sim_handles syncobjs;
+   /* Of drivers whose files have more than one (sim_vm) */
+   struct sim_handles vms;
    void *priv;
 
    /* Of the primary node; guarded by the lock of all masters (sim_core.c). */

@@ -29,10 +29,10 @@
 #include "sim_vm.h"
 
 #define PAGE_SIZE_B 4096ull
-#define CHIPSET     0x164
-#define VRAM_B      (8ull << 30)
 #define GART_B      (16ull << 30)
 #define BAR_B       (256ull << 20)
+/* What the kernel has of the VRAM for itself */
+#define KERNEL_VRAM_B (16ull << 20)
 
 /* An operation, with the flag for sparse ones made part of it */
 enum op_type {
@@ -84,7 +84,7 @@ getparam_ioctl(struct sim_file *file, void *data)
 
    switch (args->param) {
    case NOUVEAU_GETPARAM_CHIPSET_ID:
-      args->value = CHIPSET;
+      args->value = NOUVEAU_CHIPSET;
       return 0;
    case NOUVEAU_GETPARAM_PCI_VENDOR:
       args->value = file->device.driver->pci_vendor;
@@ -96,7 +96,7 @@ getparam_ioctl(struct sim_file *file, void *data)
       args->value = 2;
       return 0;
    case NOUVEAU_GETPARAM_FB_SIZE:
-      args->value = VRAM_B;
+      args->value = NOUVEAU_VRAM_B;
       return 0;
    case NOUVEAU_GETPARAM_AGP_SIZE:
       args->value = GART_B;
@@ -123,7 +123,7 @@ getparam_ioctl(struct sim_file *file, void *data)
       args->value = BAR_B;
       return 0;
    case NOUVEAU_GETPARAM_VRAM_USED:
-      args->value = sim_bo_total_B();
+      args->value = KERNEL_VRAM_B + sim_bo_total_B();
       return 0;
    default:
       return -EINVAL;
@@ -871,13 +871,19 @@ vm_bind_ioctl(struct sim_file *file, void *data)
 static int
 nouveau_open(struct sim_file *file)
 {
-   file->priv = calloc(1, sizeof(struct nouveau_file));
-   return file->priv ? 0 : -ENOMEM;
+   struct nouveau_file *nfile = calloc(1, sizeof(*nfile));
+
+   if (!nfile)
+      return -ENOMEM;
+   list_inithead(&nfile->objects);
+   file->priv = nfile;
+   return 0;
 }
 
 static void
 nouveau_close(struct sim_file *file)
 {
+   nouveau_release_objects(file);
    nouveau_release_channels(file);
    vm_destroy(to_nouveau(file)->vm);
    free(file->priv);
@@ -890,6 +896,8 @@ static const struct sim_ioctl ioctls[] = {
    NOUVEAU(GETPARAM, getparam_ioctl, "getparam"),
    NOUVEAU(CHANNEL_ALLOC, nouveau_channel_alloc_ioctl, "channel_alloc"),
    NOUVEAU(CHANNEL_FREE, nouveau_channel_free_ioctl, "channel_free"),
+   /* Its argument has every size. */
+   [DRM_NOUVEAU_NVIF] = {.sized_func = nouveau_nvif_ioctl, .name = "nvif"},
    NOUVEAU(VM_INIT, vm_init_ioctl, "vm_init"),
    NOUVEAU(VM_BIND, vm_bind_ioctl, "vm_bind"),
    NOUVEAU(EXEC, nouveau_exec_ioctl, "exec"),

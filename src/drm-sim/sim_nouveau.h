@@ -19,6 +19,8 @@
 struct sim_syncobj;
 
 #define NOUVEAU_EXEC_PUSH_MAX 510
+#define NOUVEAU_CHIPSET       0x164
+#define NOUVEAU_VRAM_B        (8ull << 30)
 
 struct nouveau_file {
    /* NULL until VM_INIT; disabled by whatever comes before it */
@@ -26,6 +28,8 @@ struct nouveau_file {
    bool vm_is_disabled;
    /* Under the file's lock */
    struct sim_handles channels;
+   /* Of NVIF */
+   struct list_head objects;
 };
 
 static inline struct nouveau_file *
@@ -60,5 +64,11 @@ int nouveau_channel_alloc_ioctl(struct sim_file *file, void *data);
 int nouveau_channel_free_ioctl(struct sim_file *file, void *data);
 int nouveau_exec_ioctl(struct sim_file *file, void *data);
 void nouveau_release_channels(struct sim_file *file);
+
+/* The classes of a channel's engines: how many, or -EINVAL if there is no such channel. */
+int nouveau_channel_classes(struct sim_file *file, uint64_t channel, const int32_t **classes);
+
+int nouveau_nvif_ioctl(struct sim_file *file, void *data, uint32_t size);
+void nouveau_release_objects(struct sim_file *file);
 
 #endif /* SIM_NOUVEAU_H */

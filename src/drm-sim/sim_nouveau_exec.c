@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drm-uapi/nouveau_nvif.h"
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
@@ -51,6 +52,7 @@ enum {
 struct channel {
    int32_t refcount;
    bool killed;
+   const struct engine *engine;
    /* NULL, and no entity, without VM_INIT */
    struct sim_vm *vm;
    struct sim_entity entity;
@@ -87,20 +89,52 @@ channel_find(struct sim_file *file, uint32_t id)
    return channel;
 }
 
-static bool
-is_known_engine(uint32_t engine)
+/* What a Turing GPU has by its system processor; classes in the kernel's order, zero behind the last */
+static const struct engine {
+   uint32_t name;
+   int32_t classes[6];
+} engines[] = {
+   {
+      NOUVEAU_FIFO_ENGINE_GR,
+      {KEPLER_INLINE_TO_MEMORY_B, FERMI_TWOD_A, TURING_A, TURING_COMPUTE_A, TURING_DMA_COPY_A},
+   },
+   {NOUVEAU_FIFO_ENGINE_CE, {TURING_DMA_COPY_A}},
+   {NOUVEAU_FIFO_ENGINE_NVDEC, {NVC4B0_VIDEO_DECODER}},
+};
+
+/* -ENOSYS for what names no engine at all, -EINVAL for one of older GPUs */
+static int
+find_engine(uint32_t name, const struct engine **engine)
 {
-   switch (engine) {
-   case NOUVEAU_FIFO_ENGINE_GR:
+   for (unsigned i = 0; i < ARRAY_SIZE(engines); i++) {
+      if (engines[i].name == name) {
+         *engine = &engines[i];
+         return 0;
+      }
+   }
+   switch (name) {
    case NOUVEAU_FIFO_ENGINE_VP:
    case NOUVEAU_FIFO_ENGINE_PPP:
    case NOUVEAU_FIFO_ENGINE_BSP:
-   case NOUVEAU_FIFO_ENGINE_CE:
-   case NOUVEAU_FIFO_ENGINE_NVDEC:
-      return true;
+      return -EINVAL;
    default:
-      return false;
+      return -ENOSYS;
    }
+}
+
+int
+nouveau_channel_classes(struct sim_file *file, uint64_t id, const int32_t **classes)
+{
+   struct channel *channel = id <= INT32_MAX ? channel_find(file, id) : NULL;
+   int count = 0;
+
+   if (!channel)
+      return -EINVAL;
+   *classes = channel->engine->classes;
+   while ((*classes)[count])
+      count++;
+   channel_put(channel);
+   return count;
 }
 
 static int
@@ -120,12 +154,15 @@ int
 nouveau_channel_alloc_ioctl(struct sim_file *file, void *data)
 {
    struct drm_nouveau_channel_alloc *args = data;
+   const struct engine *engine = &engines[0];
+   int ret = 0;
 
    nouveau_disable_vm_init(file);
    /* Since Kepler, the handles of old may name an engine instead. */
    if (args->fb_ctxdma_handle == UINT32_MAX) {
-      if (!is_known_engine(args->tt_ctxdma_handle))
-         return -ENOSYS;
+      ret = find_engine(args->tt_ctxdma_handle, &engine);
+      if (ret)
+         return ret;
       args->fb_ctxdma_handle = args->tt_ctxdma_handle = 0;
    }
    if (args->tt_ctxdma_handle == UINT32_MAX)
@@ -135,11 +172,12 @@ nouveau_channel_alloc_ioctl(struct sim_file *file, void *data)
    if (!channel)
       return -ENOMEM;
    channel->refcount = 1;
+   channel->engine = engine;
    channel->vm = nouveau_vm(file);
    if (channel->vm)
       sim_entity_init(&channel->entity, channel->vm->engine);
 
-   int ret = notifier_create(file, &args->notifier_handle);
+   ret = notifier_create(file, &args->notifier_handle);
    if (!ret) {
       pthread_mutex_lock(&file->lock);
       args->channel = sim_handles_add(&to_nouveau(file)->channels, channel);

@@ -372,9 +372,9 @@ vmb_bo_unref(struct vmb_bo *bo)
       close_handle(bo);
    vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
 
-   vmb_trace_bo(dev->trace, bo, false);
    if (dev->caps.kernel_addresses)
       vmb_device_unplace_bo(dev, bo);
+   vmb_trace_bo(dev->trace, bo, false);
    if (shared) {
       free_struct(bo);
       return;

@@ -263,9 +263,6 @@ void vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo);
 /* With no lock held: the pages behind the BO are gone, in every VM that maps it. */
 int vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo);
 
-/* 0, or -ENODEV if a bind failed when it ran, as far as the kernel tells. */
-int vmb_vm_check_status(struct vmb_vm *vm);
-
 /* The state lock is held: retires what has completed. */
 void vmb_vm_retire_locked(struct vmb_vm *vm);
 

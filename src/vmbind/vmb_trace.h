@@ -133,6 +133,9 @@ enum vmb_trace_kind {
    VMB_TRACE_KIND_DEFRAGMENT,
    /** The submit before it failed halfway: what takes it back. */
    VMB_TRACE_KIND_ROLLBACK,
+   /** The kernel's own: it maps a BO at an address of its choice (vmb_vm_get_bo_addr()), which is a range
+    * as long as it stays, and unmaps it when the BO goes. */
+   VMB_TRACE_KIND_KERNEL,
 };
 
 struct vmb_trace_sync {

@@ -183,7 +183,12 @@ sweep(struct vmb_vm *vm)
       .map = { .addr_B = caps->va_start_B, .range_B = caps->va_range_B },
       .unmap = true,
    };
-   const struct vmb_raw_submit raw = { .reqs = &all, .req_count = 1, .immediate = true };
+   const struct vmb_raw_submit raw = {
+      .kind = VMB_TRACE_KIND_RANGE,
+      .reqs = &all,
+      .req_count = 1,
+      .immediate = true,
+   };
 
    if (caps->max_vms != 1 || caps->kernel_addresses || !vmb_gpuvm_mapping_count(vm->gpuvm))
       return true;
@@ -522,7 +527,9 @@ alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, uint64_t size
       for (unsigned i = 0; i < ARRAY_SIZE(zones) && ret == -EINVAL; i++)
          ret = vmb_va_heap_alloc_at(vm->heap, zones[i], params->fixed_addr_B, size_B);
       *addr_B_out = params->fixed_addr_B;
-      return ret;
+      /* Outside of the window, or where it ends: of another device. */
+      return ret == -EINVAL && params->fixed_addr_B % vm->dev->caps.page_size_B == 0 ? -EADDRINUSE
+                                                                                     : ret;
    }
 
    const struct vmb_va_alloc_info info = {
@@ -712,21 +719,102 @@ vmb_range_size_B(const struct vmb_range *range)
 
 /* ------------------------------------------------- addresses of the kernel's */
 
-/* With both locks held. */
+/* With the bind lock held, so that it is recorded in the order in which it happens. */
+static void
+record_place(struct vmb_vm *vm, const struct vmb_bo *bo, const struct vmb_mapping *m, bool placed)
+{
+   const struct vmb_range range = {
+      .vm = vm,
+      .addr_B = m->addr_B,
+      .size_B = m->range_B,
+      .name = bo->name,
+   };
+   const struct vmb_gpuvm_req req = { .map = *m, .unmap = !placed };
+   struct vmb_trace_submit submit = {
+      .vm = vm->id,
+      .queue = vm->internal->id,
+      .asked_count = 1,
+      .bind_count = 1,
+      .op_count = 1,
+      .ioctl_count = placed ? 1 : 0,
+      .kind = VMB_TRACE_KIND_KERNEL,
+   };
+
+   if (placed)
+      vmb_trace_range(vm->dev->trace, &range, true);
+   vmb_trace_submit(vm->dev->trace, &submit,
+                    &(struct vmb_trace_arrays){ .binds = &req, .ops = &req });
+   if (!placed)
+      vmb_trace_range(vm->dev->trace, &range, false);
+}
+
+static void
+copy_mapping(const struct vmb_mapping *m, void *data)
+{
+   *(struct vmb_mapping *)data = *m;
+}
+
+/* With the bind lock held.  A BO has one address, if any. */
+static void
+unplace(struct vmb_vm *vm, struct vmb_bo *bo)
+{
+   struct vmb_mapping m = { 0 };
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   struct vmb_gpuvm_bo *vm_bo = vmb_gpuvm_bo_find(vm->gpuvm, &bo->obj);
+   if (vm_bo) {
+      vmb_gpuvm_bo_foreach(vm_bo, copy_mapping, &m);
+      vmb_gpuvm_bo_unmap_all(vm_bo, NULL);
+   }
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   m.vm_bo = NULL;
+   if (m.range_B)
+      record_place(vm, bo, &m, false);
+}
+
+/* With the bind lock held.  A shared BO loses its handle, and with it its address, some time before it goes
+ * from here: the kernel may have given the address to another one meanwhile. */
+static void
+unplace_others(struct vmb_vm *vm, const struct vmb_bo *bo, uint64_t addr_B)
+{
+   for (;;) {
+      struct vmb_gpuvm_iter iter;
+      struct vmb_mapping m;
+
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+      vmb_gpuvm_iter_init(vm->gpuvm, &iter, addr_B, addr_B + bo->size_B);
+      const bool found = vmb_gpuvm_iter_next(&iter, &m) && m.vm_bo->obj != &bo->obj;
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      if (!found)
+         return;
+      unplace(vm, vmb_bo_from_obj(m.vm_bo->obj));
+   }
+}
+
+/* With the bind lock held. */
 static int
-place_locked(struct vmb_vm *vm, struct vmb_bo *bo, uint64_t addr_B)
+place(struct vmb_vm *vm, struct vmb_bo *bo, uint64_t addr_B)
 {
    struct vmb_gpuvm_req req = { .map = { .addr_B = addr_B, .range_B = bo->size_B } };
-   int ret = vmb_gpuvm_bo_obtain(vm->gpuvm, &bo->obj, false, &req.map.vm_bo);
-   if (ret)
-      return ret;
+   bool placed = false;
 
+   unplace_others(vm, bo, addr_B);
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   int ret = vmb_gpuvm_bo_obtain(vm->gpuvm, &bo->obj, false, &req.map.vm_bo);
+   if (ret) {
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      return ret;
+   }
    if (!req.map.vm_bo->mapping_count) {
       ret = vmb_gpuvm_reserve(vm->gpuvm, &req, 1, NULL);
       if (!ret)
          vmb_gpuvm_map(vm->gpuvm, &req.map, NULL);
+      placed = !ret;
    }
    vmb_gpuvm_bo_put_deferred(req.map.vm_bo);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   if (placed)
+      record_place(vm, bo, &req.map, true);
    return ret;
 }
 
@@ -740,11 +828,8 @@ vmb_vm_get_bo_addr(struct vmb_vm *vm, struct vmb_bo *bo, uint64_t *addr_B_out)
 
    vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
    int ret = vm->dev->kmd->bo_address(vm->kvm, bo->handle, addr_B_out);
-   if (!ret) {
-      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-      ret = place_locked(vm, bo, *addr_B_out);
-      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
-   }
+   if (!ret)
+      ret = place(vm, bo, *addr_B_out);
    vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
    vmb_vm_free_deferred(vm);
    return ret;
@@ -756,11 +841,7 @@ vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo)
    vmb_lock(&dev->vms_lock, VMB_LOCK_VMS);
    list_for_each_entry(struct vmb_vm, vm, &dev->vms, link) {
       vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
-      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-      struct vmb_gpuvm_bo *vm_bo = vmb_gpuvm_bo_find(vm->gpuvm, &bo->obj);
-      if (vm_bo)
-         vmb_gpuvm_bo_unmap_all(vm_bo, NULL);
-      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      unplace(vm, bo);
       vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
       vmb_vm_free_deferred(vm);
    }

@@ -78,6 +78,12 @@ void vmb_vm_retire(struct vmb_vm *vm);
  * -ENODEV. */
 int vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns);
 
+/** Whether the VM can still be used, for those who wait for its signals by themselves: a bind that
+ * fails when it is executed signals like any other.  An ioctl at most, no lock.
+ *
+ * \return 0; -ENODEV, as far as the kernel driver tells */
+int vmb_vm_check_status(struct vmb_vm *vm);
+
 /**
  * Makes the VM fit for GPU work again after pages behind its BOs have gone: what is
  * bound of a purged BO is unbound, what is bound of an invalidated one of user_ptr is bound
@@ -139,7 +145,7 @@ struct vmb_range_params {
  * Binds to the range come after that by themselves, GPU work needs vmb_vm_get_sync().
  *
  * \return 0; -EINVAL (size, alignment); -ENOSPC no such room; -EADDRINUSE
- *         (fixed); -ENOTSUP null on a device that has none, or vmb_caps.kernel_addresses;
+ *         (fixed: not free, or not the window's); -ENOTSUP null on a device that has none, or vmb_caps.kernel_addresses;
  *         -ENOMEM; -ENODEV
  */
 int vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,

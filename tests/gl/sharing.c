@@ -8,6 +8,8 @@
 #include <EGL/egl.h>
 #include <EGL/eglext.h>
 #include <poll.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "glt.h"
@@ -95,6 +97,141 @@ test_dma_buf(EGLDisplay dpy)
    glDeleteTextures(1, &imported);
 }
 
+/* The dma-buf behind a texture. */
+static int
+export_fd(EGLDisplay dpy, EGLImage image)
+{
+   PFNEGLEXPORTDMABUFIMAGEMESAPROC export = (void *)eglGetProcAddress("eglExportDMABUFImageMESA");
+   EGLint stride = 0, offset = 0;
+   int fd = -1;
+
+   glt_expect(export(dpy, image, &fd, &stride, &offset) && fd >= 0 && offset == 0, "export");
+   return fd;
+}
+
+static const char all_of_it[] =
+   "#version 450\n"
+   "void main() {\n"
+   "   const vec2 corners[3] = vec2[3](vec2(-1, -1), vec2(3, -1), vec2(-1, 3));\n"
+   "   gl_Position = vec4(corners[gl_VertexID], 0, 1);\n"
+   "}\n";
+
+static const char one_texel[] =
+   "#version 450\n"
+   "layout(binding = 0) uniform sampler2D tex;\n"
+   "layout(location = 0) out vec4 color;\n"
+   "void main() { color = texelFetch(tex, ivec2(0), 0); }\n";
+
+/* Enough work that it goes on for a while after it was flushed. */
+static const char slow_green[] =
+   "#version 450\n"
+   "layout(location = 0) out vec4 color;\n"
+   "void main() {\n"
+   "   float x = gl_FragCoord.x;\n"
+   "   for (int i = 0; i < 2000; i++)\n"
+   "      x = fract(x * 1.37 + 0.1);\n"
+   "   color = vec4(x < 0 ? 1 : 0, 1, 0, 1);\n"
+   "}\n";
+
+static GLuint
+framebuffer(GLuint tex, GLint size)
+{
+   GLuint fbo;
+
+   glCreateFramebuffers(1, &fbo);
+   glNamedFramebufferTexture(fbo, GL_COLOR_ATTACHMENT0, tex, 0);
+   glBindFramebuffer(GL_FRAMEBUFFER, fbo);
+   glViewport(0, 0, size, size);
+   return fbo;
+}
+
+static EGLImage
+image_of(EGLDisplay dpy, GLuint tex)
+{
+   EGLImage image = eglCreateImage(dpy, eglGetCurrentContext(), EGL_GL_TEXTURE_2D,
+                                   (EGLClientBuffer)(uintptr_t)tex, NULL);
+
+   glt_expect(image != EGL_NO_IMAGE, "no image of a texture: 0x%x", eglGetError());
+   return image;
+}
+
+/* A texture that is bound to draw from while it leaves: what the others write is what is drawn from
+ * there on, with nothing bound anew. */
+static void
+test_leaves_while_bound(EGLDisplay dpy, GLint size)
+{
+   const uint32_t red = 0xff0000ff, blue = 0xffff0000;
+   GLuint tex, target = texture(0);
+
+   glt_begin("leaves while bound, %d", size);
+   glCreateTextures(GL_TEXTURE_2D, 1, &tex);
+   glTextureStorage2D(tex, 1, GL_RGBA8, size, size);
+   glClearTexImage(tex, 0, GL_RGBA, GL_UNSIGNED_BYTE, &red);
+   GLuint fbo = framebuffer(target, SIZE);
+   GLuint program = glt_draw_program(all_of_it, one_texel);
+   glUseProgram(program);
+   glBindTextureUnit(0, tex);
+   glDrawArrays(GL_TRIANGLES, 0, 3);
+   glFinish();
+   glt_expect(first_texel(target) == red, "before: 0x%08x", first_texel(target));
+
+   EGLImage image = image_of(dpy, tex);
+   const int fd = export_fd(dpy, image);
+   uint32_t *map = mmap(NULL, 4, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+   glt_expect(map != MAP_FAILED, "no map");
+   glt_expect(*map == red, "exported: 0x%08x", *map);
+   *map = blue;
+   glDrawArrays(GL_TRIANGLES, 0, 3);
+   glFinish();
+   glt_expect(first_texel(target) == blue, "after: 0x%08x", first_texel(target));
+
+   munmap(map, 4);
+   close(fd);
+   eglDestroyImage(dpy, image);
+   glDeleteProgram(program);
+   glDeleteFramebuffers(1, &fbo);
+   glDeleteTextures(1, &tex);
+   glDeleteTextures(1, &target);
+}
+
+/* A texture that is drawn to while it leaves loses nothing of what is drawn. */
+static void
+test_leaves_while_drawn(EGLDisplay dpy, GLint size)
+{
+   uint32_t *texels = calloc(size * size, sizeof(*texels));
+   GLuint tex;
+
+   glt_begin("leaves while drawn, %d", size);
+   glCreateTextures(GL_TEXTURE_2D, 1, &tex);
+   glTextureStorage2D(tex, 1, GL_RGBA8, size, size);
+   GLuint fbo = framebuffer(tex, size);
+   GLuint program = glt_draw_program(all_of_it, slow_green);
+   EGLImage image = image_of(dpy, tex);
+
+   glUseProgram(program);
+   glClear(GL_COLOR_BUFFER_BIT);
+   glFinish();
+   for (unsigned i = 0; i < 4; i++)
+      glDrawArrays(GL_TRIANGLES, 0, 3);
+   glFlush();
+   const int fd = export_fd(dpy, image);
+   glFinish();
+   glGetTextureImage(tex, 0, GL_RGBA, GL_UNSIGNED_BYTE, size * size * 4, texels);
+   for (GLint i = 0; i < size * size; i++) {
+      if (texels[i] == 0xff00ff00)
+         continue;
+      glt_fail("texel %d is 0x%08x", i, texels[i]);
+      break;
+   }
+
+   close(fd);
+   eglDestroyImage(dpy, image);
+   free(texels);
+   glDeleteProgram(program);
+   glDeleteFramebuffers(1, &fbo);
+   glDeleteTextures(1, &tex);
+}
+
 /* A fence is a file that becomes readable, and can be waited for by another context's work. */
 static void
 test_sync_file(EGLDisplay dpy)
@@ -129,7 +266,15 @@ int
 main(void)
 {
    glt_init(false);
+   GLuint vao;
+   glCreateVertexArrays(1, &vao);
+   glBindVertexArray(vao);
    test_dma_buf(eglGetCurrentDisplay());
+   /* In memory that it shares with others, and in memory of its own. */
+   test_leaves_while_bound(eglGetCurrentDisplay(), SIZE);
+   test_leaves_while_bound(eglGetCurrentDisplay(), 4 * SIZE);
+   test_leaves_while_drawn(eglGetCurrentDisplay(), SIZE);
+   test_leaves_while_drawn(eglGetCurrentDisplay(), 4 * SIZE);
    test_sync_file(eglGetCurrentDisplay());
    return glt_finish();
 }

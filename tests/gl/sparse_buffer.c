@@ -173,6 +173,18 @@ test_errors(void)
    glNamedBufferPageCommitmentARB(plain, 0, page, GL_TRUE);
    glt_expect_error(GL_INVALID_OPERATION, "a buffer that is not sparse");
 
+   glBindBuffer(GL_ARRAY_BUFFER, plain);
+   glBufferPageCommitmentARB(GL_ARRAY_BUFFER, 0, page, GL_TRUE);
+   glt_expect_error(GL_INVALID_OPERATION, "a target whose buffer is not sparse");
+   glBufferPageCommitmentARB(GL_TEXTURE_2D, 0, page, GL_TRUE);
+   glt_expect_error(GL_INVALID_ENUM, "no target of buffers");
+   glBindBuffer(GL_ARRAY_BUFFER, buffer);
+   glBufferPageCommitmentARB(GL_ARRAY_BUFFER, 0, page, GL_TRUE);
+   glt_expect_error(GL_NO_ERROR, "a target whose buffer is sparse");
+   glt_expect(!glMapBufferRange(GL_ARRAY_BUFFER, 0, page, GL_MAP_READ_BIT), "a sparse buffer is mapped");
+   glt_expect_error(GL_INVALID_OPERATION, "a sparse buffer cannot be mapped");
+   glBindBuffer(GL_ARRAY_BUFFER, 0);
+
    glCreateBuffers(1, &map);
    glNamedBufferStorage(map, page, NULL, GL_SPARSE_STORAGE_BIT_ARB | GL_MAP_READ_BIT);
    glt_expect_error(GL_INVALID_VALUE, "sparse and to be mapped");
@@ -180,6 +192,29 @@ test_errors(void)
    glDeleteBuffers(1, &buffer);
    glDeleteBuffers(1, &plain);
    glDeleteBuffers(1, &map);
+}
+
+/* What the server writes by itself, the result of a query, comes behind a commitment too. */
+static void
+test_query_result(void)
+{
+   uint32_t result = 0;
+   GLuint query;
+
+   glt_begin("query result");
+   const GLuint buffer = sparse_buffer((GLsizeiptr)PAGES * page);
+   glCreateQueries(GL_TIMESTAMP, 1, &query);
+   glQueryCounter(query, GL_TIMESTAMP);
+   glFinish();
+
+   glNamedBufferPageCommitmentARB(buffer, 2 * page, page, GL_TRUE);
+   glGetQueryBufferObjectuiv(query, buffer, GL_QUERY_RESULT_AVAILABLE, 2 * page + 4);
+   glt_expect_error(GL_NO_ERROR, "result into a buffer");
+   glGetNamedBufferSubData(buffer, 2 * page + 4, 4, &result);
+   glt_expect(result == GL_TRUE, "result %u", result);
+
+   glDeleteQueries(1, &query);
+   glDeleteBuffers(1, &buffer);
 }
 
 int
@@ -194,6 +229,7 @@ main(void)
    test_uncommitted();
    test_order();
    test_errors();
+   test_query_result();
 
    return glt_finish();
 }

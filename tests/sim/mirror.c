@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define WINDOW_B (64 * MIB)
@@ -283,6 +284,134 @@ static void
 store_unaligned(void *address, uint64_t value)
 {
    __asm__ volatile("movq %0, (%1)" : : "r"(value), "r"(address) : "memory");
+}
+
+/* Stores as compilers make them, in every form of operand.  Each counts that it was passed, and what
+ * comes behind it must be what it was. */
+#define STORE(name, text)                                                                          \
+   static unsigned store_##name(void *to)                                                          \
+   {                                                                                               \
+      const uint64_t value = 0xa1a2a3a4a5a6a7a8ull;                                                \
+      unsigned passed = 0;                                                                         \
+      __asm__ volatile("movq %2, %%xmm9\n\tmovq %2, %%xmm1\n\tmovq %2, %%rdx\n\t"                    \
+                       "movlhps %%xmm9, %%xmm9\n\t"                                                \
+                       "movlhps %%xmm1, %%xmm1\n\t"                                                \
+                       "movq %1, %%rbx\n\tmovq %1, %%r12\n\tmovq %1, %%r13\n\t"                     \
+                       "movl $5, %%ecx\n\tmovl $5, %%r14d\n\t" text "\n\taddl $1, %0"               \
+                       : "+r"(passed)                                                              \
+                       : "r"(to), "r"(value)                                                       \
+                       : "memory", "cc", "rbx", "rcx", "rdx", "r12", "r13", "r14", "xmm1", "xmm9"); \
+      return passed;                                                                               \
+   }
+
+STORE(b, "movb %%dl, (%%rbx)")
+STORE(b_imm, "movb $0x71, 1(%%r12)")
+STORE(w, "movw %%dx, (%%r13)")
+STORE(w_imm, "movw $0x7172, -2(%%rbx, %%rcx, 4)")
+STORE(l, "movl %%edx, 0x100(%%r12, %%r14, 8)")
+STORE(l_imm, "movl $0x71727374, 0x12345(%%rbx)")
+STORE(l_index, "movl %%edx, -0x10(,%%r13, 1)")
+STORE(q, "movq %%rdx, (%%r13, %%rcx, 2)")
+STORE(q_imm, "movq $-0x71727374, (%%r12)")
+STORE(nti, "movnti %%rdx, 4(%%rbx)")
+STORE(ss, "movss %%xmm1, (%%rbx)")
+STORE(sd, "movsd %%xmm9, 8(%%r13)")
+STORE(ups, "movups %%xmm9, 3(%%r12, %%r14)")
+STORE(dqu, "movdqu %%xmm1, (%%rbx)")
+STORE(lps, "movlps %%xmm9, (%%rbx)")
+STORE(hps, "movhps %%xmm1, (%%r13)")
+STORE(d, "movd %%xmm9, (%%rbx)")
+STORE(q_vector, "movq %%xmm9, 0x7f(%%r12)")
+STORE(xchg, "xchgl %%edx, (%%rbx)")
+STORE(lock, "lock addl %%edx, (%%r12)")
+
+__attribute__((target("sse4.1"))) STORE(pextrb, "pextrb $1, %%xmm9, (%%rbx)")
+__attribute__((target("sse4.1"))) STORE(pextrd, "pextrd $1, %%xmm1, 0x11111(%%r13)")
+__attribute__((target("sse4.1"))) STORE(pextrq, "pextrq $1, %%xmm9, (%%r12, %%rcx)")
+__attribute__((target("avx"))) STORE(vss, "vmovss %%xmm9, (%%r13, %%rcx, 4)")
+__attribute__((target("avx"))) STORE(vd, "vmovd %%xmm1, (%%rbx)")
+__attribute__((target("avx"))) 
+   STORE(vps, "vinsertf128 $1, %%xmm9, %%ymm9, %%ymm9\n\tvmovups %%ymm9, 0x20(%%r12)")
+__attribute__((target("avx"))) 
+   STORE(vdqu, "vinsertf128 $1, %%xmm9, %%ymm1, %%ymm1\n\tvmovdqu %%ymm1, (%%rbx, %%r14, 2)")
+__attribute__((target("avx"))) STORE(vpextrd, "vpextrd $1, %%xmm9, 0x40(%%r12, %%r14)")
+__attribute__((target("avx"))) STORE(vextract, "vextractf128 $0, %%ymm9, (%%rbx)")
+
+static const struct {
+   const char *name;
+   unsigned (*store)(void *to);
+   bool avx;
+} stores[] = {
+   {"b", store_b},           {"b imm", store_b_imm}, {"w", store_w},
+   {"w imm", store_w_imm},   {"l", store_l},         {"l imm", store_l_imm},
+   {"l index", store_l_index}, {"q", store_q},       {"q imm", store_q_imm},
+   {"nti", store_nti},       {"ss", store_ss},       {"sd", store_sd},
+   {"ups", store_ups},       {"dqu", store_dqu},     {"lps", store_lps},
+   {"hps", store_hps},       {"d", store_d},         {"q vector", store_q_vector},
+   {"xchg", store_xchg},     {"lock", store_lock},   {"pextrb", store_pextrb, true},
+   {"pextrd", store_pextrd, true}, {"pextrq", store_pextrq, true},
+   {"vss", store_vss, true}, {"vd", store_vd, true}, {"vps", store_vps, true},
+   {"vdqu", store_vdqu, true}, {"vpextrd", store_vpextrd, true},
+   {"vextract", store_vextract, true},
+};
+
+/* Where a form stores, counted from what it is given, and how much: by trying. */
+static void
+measure_store(unsigned (*store)(void *to), int *first, int *end)
+{
+   static uint8_t bytes[512 * KIB];
+   const int middle = sizeof(bytes) / 2;
+   int at = 0;
+
+   memset(bytes, 0, sizeof(bytes));
+   assert_int_equal(store(bytes + middle), 1);
+   while (!bytes[at])
+      at++;
+   *first = at - middle;
+   while (bytes[at])
+      at++;
+   *end = at - middle;
+}
+
+/* The same to memory that is surrounded by a null mapping, and to bytes that are surrounded by bytes. */
+static void
+compare_store(struct device *device, const char *name, unsigned (*store)(void *to), int at)
+{
+   static uint8_t bytes[1024 * KIB];
+
+   memset(device->cpu, 0, 128 * KIB);
+   memset(bytes, 0, sizeof(bytes));
+   assert_int_equal(store(bytes + 512 * KIB + at), 1);
+   assert_int_equal(store(device->window + 5 * MIB + at), 1);
+   if (memcmp(device->cpu, bytes + 512 * KIB, 128 * KIB))
+      fail_msg("%s at %d", name, at);
+}
+
+/* Wholly into a null mapping, and across the borders of it. */
+static void
+test_stores_of_every_form(void **state)
+{
+   struct device device = device_open(*state);
+
+   map_null(&device, 4 * MIB, 4 * MIB);
+   map(&device, 5 * MIB, 0, 128 * KIB);
+
+   for (unsigned i = 0; i < sizeof(stores) / sizeof(stores[0]); i++) {
+      int first, end;
+
+      if (stores[i].avx && !__builtin_cpu_supports("avx"))
+         continue;
+      measure_store(stores[i].store, &first, &end);
+
+      for (int border = 0; border <= 128 * (int)KIB; border += 128 * (int)KIB) {
+         for (int at = border - end - 1; at <= border - first + 1; at++)
+            compare_store(&device, stores[i].name, stores[i].store, at);
+      }
+      assert_true(all_zero(&device, 4 * MIB, 1 * MIB));
+      assert_true(all_zero(&device, 5 * MIB + 128 * KIB, 128 * KIB));
+   }
+
+   device_close(&device);
 }
 
 /* By strings, by vectors, by bytes; from a null mapping into memory, and across the border. */
@@ -581,6 +710,74 @@ test_handlers_are_chained(void **state)
    device_close(&device);
 }
 
+#ifdef __x86_64__
+
+static volatile sig_atomic_t traps;
+
+static void
+count_trap(int signum)
+{
+   assert_int_equal(signum, SIGTRAP);
+   traps++;
+}
+
+/* As crash reporters do: a handler of the program's comes after ours, and gets what is the program's. */
+static void
+test_program_traps(void **state)
+{
+   struct device device = device_open(*state);
+   struct sigaction action = {.sa_handler = count_trap}, old;
+   uint32_t value;
+
+   map_null(&device, 4 * MIB, 64 * KIB);
+   traps = 0;
+   assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0);
+   /* Reads and writes memory, so that it cannot be passed over. */
+   __atomic_fetch_add((uint32_t *)(device.window + 4 * MIB), 5, __ATOMIC_SEQ_CST);
+   assert_int_equal(traps, 0);
+   assert_true(peek(&device, 4 * MIB, &value));
+   assert_int_equal(value, 0);
+
+   __asm__ volatile("int3");
+   assert_int_equal(traps, 1);
+   assert_int_equal(sigaction(SIGTRAP, NULL, &old), 0);
+   assert_ptr_equal(old.sa_handler, count_trap);
+   signal(SIGTRAP, SIG_IGN);
+   raise(SIGTRAP);
+   assert_int_equal(traps, 1);
+   signal(SIGTRAP, SIG_DFL);
+   device_close(&device);
+}
+
+/* Sent, or met: what has no handler ends the program, whoever was asked first. */
+static void
+test_signals_end_the_program(void **state)
+{
+   struct device device = device_open(*state);
+
+   for (unsigned i = 0; i < 3; i++) {
+      const pid_t pid = fork();
+      if (pid == 0) {
+         setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+         signal(SIGSEGV, SIG_DFL);
+         if (i == 0)
+            raise(SIGSEGV);
+         else if (i == 1)
+            raise(SIGTRAP);
+         else
+            __asm__ volatile("int3");
+         _exit(0);
+      }
+      int status;
+      assert_int_equal(waitpid(pid, &status, 0), pid);
+      assert_true(WIFSIGNALED(status));
+      assert_int_equal(WTERMSIG(status), i ? SIGTRAP : SIGSEGV);
+   }
+   device_close(&device);
+}
+
+#endif
+
 static void
 test_misapply(void **state)
 {
@@ -643,8 +840,12 @@ main(void)
       ALL(test_handlers_are_chained),
       ALL(test_misapply),
 #ifdef __x86_64__
+      {"test_program_traps msm", test_program_traps, NULL, NULL, "msm"},
+      {"test_program_traps xe", test_program_traps, NULL, NULL, "xe"},
+      {"test_signals_end_the_program", test_signals_end_the_program, NULL, NULL, "msm"},
       {"test_stores_to_null_are_dropped msm", test_stores_to_null_are_dropped, NULL, NULL, "msm"},
       {"test_stores_to_null_are_dropped xe", test_stores_to_null_are_dropped, NULL, NULL, "xe"},
+      {"test_stores_of_every_form", test_stores_of_every_form, NULL, NULL, "msm"},
       {"test_stores_to_null_from_threads msm", test_stores_to_null_from_threads, NULL, NULL, "msm"},
       {"test_stores_to_null_from_threads xe", test_stores_to_null_from_threads, NULL, NULL, "xe"},
 #endif

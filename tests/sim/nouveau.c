@@ -8,6 +8,7 @@
 #include "sim_test.h"
 
 #include "drm-uapi/nouveau_drm.h"
+#include "drm-uapi/nouveau_nvif.h"
 
 #define BASE (1ull << 33)
 
@@ -312,6 +313,10 @@ test_exec(void **state)
    (void)state;
 
    assert_error(call(fd, DRM_IOCTL_NOUVEAU_CHANNEL_ALLOC, &alloc), ENOSYS);
+   /* One of Kepler's engines */
+   alloc.tt_ctxdma_handle = NOUVEAU_FIFO_ENGINE_VP;
+   assert_error(call(fd, DRM_IOCTL_NOUVEAU_CHANNEL_ALLOC, &alloc), EINVAL);
+   alloc.fb_ctxdma_handle = UINT32_MAX;
    alloc.tt_ctxdma_handle = NOUVEAU_FIFO_ENGINE_GR;
    assert_ok(call(fd, DRM_IOCTL_NOUVEAU_CHANNEL_ALLOC, &alloc));
    exec.channel = 77;
@@ -339,6 +344,170 @@ test_exec(void **state)
    close(fd);
 }
 
+/* An argument of NVIF, and how much of it there is */
+struct nvif {
+   struct nvif_ioctl_v0 head;
+   union {
+      struct nvif_ioctl_new_v0 new;
+      struct {
+         struct nvif_ioctl_mthd_v0 mthd;
+         struct nv_device_info_v0 info;
+      };
+      struct {
+         struct nvif_ioctl_sclass_v0 sclass;
+         struct nvif_ioctl_sclass_oclass_v0 list[8];
+      };
+   };
+};
+
+/* As libdrm's drmCommandWrite() calls it: what it says of the direction is of no matter. */
+static int
+nvif(int fd, struct nvif *args, size_t args_size)
+{
+   return call(fd,
+               _IOC(_IOC_WRITE, DRM_IOCTL_BASE, DRM_COMMAND_BASE + DRM_NOUVEAU_NVIF,
+                    sizeof(args->head) + args_size),
+               args);
+}
+
+static int
+nvif_new(int fd, uint32_t channel, uint64_t name, int32_t oclass)
+{
+   struct nvif args = {
+      .head = {
+         .type = NVIF_IOCTL_V0_NEW,
+         .route = channel ? NVIF_IOCTL_V0_ROUTE_HIDDEN : NVIF_IOCTL_V0_ROUTE_NVIF,
+         .token = channel,
+      },
+      .new = {.object = name, .oclass = oclass},
+   };
+   return nvif(fd, &args, sizeof(args.new));
+}
+
+static int
+nvif_del(int fd, uint64_t name)
+{
+   struct nvif args = {.head = {.type = NVIF_IOCTL_V0_DEL, .object = name}};
+
+   return nvif(fd, &args, 0);
+}
+
+static int
+nvif_info(int fd, uint64_t name, struct nvif *args)
+{
+   *args = (struct nvif){
+      .head = {.type = NVIF_IOCTL_V0_MTHD, .object = name},
+      .mthd = {.method = NV_DEVICE_V0_INFO},
+   };
+   return nvif(fd, args, sizeof(args->mthd) + sizeof(args->info));
+}
+
+static void
+test_nvif_device(void **state)
+{
+   int fd = open_nouveau();
+   struct nvif args;
+   (void)state;
+
+   assert_error(nvif_info(fd, 7, &args), EINVAL);
+   assert_error(nvif_new(fd, 0, 7, TURING_A), EINVAL);
+   assert_ok(nvif_new(fd, 0, 7, NV_DEVICE));
+   assert_error(nvif_new(fd, 0, 7, NV_DEVICE), EEXIST);
+
+   assert_ok(nvif_info(fd, 7, &args));
+   assert_int_equal(args.info.chipset, 0x164);
+   assert_int_equal(args.info.family, NV_DEVICE_INFO_V0_TURING);
+   assert_string_equal(args.info.chip, "TU104");
+   struct drm_nouveau_getparam vram = {.param = NOUVEAU_GETPARAM_FB_SIZE};
+   assert_ok(call(fd, DRM_IOCTL_NOUVEAU_GETPARAM, &vram));
+   assert_int_equal(args.info.ram_user, vram.value);
+
+   /* Of the wrong size, of a later version, of a type that is gone: nothing is written. */
+   assert_ok(nvif_info(fd, 7, &args));
+   args.info.chipset = 0;
+   assert_error(nvif(fd, &args, sizeof(args.mthd) + sizeof(args.info) - 8), EINVAL);
+   args.info.version = 1;
+   assert_error(nvif(fd, &args, sizeof(args.mthd) + sizeof(args.info)), EINVAL);
+   args.info.version = 0;
+   args.head.version = 1;
+   assert_error(nvif(fd, &args, sizeof(args.mthd) + sizeof(args.info)), EINVAL);
+   args.head.version = 0;
+   args.head.type = 0x05;
+   assert_error(nvif(fd, &args, sizeof(args.mthd) + sizeof(args.info)), EINVAL);
+   assert_int_equal(args.info.chipset, 0);
+
+   assert_ok(nvif_del(fd, 7));
+   assert_error(nvif_info(fd, 7, &args), EINVAL);
+   assert_ok(nvif_del(fd, 7));
+   close(fd);
+}
+
+static uint32_t
+channel_create(int fd, uint32_t engine)
+{
+   struct drm_nouveau_channel_alloc args = {
+      .fb_ctxdma_handle = engine ? UINT32_MAX : 0,
+      .tt_ctxdma_handle = engine,
+   };
+   assert_ok(call(fd, DRM_IOCTL_NOUVEAU_CHANNEL_ALLOC, &args));
+   return args.channel;
+}
+
+/* How many there are, of which room for two is filled */
+static unsigned
+nvif_classes(int fd, uint32_t channel, int32_t classes[static 2])
+{
+   struct nvif args = {
+      .head = {
+         .type = NVIF_IOCTL_V0_SCLASS,
+         .route = NVIF_IOCTL_V0_ROUTE_HIDDEN,
+         .token = channel,
+      },
+      .sclass = {.count = 2},
+   };
+
+   assert_ok(nvif(fd, &args, sizeof(args.sclass) + 2 * sizeof(args.list[0])));
+   classes[0] = args.list[0].oclass;
+   classes[1] = args.list[1].oclass;
+   assert_int_equal(args.list[2].oclass, 0);
+   return args.sclass.count;
+}
+
+static void
+test_nvif_classes(void **state)
+{
+   int fd = open_nouveau();
+   uint32_t channel = channel_create(fd, 0), copies = channel_create(fd, NOUVEAU_FIFO_ENGINE_CE);
+   int32_t classes[2];
+   struct nvif args = {
+      .head = {.type = NVIF_IOCTL_V0_SCLASS, .route = NVIF_IOCTL_V0_ROUTE_HIDDEN, .token = 77},
+      .sclass = {.count = 8},
+   };
+   const size_t size = sizeof(args.sclass) + sizeof(args.list);
+   (void)state;
+
+   assert_int_equal(nvif_classes(fd, channel, classes), 5);
+   assert_int_equal(classes[0], KEPLER_INLINE_TO_MEMORY_B);
+   assert_int_equal(classes[1], FERMI_TWOD_A);
+   assert_int_equal(nvif_classes(fd, copies, classes), 1);
+   assert_int_equal(classes[0], TURING_DMA_COPY_A);
+   assert_int_equal(classes[1], 0);
+
+   assert_error(nvif(fd, &args, size), EINVAL);
+   args.head.token = channel;
+   assert_error(nvif(fd, &args, size - sizeof(args.list[0])), EINVAL);
+   args.head.route = NVIF_IOCTL_V0_ROUTE_NVIF;
+   assert_error(nvif(fd, &args, size), EINVAL);
+
+   assert_ok(nvif_new(fd, channel, 1, TURING_A));
+   assert_error(nvif_new(fd, copies, 2, TURING_A), EINVAL);
+   assert_error(nvif_new(fd, 77, 2, TURING_A), EINVAL);
+   assert_error(nvif_new(fd, channel, 1, TURING_COMPUTE_A), EEXIST);
+   assert_ok(nvif_del(fd, 1));
+   assert_ok(nvif_new(fd, channel, 1, TURING_COMPUTE_A));
+   close(fd);
+}
+
 int
 main(void)
 {
@@ -348,6 +517,8 @@ main(void)
       cmocka_unit_test(test_sparse_regions),
       cmocka_unit_test(test_atomic_staged_fifo),
       cmocka_unit_test(test_exec),
+      cmocka_unit_test(test_nvif_device),
+      cmocka_unit_test(test_nvif_classes),
    };
    return cmocka_run_group_tests_name("sim nouveau", tests, NULL, NULL);
 }

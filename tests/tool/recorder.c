@@ -5,6 +5,7 @@
  *
  *    recorder still    binds, leaves a submit pending, says "ready", and ends when its input does
  *    recorder loop     binds until it is killed, and says the number of each submit when it has returned
+ *    recorder placed   has the kernel give BOs their addresses, where it does, says "ready", and ends as the first
  */
 
 #include <errno.h>
@@ -115,6 +116,13 @@ submit(struct world *w, const struct vmb_bind *binds, uint32_t count)
 }
 
 static void
+wait_for_end_of_input(void)
+{
+   while (getchar() != EOF)
+      ;
+}
+
+static void
 stay(struct world *w)
 {
    const struct vmb_bind first[] = {
@@ -137,8 +145,7 @@ stay(struct world *w)
    submit(w, second, 2);
    printf("%" PRIx64 " %" PRIx64 " ready\n", vmb_range_addr_B(w->texture), vmb_range_addr_B(w->buffer));
    fflush(stdout);
-   while (getchar() != EOF)
-      ;
+   wait_for_end_of_input();
    CHECK(drm_sim_release(w->fd, vmb_vm_kernel_id(w->vm)));
 }
 
@@ -154,11 +161,48 @@ loop(struct world *w)
    }
 }
 
+/* Three BOs, of which one goes before the others are looked at. */
+static void
+placed(void)
+{
+   static const char *const names[] = { "first", "gone", "last" };
+   const int fd = open("/dev/dri/renderD128", O_RDWR | O_CLOEXEC);
+   struct vmb_device *dev;
+   struct vmb_bo *bo[3];
+   struct vmb_vm *vm;
+
+   CHECK(fd < 0 ? -ENODEV : 0);
+   CHECK(vmb_device_create(&(struct vmb_device_params){ .drm_fd = fd }, &dev));
+   CHECK(vmb_vm_create(dev, &(struct vmb_vm_params){ 0 }, &vm));
+   for (unsigned i = 0; i < 3; i++) {
+      const struct vmb_bo_params params = { .size_B = (i + 1) * PAGE_B, .name = names[i] };
+      uint64_t addr_B;
+
+      CHECK(vmb_bo_create(dev, &params, &bo[i]));
+      for (unsigned again = 0; again < 2; again++)
+         CHECK(vmb_vm_get_bo_addr(vm, bo[i], &addr_B));
+      printf("%" PRIx64 " ", addr_B);
+   }
+   vmb_bo_unref(bo[1]);
+   printf("ready\n");
+   fflush(stdout);
+   wait_for_end_of_input();
+   vmb_bo_unref(bo[0]);
+   vmb_bo_unref(bo[2]);
+   vmb_vm_destroy(vm);
+   vmb_device_destroy(dev);
+   close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
    struct world w;
 
+   if (argc > 1 && !strcmp(argv[1], "placed")) {
+      placed();
+      return 0;
+   }
    open_world(&w);
    if (argc > 1 && !strcmp(argv[1], "loop"))
       loop(&w);

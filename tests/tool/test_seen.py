@@ -213,6 +213,38 @@ class Live(Seen):
         self.fails(1, f"process {os.getpid()} records no trace", "dump", os.getpid())
 
 
+class AddressesOfTheKernel(Seen):
+    """msm without VM_BIND: the core asks where a BO is."""
+
+    def test_seen(self):
+        process, first, gone, last = self.start("placed", "msm-1.12")
+        vm, = json.loads(self.works("dump", "--json", process.pid))["vms"]
+        self.assertEqual(sorted((m["address"], m["size"]) for m in vm["mappings"]),
+                         sorted((hex(at), pages * PAGE) for at, pages in ((first, 1), (last, 3))))
+        self.assertEqual(sorted(r["name"] for r in vm["ranges"]), ["first", "last"])
+        text = self.works("who", hex(last + 2 * PAGE), process.pid)
+        self.assertIn('"last", here at its byte 0x2000', text)
+        self.assertIn("unmap 0x%012x" % gone, self.works("who", hex(gone), process.pid))
+        process.communicate("")
+        text = self.works("trace", self.trace)
+        self.assertEqual(text.count("the kernel's own"), 6)
+        self.works("map", self.trace, self.path("map.svg"))
+        with open(self.path("map.svg")) as file:
+            self.assertIn("last (0.0 MiB)", file.read())
+
+    def test_replay(self):
+        process, *_ = self.start("placed", "msm-1.12")
+        process.communicate("")
+        for kmd in ("msm-1.12", "msm", "panthor", "xe"):
+            note = "addresses are the kernel's" if kmd == "msm-1.12" else None
+            text = self.works("replay", "--kmd", kmd, self.trace, note=note)
+            self.assertRegex(text, r"submits +3 of 3 binds")
+            self.assertRegex(text, r"ranges compared +3, different: 0")
+        self.recorded("msm")
+        self.fails(1, "needs null mappings, which msm 1.12 does not have", "replay", "--kmd", "msm-1.12",
+                   self.trace, lines=2)
+
+
 class Killed(Seen):
     def test_nothing_that_returned_is_lost(self):
         for _ in range(5):
@@ -301,15 +333,16 @@ class Damaged(Seen):
 
 class Replay(Seen):
     def test_on_every_kernel_driver(self):
-        for recorded in ("panthor", "xe"):
+        for recorded in ("panthor", "xe", "msm"):
             self.recorded(recorded)
-            for kmd in ("panthor", "panthor-1.0", "msm", "xe"):
+            for kmd in ("panthor", "panthor-1.0", "msm", "xe", "nouveau", "amdgpu", "amdgpu-3.61", "powervr"):
                 text = self.works("replay", "--kmd", kmd, self.trace)
                 self.assertRegex(text, "submits +2 of 4 binds")
                 self.assertRegex(text, r"ranges compared +[23], different: 0")
         self.assertRegex(self.works("replay", self.trace), "operations sent +7 .recorded: 7")
         self.fails(1, "needs null mappings, which msm 1.13 does not have", "replay", "--kmd", "msm:noprr",
                    self.trace)
+        self.fails(1, "pages of asahi 1.0 have 16 KiB", "replay", "--kmd", "asahi", self.trace, lines=2)
 
     def test_a_smaller_address_space(self):
         self.recorded()

@@ -58,6 +58,15 @@ static const struct format formats[] = {
    F(G8_B8_R8_3PLANE_444_UNORM, 1, 1, 1),
    F(G16_B16R16_2PLANE_420_UNORM, 2, 4),
    F(G16_B16_R16_3PLANE_420_UNORM, 2, 2, 2),
+   F(G16_B16R16_2PLANE_422_UNORM, 2, 4),
+   F(G16_B16_R16_3PLANE_422_UNORM, 2, 2, 2),
+   F(G16_B16_R16_3PLANE_444_UNORM, 2, 2, 2),
+   F(G10X6_B10X6R10X6_2PLANE_420_UNORM_3PACK16, 2, 4),
+   F(G12X4_B12X4R12X4_2PLANE_420_UNORM_3PACK16, 2, 4),
+   F(R10X6_UNORM_PACK16, 2),
+   F(R12X4G12X4_UNORM_2PACK16, 4),
+   C(G8B8G8R8_422_UNORM, 4, 2, 1),
+   C(B8G8R8G8_422_UNORM, 4, 2, 1),
 };
 
 struct shape {
@@ -252,10 +261,16 @@ expect_tails(struct vkt *t, const char *name, const struct format *f,
    }
 }
 
+/* Several planes, or texels that share a part. */
+static bool
+is_ycbcr(const struct format *f)
+{
+   return strstr(f->name, "PLANE") || strstr(f->name, "_422_");
+}
+
 static bool
 test_format(struct vkt *t, const struct format *f, const struct shape *shape)
 {
-   const bool is_planar = strstr(f->name, "PLANE") != NULL;
    const VkImageCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
       .flags = shape->flags | VK_IMAGE_CREATE_SPARSE_BINDING_BIT |
@@ -270,12 +285,12 @@ test_format(struct vkt *t, const struct format *f, const struct shape *shape)
    };
    char name[128];
 
-   /* Planes have one level, and their images sides that they divide. */
-   if (is_planar && (shape->levels > 1 || shape->type == VK_IMAGE_TYPE_3D ||
-                     shape->size.width % 2 || shape->size.height % 2))
+   /* They have one level, and sides that their planes divide. */
+   if (is_ycbcr(f) && (shape->levels > 1 || shape->type == VK_IMAGE_TYPE_3D ||
+                       shape->size.width % 2 || shape->size.height % 2))
       return false;
    /* The validation layer takes a plane to be as large as the image. */
-   if (is_planar && t->messenger)
+   if (is_ycbcr(f) && t->messenger)
       return false;
    if (!vkt_image_supported(t, &info))
       return false;
@@ -399,14 +414,125 @@ static void
 test_without_residency(struct vkt *t)
 {
    for (uint32_t f = 0; f < VKT_ARRAY_SIZE(formats); f++) {
-      if (strstr(formats[f].name, "PLANE") || vkt_format_aspects(formats[f].format) !=
-                                                 VK_IMAGE_ASPECT_COLOR_BIT)
+      if (is_ycbcr(&formats[f])) {
+         /* The validation layer takes a plane to be as large as the image. */
+         if (!t->messenger)
+            test_opaque(t, &formats[f], VK_IMAGE_TYPE_2D, (VkExtent3D){300, 200, 1}, 1, 2);
+         continue;
+      }
+      if (vkt_format_aspects(formats[f].format) != VK_IMAGE_ASPECT_COLOR_BIT)
          continue;
       test_opaque(t, &formats[f], VK_IMAGE_TYPE_1D, (VkExtent3D){512, 1, 1}, 1, 1);
       test_opaque(t, &formats[f], VK_IMAGE_TYPE_1D, (VkExtent3D){16383, 1, 1}, 14, 3);
       test_opaque(t, &formats[f], VK_IMAGE_TYPE_2D, (VkExtent3D){300, 200, 1}, 9, 2);
       test_opaque(t, &formats[f], VK_IMAGE_TYPE_3D, (VkExtent3D){40, 70, 20}, 7, 1);
    }
+}
+
+/* ------------------------------------------------------------------- linear */
+
+/* In pieces that are bound in the reverse order, byte by byte where vkGetImageSubresourceLayout says
+ * (Vulkan, "Image Creation": the layout of linear images is the application's to know). */
+static void
+test_linear(struct vkt *t, VkImageType type, VkExtent3D size)
+{
+   const VkImageCreateInfo create_info = {
+      .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+      .flags = VK_IMAGE_CREATE_SPARSE_BINDING_BIT,
+      .imageType = type,
+      .format = VK_FORMAT_R32_UINT,
+      .extent = size,
+      .mipLevels = 1,
+      .arrayLayers = 1,
+      .samples = VK_SAMPLE_COUNT_1_BIT,
+      .tiling = VK_IMAGE_TILING_LINEAR,
+      .usage = VK_IMAGE_USAGE_TRANSFER_SRC_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT,
+   };
+   VkMemoryRequirements reqs;
+   VkSubresourceLayout layout;
+   VkImage image;
+   void *map;
+
+   if (!vkt_image_supported(t, &create_info)) {
+      printf("no sparse linear images of %u dimensions\n", type + 1);
+      return;
+   }
+
+   vkt_check(vkCreateImage(t->device, &create_info, NULL, &image));
+   vkGetImageMemoryRequirements(t->device, image, &reqs);
+   vkt_expect(reqs.alignment == VKT_BLOCK_B && reqs.size % VKT_BLOCK_B == 0, "%llu, %llu",
+              (unsigned long long)reqs.alignment, (unsigned long long)reqs.size);
+
+   VkMemoryRequirements2 before = {.sType = VK_STRUCTURE_TYPE_MEMORY_REQUIREMENTS_2};
+   vkGetDeviceImageMemoryRequirements(
+      t->device,
+      &(VkDeviceImageMemoryRequirements){
+         .sType = VK_STRUCTURE_TYPE_DEVICE_IMAGE_MEMORY_REQUIREMENTS,
+         .pCreateInfo = &create_info,
+      },
+      &before);
+   vkt_expect(before.memoryRequirements.size == reqs.size &&
+                 before.memoryRequirements.alignment == reqs.alignment,
+              "%llu, then %llu", (unsigned long long)before.memoryRequirements.size,
+              (unsigned long long)reqs.size);
+
+   const uint32_t blocks = reqs.size / VKT_BLOCK_B;
+   const VkDeviceMemory memory = vkt_alloc(t, reqs.size, &map);
+   VkSparseMemoryBind *binds = calloc(blocks, sizeof(*binds));
+   for (uint32_t i = 0; i < blocks; i++) {
+      binds[i] = (VkSparseMemoryBind){
+         .resourceOffset = (VkDeviceSize)i * VKT_BLOCK_B,
+         .size = VKT_BLOCK_B,
+         .memory = memory,
+         .memoryOffset = (VkDeviceSize)(blocks - 1 - i) * VKT_BLOCK_B,
+      };
+   }
+   vkt_bind_and_wait(t, &(VkBindSparseInfo){
+                           .imageOpaqueBindCount = 1,
+                           .pImageOpaqueBinds =
+                              &(VkSparseImageOpaqueMemoryBindInfo){image, blocks, binds},
+                        });
+   vkt_make_general(t, image);
+
+   const VkImageSubresource color = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0};
+   vkGetImageSubresourceLayout(t->device, image, &color, &layout);
+   const uint32_t texels = size.width * size.height * size.depth;
+   struct vkt_buffer buffer = vkt_buffer_create(t, texels * 4);
+
+   for (uint32_t i = 0; i < texels; i++)
+      ((uint32_t *)buffer.map)[i] = 0x3000000 + i;
+   const VkBufferImageCopy copy = {
+      .imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1},
+      .imageExtent = size,
+   };
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkCmdCopyBufferToImage(cmd, buffer.buffer, image, VK_IMAGE_LAYOUT_GENERAL, 1, &copy);
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+
+   for (uint32_t i = 0; i < texels; i++) {
+      const uint32_t x = i % size.width, y = i / size.width % size.height;
+      const uint32_t z = i / size.width / size.height;
+      const VkDeviceSize at =
+         layout.offset + z * layout.depthPitch + y * layout.rowPitch + x * 4;
+      uint32_t *texel = (uint32_t *)((uint8_t *)map + (blocks - 1 - at / VKT_BLOCK_B) * VKT_BLOCK_B +
+                                     at % VKT_BLOCK_B);
+      vkt_expect(*texel == 0x3000000 + i, "linear, %uD: texel %u,%u,%u is 0x%x", type + 1, x, y, z,
+                 *texel);
+      *texel = 0x4000000 + i;
+   }
+
+   cmd = vkt_begin(t);
+   vkCmdCopyImageToBuffer(cmd, image, VK_IMAGE_LAYOUT_GENERAL, buffer.buffer, 1, &copy);
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+   for (uint32_t i = 0; i < texels; i++)
+      vkt_expect(((uint32_t *)buffer.map)[i] == 0x4000000 + i, "linear, %uD: texel %u", type + 1, i);
+
+   vkt_buffer_destroy(t, &buffer);
+   free(binds);
+   vkDestroyImage(t->device, image, NULL);
+   vkFreeMemory(t->device, memory, NULL);
 }
 
 int
@@ -428,6 +554,9 @@ main(void)
          printf("%s: not tested\n", formats[f].name);
    }
    test_without_residency(&t);
+   test_linear(&t, VK_IMAGE_TYPE_1D, (VkExtent3D){3000, 1, 1});
+   test_linear(&t, VK_IMAGE_TYPE_2D, (VkExtent3D){300, 200, 1});
+   test_linear(&t, VK_IMAGE_TYPE_3D, (VkExtent3D){70, 50, 9});
    printf("%u images, %u formats not tested\n", tested, unsupported);
    vkt_finish(&t);
 

@@ -1,7 +1,7 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * vmbvk_sparse.h against its specification: which bytes of an image a bind names, and from where in
+ * vmbind_sparse.h against its specification: which bytes of an image a bind names, and from where in
  * memory they come.  Each block of a region is checked by itself; no device.
  */
 
@@ -15,16 +15,16 @@
 
 #include "util/u_math.h"
 
-#include "vmbvk_sparse.h"
+#include "vmbind/vmbind_sparse.h"
 
 #define KiB 1024ull
 #define GiB (1024ull * 1024 * 1024)
 
 /* RGBA8: blocks of 128 x 128 texels. */
-static struct vmbvk_sparse_layout
+static struct vmbind_sparse_layout
 rgba8_2d(uint32_t width, uint32_t height, uint32_t levels, uint32_t layers)
 {
-   const struct vmbvk_sparse_image image = {
+   const struct vmbind_sparse_image image = {
       .dimensions = 2,
       .element_px = {1, 1, 1},
       .element_size_B = 4,
@@ -34,16 +34,16 @@ rgba8_2d(uint32_t width, uint32_t height, uint32_t levels, uint32_t layers)
       .layer_count = layers,
       .sample_count = 1,
    };
-   struct vmbvk_sparse_layout layout;
+   struct vmbind_sparse_layout layout;
 
-   vmbvk_sparse_layout_init(&image, &layout);
+   vmbind_sparse_layout_init(&image, &layout);
    return layout;
 }
 
-static struct vmbvk_sparse_layout
+static struct vmbind_sparse_layout
 rgba8_3d(uint32_t width, uint32_t height, uint32_t depth)
 {
-   const struct vmbvk_sparse_image image = {
+   const struct vmbind_sparse_image image = {
       .dimensions = 3,
       .element_px = {1, 1, 1},
       .element_size_B = 4,
@@ -53,9 +53,9 @@ rgba8_3d(uint32_t width, uint32_t height, uint32_t depth)
       .layer_count = 1,
       .sample_count = 1,
    };
-   struct vmbvk_sparse_layout layout;
+   struct vmbind_sparse_layout layout;
 
-   vmbvk_sparse_layout_init(&image, &layout);
+   vmbind_sparse_layout_init(&image, &layout);
    return layout;
 }
 
@@ -63,7 +63,7 @@ rgba8_3d(uint32_t width, uint32_t height, uint32_t depth)
 static int64_t
 mem_offset_at(const struct util_dynarray *runs, uint64_t offset_B)
 {
-   util_dynarray_foreach (runs, struct vmbvk_sparse_run, run) {
+   util_dynarray_foreach (runs, struct vmbind_sparse_run, run) {
       if (offset_B >= run->offset_B && offset_B - run->offset_B < run->size_B)
          return run->mem_offset_B + (offset_B - run->offset_B);
    }
@@ -74,7 +74,7 @@ static uint64_t
 total_size_B(const struct util_dynarray *runs)
 {
    uint64_t size_B = 0;
-   util_dynarray_foreach (runs, struct vmbvk_sparse_run, run)
+   util_dynarray_foreach (runs, struct vmbind_sparse_run, run)
       size_B += run->size_B;
    return size_B;
 }
@@ -82,7 +82,7 @@ total_size_B(const struct util_dynarray *runs)
 static unsigned
 run_count(const struct util_dynarray *runs)
 {
-   return util_dynarray_num_elements(runs, struct vmbvk_sparse_run);
+   return util_dynarray_num_elements(runs, struct vmbind_sparse_run);
 }
 
 /* ----------------------------------------------------------------------- tests */
@@ -90,19 +90,19 @@ run_count(const struct util_dynarray *runs)
 static void
 one_block(void **state)
 {
-   const struct vmbvk_sparse_layout layout = rgba8_2d(1024, 512, 1, 1);
+   const struct vmbind_sparse_layout layout = rgba8_2d(1024, 512, 1, 1);
    struct util_dynarray runs;
    util_dynarray_init(&runs, NULL);
 
-   assert_int_equal(vmbvk_sparse_image_runs(&layout, 0, 0, &(struct vmbvk_extent){256, 128, 0},
-                                            &(struct vmbvk_extent){128, 128, 1}, 192 * KiB, &runs),
+   assert_int_equal(vmbind_sparse_image_runs(&layout, 0, 0, &(struct vmbind_extent){256, 128, 0},
+                                            &(struct vmbind_extent){128, 128, 1}, 192 * KiB, &runs),
                     0);
    assert_int_equal(run_count(&runs), 1);
 
    /* Second row of eight blocks, third in its row. */
-   const struct vmbvk_sparse_run *run = util_dynarray_element(&runs, struct vmbvk_sparse_run, 0);
-   assert_int_equal(run->offset_B, (8 + 2) * VMBVK_BLOCK_SIZE_B);
-   assert_int_equal(run->size_B, VMBVK_BLOCK_SIZE_B);
+   const struct vmbind_sparse_run *run = util_dynarray_element(&runs, struct vmbind_sparse_run, 0);
+   assert_int_equal(run->offset_B, (8 + 2) * VMBIND_SPARSE_BLOCK_SIZE_B);
+   assert_int_equal(run->size_B, VMBIND_SPARSE_BLOCK_SIZE_B);
    assert_int_equal(run->mem_offset_B, 192 * KiB);
 
    util_dynarray_fini(&runs);
@@ -111,15 +111,15 @@ one_block(void **state)
 static void
 rows_of_the_whole_width_are_one_run(void **state)
 {
-   const struct vmbvk_sparse_layout layout = rgba8_2d(1024, 512, 1, 1);
+   const struct vmbind_sparse_layout layout = rgba8_2d(1024, 512, 1, 1);
    struct util_dynarray runs;
    util_dynarray_init(&runs, NULL);
 
-   assert_int_equal(vmbvk_sparse_image_runs(&layout, 0, 0, &(struct vmbvk_extent){0, 128, 0},
-                                            &(struct vmbvk_extent){1024, 384, 1}, 0, &runs),
+   assert_int_equal(vmbind_sparse_image_runs(&layout, 0, 0, &(struct vmbind_extent){0, 128, 0},
+                                            &(struct vmbind_extent){1024, 384, 1}, 0, &runs),
                     0);
    assert_int_equal(run_count(&runs), 1);
-   assert_int_equal(total_size_B(&runs), 24 * VMBVK_BLOCK_SIZE_B);
+   assert_int_equal(total_size_B(&runs), 24 * VMBIND_SPARSE_BLOCK_SIZE_B);
 
    util_dynarray_fini(&runs);
 }
@@ -127,12 +127,12 @@ rows_of_the_whole_width_are_one_run(void **state)
 static void
 rows_of_a_part_are_a_run_each(void **state)
 {
-   const struct vmbvk_sparse_layout layout = rgba8_2d(1024, 512, 1, 1);
+   const struct vmbind_sparse_layout layout = rgba8_2d(1024, 512, 1, 1);
    struct util_dynarray runs;
    util_dynarray_init(&runs, NULL);
 
-   assert_int_equal(vmbvk_sparse_image_runs(&layout, 0, 0, &(struct vmbvk_extent){128, 0, 0},
-                                            &(struct vmbvk_extent){256, 512, 1}, 0, &runs),
+   assert_int_equal(vmbind_sparse_image_runs(&layout, 0, 0, &(struct vmbind_extent){128, 0, 0},
+                                            &(struct vmbind_extent){256, 512, 1}, 0, &runs),
                     0);
    assert_int_equal(run_count(&runs), 4);
 
@@ -143,14 +143,14 @@ rows_of_a_part_are_a_run_each(void **state)
 static void
 runs_are_appended(void **state)
 {
-   const struct vmbvk_sparse_layout layout = rgba8_2d(1024, 512, 1, 1);
-   const struct vmbvk_extent block = {128, 128, 1};
+   const struct vmbind_sparse_layout layout = rgba8_2d(1024, 512, 1, 1);
+   const struct vmbind_extent block = {128, 128, 1};
    struct util_dynarray runs;
    util_dynarray_init(&runs, NULL);
 
-   vmbvk_sparse_image_runs(&layout, 0, 0, &(struct vmbvk_extent){0, 0, 0}, &block, 0, &runs);
-   vmbvk_sparse_image_runs(&layout, 0, 0, &(struct vmbvk_extent){128, 0, 0}, &block,
-                           VMBVK_BLOCK_SIZE_B, &runs);
+   vmbind_sparse_image_runs(&layout, 0, 0, &(struct vmbind_extent){0, 0, 0}, &block, 0, &runs);
+   vmbind_sparse_image_runs(&layout, 0, 0, &(struct vmbind_extent){128, 0, 0}, &block,
+                           VMBIND_SPARSE_BLOCK_SIZE_B, &runs);
    assert_int_equal(run_count(&runs), 2);
 
    util_dynarray_fini(&runs);
@@ -160,12 +160,12 @@ runs_are_appended(void **state)
 static void
 every_region_of_an_array(void **state)
 {
-   const struct vmbvk_sparse_layout layout = rgba8_2d(600, 400, 3, 2);
+   const struct vmbind_sparse_layout layout = rgba8_2d(600, 400, 3, 2);
    struct util_dynarray runs;
    util_dynarray_init(&runs, NULL);
 
    for (uint32_t level = 0; level < layout.level_count; level++) {
-      const struct vmbvk_extent n = vmbvk_sparse_level_blocks(&layout, level);
+      const struct vmbind_extent n = vmbind_sparse_level_blocks(&layout, level);
       const uint32_t width = MAX2(600u >> level, 1), height = MAX2(400u >> level, 1);
 
       for (uint32_t layer = 0; layer < 2; layer++)
@@ -173,27 +173,27 @@ every_region_of_an_array(void **state)
             for (uint32_t x1 = x0 + 1; x1 <= n.width; x1++)
                for (uint32_t y0 = 0; y0 < n.height; y0++)
                   for (uint32_t y1 = y0 + 1; y1 <= n.height; y1++) {
-                     const struct vmbvk_extent offset = {x0 * 128, y0 * 128, 0};
-                     const struct vmbvk_extent extent = {MIN2(x1 * 128, width) - offset.width,
+                     const struct vmbind_extent offset = {x0 * 128, y0 * 128, 0};
+                     const struct vmbind_extent extent = {MIN2(x1 * 128, width) - offset.width,
                                                          MIN2(y1 * 128, height) - offset.height, 1};
 
                      util_dynarray_clear(&runs);
-                     assert_int_equal(vmbvk_sparse_image_runs(&layout, level, layer, &offset,
+                     assert_int_equal(vmbind_sparse_image_runs(&layout, level, layer, &offset,
                                                               &extent, 7 * 64 * KiB, &runs),
                                       0);
                      assert_int_equal(total_size_B(&runs),
-                                      (x1 - x0) * (y1 - y0) * VMBVK_BLOCK_SIZE_B);
+                                      (x1 - x0) * (y1 - y0) * VMBIND_SPARSE_BLOCK_SIZE_B);
 
                      uint64_t mem_B = 7 * 64 * KiB;
                      for (uint32_t y = y0; y < y1; y++) {
                         for (uint32_t x = x0; x < x1; x++) {
                            const uint64_t at_B = layout.level_offset_B[level] +
                                                  layout.layer_stride_B[level] * layer +
-                                                 (y * n.width + x) * VMBVK_BLOCK_SIZE_B;
+                                                 (y * n.width + x) * VMBIND_SPARSE_BLOCK_SIZE_B;
                            assert_int_equal(mem_offset_at(&runs, at_B), mem_B);
-                           assert_int_equal(mem_offset_at(&runs, at_B + VMBVK_BLOCK_SIZE_B - 1),
-                                            mem_B + VMBVK_BLOCK_SIZE_B - 1);
-                           mem_B += VMBVK_BLOCK_SIZE_B;
+                           assert_int_equal(mem_offset_at(&runs, at_B + VMBIND_SPARSE_BLOCK_SIZE_B - 1),
+                                            mem_B + VMBIND_SPARSE_BLOCK_SIZE_B - 1);
+                           mem_B += VMBIND_SPARSE_BLOCK_SIZE_B;
                         }
                      }
                   }
@@ -210,8 +210,8 @@ every_region_of_an_array(void **state)
 static const struct format_class {
    const char *name;
    uint32_t element_size_B;
-   struct vmbvk_extent element_px;
-   struct vmbvk_extent block_2d, block_2d_4x, block_3d;
+   struct vmbind_extent element_px;
+   struct vmbind_extent block_2d, block_2d_4x, block_3d;
 } classes[] = {
    {"8 bits", 1, {1, 1, 1}, {256, 256, 1}, {128, 128, 1}, {64, 32, 32}},
    {"16 bits", 2, {1, 1, 1}, {256, 128, 1}, {128, 64, 1}, {32, 32, 32}},
@@ -226,28 +226,28 @@ static const struct format_class {
    {"4:2:2", 4, {2, 1, 1}, {128, 128, 1}, {0, 0, 0}, {32, 32, 16}},
 };
 
-static const struct vmbvk_extent sizes_2d[] = {
+static const struct vmbind_extent sizes_2d[] = {
    {1, 1, 1},     {11, 37, 1},    {37, 11, 1},   {64, 64, 1},    {127, 127, 1},  {128, 128, 1},
    {129, 127, 1}, {255, 256, 1},  {256, 1, 1},   {1, 1000, 1},   {503, 137, 1},  {512, 256, 1},
    {600, 400, 1}, {1023, 511, 1}, {1024, 16, 1},
 };
-static const struct vmbvk_extent sizes_3d[] = {
+static const struct vmbind_extent sizes_3d[] = {
    {1, 1, 1},    {11, 37, 5},  {16, 16, 16}, {32, 32, 16},  {33, 31, 17},
    {64, 64, 64}, {64, 32, 3},  {1, 1, 100},  {503, 137, 3}, {128, 128, 8},
 };
 
 static uint32_t
-full_chain(const struct vmbvk_extent *size)
+full_chain(const struct vmbind_extent *size)
 {
    return util_logbase2(MAX3(size->width, size->height, size->depth)) + 1;
 }
 
 /* Where an element is, by the words of the header and one step at a time. */
 static uint64_t
-element_at(const struct vmbvk_sparse_image *image, const struct vmbvk_sparse_layout *layout,
+element_at(const struct vmbind_sparse_image *image, const struct vmbind_sparse_layout *layout,
            uint32_t level, uint32_t layer, uint32_t sample, uint32_t x, uint32_t y, uint32_t z)
 {
-   const struct vmbvk_extent *b = &image->block_el;
+   const struct vmbind_extent *b = &image->block_el;
    const uint32_t width_el =
       DIV_ROUND_UP(u_minify(image->size_px.width, level), image->element_px.width);
    const uint32_t height_el =
@@ -260,7 +260,7 @@ element_at(const struct vmbvk_sparse_image *image, const struct vmbvk_sparse_lay
       block += DIV_ROUND_UP(width_el, b->width);
    block += x / b->width;
 
-   at += block * VMBVK_BLOCK_SIZE_B + (uint64_t)sample * layout->sample_stride_B;
+   at += block * VMBIND_SPARSE_BLOCK_SIZE_B + (uint64_t)sample * layout->sample_stride_B;
    at += ((uint64_t)(z % b->depth) * b->height + y % b->height) * layout->row_stride_B;
    return at + (uint64_t)(x % b->width) * image->element_size_B;
 }
@@ -269,14 +269,14 @@ element_at(const struct vmbvk_sparse_image *image, const struct vmbvk_sparse_lay
  * of its layer; those that can be rendered to may be written in squares of 4 by 4 texels.
  */
 static void
-check_image(const char *name, const struct vmbvk_sparse_image *image)
+check_image(const char *name, const struct vmbind_sparse_image *image)
 {
-   struct vmbvk_sparse_layout layout;
-   vmbvk_sparse_layout_init(image, &layout);
+   struct vmbind_sparse_layout layout;
+   vmbind_sparse_layout_init(image, &layout);
 
    uint8_t *taken = calloc(layout.size_B, 1);
    assert_non_null(taken);
-   assert_int_equal(layout.size_B % VMBVK_BLOCK_SIZE_B, 0);
+   assert_int_equal(layout.size_B % VMBIND_SPARSE_BLOCK_SIZE_B, 0);
 
    for (uint32_t level = 0; level < image->level_count; level++) {
       const bool in_tail = level >= layout.tail_first_level;
@@ -290,7 +290,7 @@ check_image(const char *name, const struct vmbvk_sparse_image *image)
          height = align(height, 4);
       }
       if (!in_tail)
-         assert_int_equal(layout.level_offset_B[level] % VMBVK_BLOCK_SIZE_B, 0);
+         assert_int_equal(layout.level_offset_B[level] % VMBIND_SPARSE_BLOCK_SIZE_B, 0);
 
       for (uint32_t layer = 0; layer < image->layer_count; layer++)
       for (uint32_t sample = 0; sample < image->sample_count; sample++)
@@ -322,7 +322,7 @@ static void
 every_element_has_a_place(void **state)
 {
    for (unsigned c = 0; c < ARRAY_SIZE(classes); c++) {
-      struct vmbvk_sparse_image image = {
+      struct vmbind_sparse_image image = {
          .dimensions = 2,
          .element_px = classes[c].element_px,
          .element_size_B = classes[c].element_size_B,
@@ -370,7 +370,7 @@ every_element_has_a_place(void **state)
 static void
 one_dimension_is_linear(void **state)
 {
-   const struct vmbvk_sparse_image image = {
+   const struct vmbind_sparse_image image = {
       .dimensions = 1,
       .element_px = {1, 1, 1},
       .element_size_B = 16,
@@ -380,8 +380,8 @@ one_dimension_is_linear(void **state)
       .layer_count = 3,
       .sample_count = 1,
    };
-   struct vmbvk_sparse_layout layout;
-   vmbvk_sparse_layout_init(&image, &layout);
+   struct vmbind_sparse_layout layout;
+   vmbind_sparse_layout_init(&image, &layout);
 
    assert_int_equal(layout.tail_first_level, 15);
    assert_int_equal(layout.layer_stride_B[0], 256 * KiB);
@@ -393,7 +393,7 @@ one_dimension_is_linear(void **state)
 static void
 tails(void **state)
 {
-   const struct vmbvk_sparse_layout square = rgba8_2d(512, 512, 10, 3);
+   const struct vmbind_sparse_layout square = rgba8_2d(512, 512, 10, 3);
    assert_int_equal(square.tail_first_level, 3);
    assert_int_equal(square.tail_offset_B, 3 * (16 + 4 + 1) * 64 * KiB);
    assert_int_equal(square.tail_size_B, 64 * KiB);
@@ -407,7 +407,7 @@ tails(void **state)
    assert_int_equal(rgba8_2d(1024, 128, 11, 1).tail_first_level, 3);
 
    /* One tail for six faces: each takes 68 rows of 512 bytes, and not a block. */
-   struct vmbvk_sparse_image cube = {
+   struct vmbind_sparse_image cube = {
       .dimensions = 2,
       .element_px = {1, 1, 1},
       .element_size_B = 4,
@@ -418,8 +418,8 @@ tails(void **state)
       .sample_count = 1,
       .single_tail = true,
    };
-   struct vmbvk_sparse_layout layout;
-   vmbvk_sparse_layout_init(&cube, &layout);
+   struct vmbind_sparse_layout layout;
+   vmbind_sparse_layout_init(&cube, &layout);
    assert_int_equal(layout.tail_first_level, 1);
    assert_int_equal(layout.tail_stride_B, 0);
    assert_int_equal(layout.layer_stride_B[1], 68 * 512);
@@ -431,7 +431,7 @@ tails(void **state)
 static void
 samples_share_blocks(void **state)
 {
-   const struct vmbvk_sparse_image image = {
+   const struct vmbind_sparse_image image = {
       .dimensions = 2,
       .element_px = {1, 1, 1},
       .element_size_B = 4,
@@ -441,8 +441,8 @@ samples_share_blocks(void **state)
       .layer_count = 2,
       .sample_count = 4,
    };
-   struct vmbvk_sparse_layout layout;
-   vmbvk_sparse_layout_init(&image, &layout);
+   struct vmbind_sparse_layout layout;
+   vmbind_sparse_layout_init(&image, &layout);
 
    assert_int_equal(layout.sample_stride_B, 16 * KiB);
    assert_int_equal(layout.layer_stride_B[0], 4 * 64 * KiB);
@@ -453,15 +453,15 @@ samples_share_blocks(void **state)
 static void
 regions_of_the_tail_are_none(void **state)
 {
-   const struct vmbvk_sparse_layout layout = rgba8_2d(512, 512, 10, 1);
+   const struct vmbind_sparse_layout layout = rgba8_2d(512, 512, 10, 1);
    struct util_dynarray runs;
    util_dynarray_init(&runs, NULL);
 
-   assert_int_equal(vmbvk_sparse_image_runs(&layout, 2, 0, &(struct vmbvk_extent){0, 0, 0},
-                                            &(struct vmbvk_extent){128, 128, 1}, 0, &runs),
+   assert_int_equal(vmbind_sparse_image_runs(&layout, 2, 0, &(struct vmbind_extent){0, 0, 0},
+                                            &(struct vmbind_extent){128, 128, 1}, 0, &runs),
                     0);
-   assert_int_equal(vmbvk_sparse_image_runs(&layout, 3, 0, &(struct vmbvk_extent){0, 0, 0},
-                                            &(struct vmbvk_extent){64, 64, 1}, 0, &runs),
+   assert_int_equal(vmbind_sparse_image_runs(&layout, 3, 0, &(struct vmbind_extent){0, 0, 0},
+                                            &(struct vmbind_extent){64, 64, 1}, 0, &runs),
                     -EINVAL);
    util_dynarray_fini(&runs);
 }
@@ -469,19 +469,19 @@ regions_of_the_tail_are_none(void **state)
 static void
 slices_of_3d_images(void **state)
 {
-   const struct vmbvk_sparse_layout layout = rgba8_3d(64, 96, 48);
+   const struct vmbind_sparse_layout layout = rgba8_3d(64, 96, 48);
    struct util_dynarray runs;
    util_dynarray_init(&runs, NULL);
 
-   assert_int_equal(vmbvk_sparse_image_runs(&layout, 0, 0, &(struct vmbvk_extent){32, 32, 16},
-                                            &(struct vmbvk_extent){32, 64, 32}, 0, &runs),
+   assert_int_equal(vmbind_sparse_image_runs(&layout, 0, 0, &(struct vmbind_extent){32, 32, 16},
+                                            &(struct vmbind_extent){32, 64, 32}, 0, &runs),
                     0);
    /* 2 x 3 x 3 blocks: column 1, rows 1 and 2, slices 1 and 2. */
    const uint32_t expected[] = {9, 11, 15, 17};
    for (unsigned i = 0; i < ARRAY_SIZE(expected); i++)
-      assert_int_equal(mem_offset_at(&runs, expected[i] * VMBVK_BLOCK_SIZE_B),
-                       i * VMBVK_BLOCK_SIZE_B);
-   assert_int_equal(total_size_B(&runs), 4 * VMBVK_BLOCK_SIZE_B);
+      assert_int_equal(mem_offset_at(&runs, expected[i] * VMBIND_SPARSE_BLOCK_SIZE_B),
+                       i * VMBIND_SPARSE_BLOCK_SIZE_B);
+   assert_int_equal(total_size_B(&runs), 4 * VMBIND_SPARSE_BLOCK_SIZE_B);
 
    util_dynarray_fini(&runs);
 }
@@ -490,25 +490,25 @@ static void
 offsets_have_64_bits(void **state)
 {
    /* 65536 x 65536 x 4 bytes a layer: 16 GiB each. */
-   const struct vmbvk_sparse_layout layout = rgba8_2d(65536, 65536, 1, 4);
-   const struct vmbvk_extent block = {128, 128, 1};
+   const struct vmbind_sparse_layout layout = rgba8_2d(65536, 65536, 1, 4);
+   const struct vmbind_extent block = {128, 128, 1};
    struct util_dynarray runs;
    util_dynarray_init(&runs, NULL);
 
    assert_int_equal(layout.size_B, 64 * GiB);
    assert_int_equal(
-      vmbvk_sparse_image_runs(&layout, 0, 3, &(struct vmbvk_extent){65536 - 128, 65536 - 128, 0},
+      vmbind_sparse_image_runs(&layout, 0, 3, &(struct vmbind_extent){65536 - 128, 65536 - 128, 0},
                               &block, 5 * GiB, &runs),
       0);
-   assert_int_equal(mem_offset_at(&runs, 64 * GiB - VMBVK_BLOCK_SIZE_B), 5 * GiB);
+   assert_int_equal(mem_offset_at(&runs, 64 * GiB - VMBIND_SPARSE_BLOCK_SIZE_B), 5 * GiB);
 
    /* Memory offsets inside one large region. */
    util_dynarray_clear(&runs);
-   assert_int_equal(vmbvk_sparse_image_runs(&layout, 0, 0, &(struct vmbvk_extent){0, 0, 0},
-                                            &(struct vmbvk_extent){32768, 65536, 1}, 0, &runs),
+   assert_int_equal(vmbind_sparse_image_runs(&layout, 0, 0, &(struct vmbind_extent){0, 0, 0},
+                                            &(struct vmbind_extent){32768, 65536, 1}, 0, &runs),
                     0);
-   assert_int_equal(mem_offset_at(&runs, 511 * 512 * VMBVK_BLOCK_SIZE_B),
-                    511 * 256 * VMBVK_BLOCK_SIZE_B);
+   assert_int_equal(mem_offset_at(&runs, 511 * 512 * VMBIND_SPARSE_BLOCK_SIZE_B),
+                    511 * 256 * VMBIND_SPARSE_BLOCK_SIZE_B);
    assert_true(total_size_B(&runs) == 8 * GiB);
 
    util_dynarray_fini(&runs);
@@ -517,10 +517,10 @@ offsets_have_64_bits(void **state)
 static void
 regions_that_are_none(void **state)
 {
-   const struct vmbvk_sparse_layout layout = rgba8_2d(600, 400, 3, 2);
+   const struct vmbind_sparse_layout layout = rgba8_2d(600, 400, 3, 2);
    static const struct {
       uint32_t level, layer;
-      struct vmbvk_extent offset, extent;
+      struct vmbind_extent offset, extent;
    } bad[] = {
       {3, 0, {0, 0, 0}, {128, 128, 1}},                /* no such level */
       {0, 2, {0, 0, 0}, {128, 128, 1}},                /* no such layer */
@@ -536,7 +536,7 @@ regions_that_are_none(void **state)
    util_dynarray_init(&runs, NULL);
 
    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
-      assert_int_equal(vmbvk_sparse_image_runs(&layout, bad[i].level, bad[i].layer, &bad[i].offset,
+      assert_int_equal(vmbind_sparse_image_runs(&layout, bad[i].level, bad[i].layer, &bad[i].offset,
                                                &bad[i].extent, 0, &runs),
                        -EINVAL);
       assert_int_equal(run_count(&runs), 0);
@@ -550,15 +550,15 @@ ranges(void **state)
 {
    const uint64_t page = 4096;
 
-   assert_true(vmbvk_sparse_range_valid(0, 4096, 8192, page));
-   assert_true(vmbvk_sparse_range_valid(4096, 4096, 8192, page));
-   assert_true(vmbvk_sparse_range_valid(4096, 4, 4100, page));
-   assert_false(vmbvk_sparse_range_valid(0, 0, 8192, page));
-   assert_false(vmbvk_sparse_range_valid(0, 100, 8192, page));
-   assert_false(vmbvk_sparse_range_valid(100, 4096, 8192, page));
-   assert_false(vmbvk_sparse_range_valid(8192, 4096, 8192, page));
-   assert_false(vmbvk_sparse_range_valid(4096, UINT64_MAX - 4095, 8192, page));
-   assert_false(vmbvk_sparse_range_valid(UINT64_MAX - 4095, 8192, 8192, page));
+   assert_true(vmbind_sparse_range_valid(0, 4096, 8192, page));
+   assert_true(vmbind_sparse_range_valid(4096, 4096, 8192, page));
+   assert_true(vmbind_sparse_range_valid(4096, 4, 4100, page));
+   assert_false(vmbind_sparse_range_valid(0, 0, 8192, page));
+   assert_false(vmbind_sparse_range_valid(0, 100, 8192, page));
+   assert_false(vmbind_sparse_range_valid(100, 4096, 8192, page));
+   assert_false(vmbind_sparse_range_valid(8192, 4096, 8192, page));
+   assert_false(vmbind_sparse_range_valid(4096, UINT64_MAX - 4095, 8192, page));
+   assert_false(vmbind_sparse_range_valid(UINT64_MAX - 4095, 8192, 8192, page));
 }
 
 int

@@ -470,10 +470,11 @@ vkt_fence_create(struct vkt *t)
    return fence;
 }
 
+/* As long as it takes on a busy machine: a hang is ended by who runs the test. */
 void
 vkt_fence_wait(struct vkt *t, VkFence fence)
 {
-   vkt_check(vkWaitForFences(t->device, 1, &fence, VK_TRUE, 60ull * 1000 * 1000 * 1000));
+   vkt_check(vkWaitForFences(t->device, 1, &fence, VK_TRUE, UINT64_MAX));
 }
 
 void
@@ -515,12 +516,16 @@ vkt_barrier(VkCommandBuffer cmd)
 
 #define MAX_BINDINGS 4
 #define PUSH_SIZE_B  16
+#define STAGES                                                                                     \
+   (VK_SHADER_STAGE_COMPUTE_BIT | VK_SHADER_STAGE_VERTEX_BIT | VK_SHADER_STAGE_FRAGMENT_BIT)
 
 static void
 write_set(struct vkt *t, VkDescriptorSet set, const struct vkt_binding *bindings, uint32_t count)
 {
    for (uint32_t i = 0; i < count; i++) {
-      const VkDescriptorBufferInfo buffer = {bindings[i].buffer, 0, VK_WHOLE_SIZE};
+      const VkDescriptorBufferInfo buffer = {
+         bindings[i].buffer, bindings[i].offset_B,
+         bindings[i].range_B ? bindings[i].range_B : VK_WHOLE_SIZE};
       const VkDescriptorImageInfo image = {bindings[i].sampler, bindings[i].image,
                                            VK_IMAGE_LAYOUT_GENERAL};
       vkUpdateDescriptorSets(t->device, 1,
@@ -547,7 +552,7 @@ create_set(struct vkt *t, struct vkt_compute *c, const struct vkt_binding *bindi
    vkt_expect(count <= MAX_BINDINGS, "%u bindings", count);
    for (uint32_t i = 0; i < count; i++) {
       layout[i] =
-         (VkDescriptorSetLayoutBinding){i, bindings[i].type, 1, VK_SHADER_STAGE_COMPUTE_BIT, NULL};
+         (VkDescriptorSetLayoutBinding){i, bindings[i].type, 1, STAGES, NULL};
       sizes[i] = (VkDescriptorPoolSize){bindings[i].type, 1};
    }
 
@@ -579,12 +584,10 @@ create_set(struct vkt *t, struct vkt_compute *c, const struct vkt_binding *bindi
 }
 
 struct vkt_compute
-vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
-                   const struct vkt_binding *bindings, uint32_t count)
+vkt_set_create(struct vkt *t, const struct vkt_binding *bindings, uint32_t count)
 {
-   const VkPushConstantRange push = {VK_SHADER_STAGE_COMPUTE_BIT, 0, PUSH_SIZE_B};
-   struct vkt_compute c;
-   VkShaderModule module;
+   const VkPushConstantRange push = {STAGES, 0, PUSH_SIZE_B};
+   struct vkt_compute c = {.pipeline = VK_NULL_HANDLE};
 
    create_set(t, &c, bindings, count);
    vkt_check(vkCreatePipelineLayout(t->device,
@@ -596,6 +599,14 @@ vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
                                        .pPushConstantRanges = &push,
                                     },
                                     NULL, &c.layout));
+   return c;
+}
+
+VkShaderModule
+vkt_module_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B)
+{
+   VkShaderModule module;
+
    vkt_check(vkCreateShaderModule(t->device,
                                   &(VkShaderModuleCreateInfo){
                                      .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
@@ -603,6 +614,16 @@ vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
                                      .pCode = spirv,
                                   },
                                   NULL, &module));
+   return module;
+}
+
+struct vkt_compute
+vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
+                   const struct vkt_binding *bindings, uint32_t count)
+{
+   struct vkt_compute c = vkt_set_create(t, bindings, count);
+   const VkShaderModule module = vkt_module_create(t, spirv, spirv_size_B);
+
    vkt_check(vkCreateComputePipelines(
       t->device, VK_NULL_HANDLE, 1,
       &(VkComputePipelineCreateInfo){
@@ -632,14 +653,119 @@ vkt_compute_destroy(struct vkt *t, struct vkt_compute *c)
 }
 
 void
+vkt_set_bind(VkCommandBuffer cmd, VkPipelineBindPoint point, const struct vkt_compute *c,
+             const uint32_t push[4])
+{
+   vkCmdBindDescriptorSets(cmd, point, c->layout, 0, 1, &c->set, 0, NULL);
+   vkCmdPushConstants(cmd, c->layout, STAGES, 0, PUSH_SIZE_B, push);
+}
+
+void
 vkt_dispatch(struct vkt *t, VkCommandBuffer cmd, const struct vkt_compute *c,
              const uint32_t push[4], uint32_t x, uint32_t y, uint32_t z)
 {
    vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, c->pipeline);
-   vkCmdBindDescriptorSets(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, c->layout, 0, 1, &c->set, 0, NULL);
-   vkCmdPushConstants(cmd, c->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, PUSH_SIZE_B, push);
+   vkt_set_bind(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, c, push);
    vkCmdDispatch(cmd, x, y, z);
    (void)t;
+}
+
+/* ------------------------------------------------- drawing without attachments */
+
+VkPipeline
+vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pipeline *p)
+{
+   static const VkDynamicState dynamic[] = {VK_DYNAMIC_STATE_VIEWPORT, VK_DYNAMIC_STATE_SCISSOR};
+   static const VkVertexInputAttributeDescription word = {.format = VK_FORMAT_R32_UINT};
+   static const VkVertexInputBindingDescription words = {.stride = 4};
+   const VkShaderModule vertex = vkt_module_create(t, p->vertex, p->vertex_size_B);
+   const VkShaderModule fragment =
+      p->fragment ? vkt_module_create(t, p->fragment, p->fragment_size_B) : VK_NULL_HANDLE;
+   VkPipeline pipeline;
+
+   vkt_check(vkCreateGraphicsPipelines(
+      t->device, VK_NULL_HANDLE, 1,
+      &(VkGraphicsPipelineCreateInfo){
+         .sType = VK_STRUCTURE_TYPE_GRAPHICS_PIPELINE_CREATE_INFO,
+         .pNext =
+            &(VkPipelineRenderingCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_RENDERING_CREATE_INFO,
+            },
+         .stageCount = fragment ? 2 : 1,
+         .pStages =
+            (VkPipelineShaderStageCreateInfo[]){
+               {
+                  .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_VERTEX_BIT,
+                  .module = vertex,
+                  .pName = "main",
+               },
+               {
+                  .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_FRAGMENT_BIT,
+                  .module = fragment,
+                  .pName = "main",
+               },
+            },
+         .pVertexInputState =
+            &(VkPipelineVertexInputStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO,
+               .vertexBindingDescriptionCount = p->vertex_words,
+               .pVertexBindingDescriptions = &words,
+               .vertexAttributeDescriptionCount = p->vertex_words,
+               .pVertexAttributeDescriptions = &word,
+            },
+         .pInputAssemblyState =
+            &(VkPipelineInputAssemblyStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_INPUT_ASSEMBLY_STATE_CREATE_INFO,
+               .topology = p->fragment ? VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST
+                                       : VK_PRIMITIVE_TOPOLOGY_POINT_LIST,
+            },
+         .pViewportState =
+            &(VkPipelineViewportStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_VIEWPORT_STATE_CREATE_INFO,
+               .viewportCount = 1,
+               .scissorCount = 1,
+            },
+         .pRasterizationState =
+            &(VkPipelineRasterizationStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_RASTERIZATION_STATE_CREATE_INFO,
+               .rasterizerDiscardEnable = !p->fragment,
+               .lineWidth = 1,
+            },
+         .pMultisampleState =
+            &(VkPipelineMultisampleStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_MULTISAMPLE_STATE_CREATE_INFO,
+               .rasterizationSamples = VK_SAMPLE_COUNT_1_BIT,
+            },
+         .pDynamicState =
+            &(VkPipelineDynamicStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_DYNAMIC_STATE_CREATE_INFO,
+               .dynamicStateCount = VKT_ARRAY_SIZE(dynamic),
+               .pDynamicStates = dynamic,
+            },
+         .layout = layout,
+      },
+      NULL, &pipeline));
+   vkDestroyShaderModule(t->device, fragment, NULL);
+   vkDestroyShaderModule(t->device, vertex, NULL);
+
+   return pipeline;
+}
+
+void
+vkt_begin_drawing(VkCommandBuffer cmd, VkPipeline pipeline, uint32_t width, uint32_t height)
+{
+   const VkRect2D area = {{0, 0}, {width, height}};
+
+   vkCmdBeginRendering(cmd, &(VkRenderingInfo){
+                               .sType = VK_STRUCTURE_TYPE_RENDERING_INFO,
+                               .renderArea = area,
+                               .layerCount = 1,
+                            });
+   vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, pipeline);
+   vkCmdSetViewport(cmd, 0, 1, &(VkViewport){0, 0, width, height, 0, 1});
+   vkCmdSetScissor(cmd, 0, 1, &area);
 }
 
 #define LARGEST_PAGE_B (64u << 10)

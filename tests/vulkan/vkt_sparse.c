@@ -54,6 +54,8 @@ vkt_format_list_aspects(VkFormat format, VkImageAspectFlagBits aspects[3])
    case VK_FORMAT_G8_B8_R8_3PLANE_422_UNORM:
    case VK_FORMAT_G8_B8_R8_3PLANE_444_UNORM:
    case VK_FORMAT_G16_B16_R16_3PLANE_420_UNORM:
+   case VK_FORMAT_G16_B16_R16_3PLANE_422_UNORM:
+   case VK_FORMAT_G16_B16_R16_3PLANE_444_UNORM:
       aspects[count++] = VK_IMAGE_ASPECT_PLANE_0_BIT;
       aspects[count++] = VK_IMAGE_ASPECT_PLANE_1_BIT;
       aspects[count++] = VK_IMAGE_ASPECT_PLANE_2_BIT;
@@ -61,6 +63,9 @@ vkt_format_list_aspects(VkFormat format, VkImageAspectFlagBits aspects[3])
    case VK_FORMAT_G8_B8R8_2PLANE_420_UNORM:
    case VK_FORMAT_G8_B8R8_2PLANE_422_UNORM:
    case VK_FORMAT_G16_B16R16_2PLANE_420_UNORM:
+   case VK_FORMAT_G16_B16R16_2PLANE_422_UNORM:
+   case VK_FORMAT_G10X6_B10X6R10X6_2PLANE_420_UNORM_3PACK16:
+   case VK_FORMAT_G12X4_B12X4R12X4_2PLANE_420_UNORM_3PACK16:
       aspects[count++] = VK_IMAGE_ASPECT_PLANE_0_BIT;
       aspects[count++] = VK_IMAGE_ASPECT_PLANE_1_BIT;
       break;
@@ -99,11 +104,15 @@ aspect_size(const VkImageCreateInfo *info, VkImageAspectFlags aspect, uint32_t l
    case VK_FORMAT_G16_B16_R16_3PLANE_420_UNORM:
    case VK_FORMAT_G8_B8R8_2PLANE_420_UNORM:
    case VK_FORMAT_G16_B16R16_2PLANE_420_UNORM:
+   case VK_FORMAT_G10X6_B10X6R10X6_2PLANE_420_UNORM_3PACK16:
+   case VK_FORMAT_G12X4_B12X4R12X4_2PLANE_420_UNORM_3PACK16:
       size.height /= 2;
       size.width /= 2;
       break;
    case VK_FORMAT_G8_B8_R8_3PLANE_422_UNORM:
    case VK_FORMAT_G8_B8R8_2PLANE_422_UNORM:
+   case VK_FORMAT_G16_B16_R16_3PLANE_422_UNORM:
+   case VK_FORMAT_G16_B16R16_2PLANE_422_UNORM:
       size.width /= 2;
       break;
    default:

@@ -16,9 +16,9 @@
 #include "util/log.h"
 #include "vk_drm_syncobj.h"
 #include "vmbind/vmbind_screen.h"
+#include "vmbind/vmbind_sparse.h"
 
 #include "vmbvk_image.h"
-#include "vmbvk_sparse.h"
 
 #define ADVANCE_EVERY 256
 
@@ -41,14 +41,14 @@ bind_target(struct vmbvk_queue *queue, struct pipe_resource *pres, uint64_t size
       .pres = pres,
       .range = vmbind_resource_range(pres),
       .size_B = size_B,
-      .align_B = is_image ? VMBVK_BLOCK_SIZE_B
+      .align_B = is_image ? VMBIND_SPARSE_BLOCK_SIZE_B
                           : vmb_device_caps(vmbind_screen_device(device->lvp.pscreen))->page_size_B,
    };
 }
 
 /* A bind that the specification does not allow: an assertion for those who debug, and no bind. */
 static int
-refuse(const struct bind_target *target, const struct vmbvk_sparse_run *run, const char *what)
+refuse(const struct bind_target *target, const struct vmbind_sparse_run *run, const char *what)
 {
    mesa_loge("vmbind: bind of 0x%" PRIx64 " bytes at 0x%" PRIx64 " of a resource of 0x%" PRIx64
              " bytes, memory offset 0x%" PRIx64 ": %s",
@@ -59,7 +59,7 @@ refuse(const struct bind_target *target, const struct vmbvk_sparse_run *run, con
 
 static int
 add_run(struct vmbvk_queue *queue, const struct bind_target *target,
-        const struct vmbvk_sparse_run *run, const struct lvp_device_memory *mem)
+        const struct vmbind_sparse_run *run, const struct lvp_device_memory *mem)
 {
    struct vmb_bo *bo = mem ? vmbvk_memory_bo(mem) : NULL;
 
@@ -67,13 +67,13 @@ add_run(struct vmbvk_queue *queue, const struct bind_target *target,
       return refuse(target, run, "the resource is not sparse");
    if (mem && !bo)
       return refuse(target, run, "the memory is smaller than a block, or not the GPU's");
-   if (!vmbvk_sparse_range_valid(run->offset_B, run->size_B, target->size_B, target->align_B))
+   if (!vmbind_sparse_range_valid(run->offset_B, run->size_B, target->size_B, target->align_B))
       return refuse(target, run, "outside the resource, or unaligned");
 
    /* The end of a resource may lie inside a page, which is bound all the same. */
    const uint64_t size_B = align64(run->size_B, target->align_B);
    if (bo &&
-       !vmbvk_sparse_range_valid(run->mem_offset_B, size_B, vmb_bo_size_B(bo), target->align_B))
+       !vmbind_sparse_range_valid(run->mem_offset_B, size_B, vmb_bo_size_B(bo), target->align_B))
       return refuse(target, run, "outside the memory, or unaligned");
 
    struct vmb_bind *bind = util_dynarray_grow(&queue->binds, struct vmb_bind, 1);
@@ -104,7 +104,7 @@ add_buffer_binds(struct vmbvk_queue *queue, const VkSparseBufferMemoryBindInfo *
    for (uint32_t i = 0; i < info->bindCount; i++) {
       const VkSparseMemoryBind *bind = &info->pBinds[i];
       VK_FROM_HANDLE(lvp_device_memory, mem, bind->memory);
-      struct vmbvk_sparse_run run = {
+      struct vmbind_sparse_run run = {
          .offset_B = bind->resourceOffset,
          .size_B = bind->size,
          .mem_offset_B = bind->memoryOffset,
@@ -141,7 +141,7 @@ add_opaque_bind(struct vmbvk_queue *queue, const struct lvp_image *image,
 
       if (first_B < stop_B) {
          const struct bind_target target = bind_target(queue, plane->bo, plane->size);
-         const struct vmbvk_sparse_run run = {
+         const struct vmbind_sparse_run run = {
             .offset_B = first_B - plane_B,
             .size_B = stop_B - first_B,
             .mem_offset_B = bind->memoryOffset + (first_B - bind->resourceOffset),
@@ -174,16 +174,16 @@ add_opaque_binds(struct vmbvk_queue *queue, const VkSparseImageOpaqueMemoryBindI
 
 static int
 add_image_bind(struct vmbvk_queue *queue, const struct bind_target *target,
-               const struct vmbvk_sparse_layout *layout, const VkSparseImageMemoryBind *bind)
+               const struct vmbind_sparse_layout *layout, const VkSparseImageMemoryBind *bind)
 {
    VK_FROM_HANDLE(lvp_device_memory, mem, bind->memory);
-   const struct vmbvk_extent offset_px = {bind->offset.x, bind->offset.y, bind->offset.z};
-   const struct vmbvk_extent extent_px = {bind->extent.width, bind->extent.height,
+   const struct vmbind_extent offset_px = {bind->offset.x, bind->offset.y, bind->offset.z};
+   const struct vmbind_extent extent_px = {bind->extent.width, bind->extent.height,
                                           bind->extent.depth};
 
    util_dynarray_clear(&queue->runs);
    int ret =
-      vmbvk_sparse_image_runs(layout, bind->subresource.mipLevel, bind->subresource.arrayLayer,
+      vmbind_sparse_image_runs(layout, bind->subresource.mipLevel, bind->subresource.arrayLayer,
                               &offset_px, &extent_px, bind->memoryOffset, &queue->runs);
    if (ret == -EINVAL) {
       mesa_loge("vmbind: bind of %ux%ux%u texels at %d,%d,%d of level %u, layer %u: not whole "
@@ -197,7 +197,7 @@ add_image_bind(struct vmbvk_queue *queue, const struct bind_target *target,
    if (ret)
       return ret;
 
-   util_dynarray_foreach (&queue->runs, struct vmbvk_sparse_run, run) {
+   util_dynarray_foreach (&queue->runs, struct vmbind_sparse_run, run) {
       ret = add_run(queue, target, run, mem);
       if (ret)
          return ret;
@@ -210,7 +210,7 @@ static int
 add_image_binds(struct vmbvk_queue *queue, const VkSparseImageMemoryBindInfo *info)
 {
    VK_FROM_HANDLE(lvp_image, image, info->image);
-   struct vmbvk_sparse_layout layouts[ARRAY_SIZE(image->planes)];
+   struct vmbind_sparse_layout layouts[ARRAY_SIZE(image->planes)];
 
    for (uint8_t p = 0; p < image->plane_count; p++)
       vmbvk_image_get_layout(image, p, &layouts[p]);

@@ -14,8 +14,7 @@
 #include "pipe/p_screen.h"
 #include "util/u_inlines.h"
 #include "vmbind/vmbind_screen.h"
-
-#include "vmbvk_sparse.h"
+#include "vmbind/vmbind_sparse.h"
 
 static bool
 is_sparse(VkBufferCreateFlags flags)
@@ -94,7 +93,7 @@ create_sparse_buffer(struct vmbvk_device *device, const VkBufferCreateInfo *info
    VkResult result;
 
    /* Gallium's buffers have 32-bit sizes. */
-   if (info->size > UINT32_MAX - VMBVK_BLOCK_SIZE_B)
+   if (info->size > device->lvp.vk.physical->properties.maxBufferSize)
       return vk_errorf(device, VK_ERROR_OUT_OF_DEVICE_MEMORY, "a buffer of %" PRIu64 " bytes",
                        info->size);
 
@@ -110,7 +109,7 @@ create_sparse_buffer(struct vmbvk_device *device, const VkBufferCreateInfo *info
       goto fail_buffer;
    }
 
-   buffer->total_size = align64(buffer->total_size, VMBVK_BLOCK_SIZE_B);
+   buffer->total_size = align64(buffer->total_size, VMBIND_SPARSE_BLOCK_SIZE_B);
    int ret = make_sparse(device, buffer, info);
    if (!ret && (info->flags & VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT))
       ret = vmbind_resource_track_residency(buffer->bo, buffer->total_size);
@@ -191,7 +190,7 @@ vmbvk_GetBufferMemoryRequirements2(VkDevice _device, const VkBufferMemoryRequire
 
    lvp_GetBufferMemoryRequirements2(_device, pInfo, pRequirements);
    if (is_sparse(buffer->vk.create_flags))
-      pRequirements->memoryRequirements.alignment = VMBVK_BLOCK_SIZE_B;
+      pRequirements->memoryRequirements.alignment = VMBIND_SPARSE_BLOCK_SIZE_B;
 }
 
 VKAPI_ATTR void VKAPI_CALL
@@ -215,14 +214,15 @@ vmbvk_GetDeviceBufferMemoryRequirements(VkDevice _device,
                                         const VkDeviceBufferMemoryRequirements *pInfo,
                                         VkMemoryRequirements2 *pRequirements)
 {
+   vmbvk_fill_requirements(pRequirements);
    if (!is_sparse(pInfo->pCreateInfo->flags)) {
       lvp_GetDeviceBufferMemoryRequirements(_device, pInfo, pRequirements);
       return;
    }
 
    pRequirements->memoryRequirements = (VkMemoryRequirements){
-      .size = align64(pInfo->pCreateInfo->size, VMBVK_BLOCK_SIZE_B),
-      .alignment = VMBVK_BLOCK_SIZE_B,
+      .size = align64(pInfo->pCreateInfo->size, VMBIND_SPARSE_BLOCK_SIZE_B),
+      .alignment = VMBIND_SPARSE_BLOCK_SIZE_B,
       .memoryTypeBits = 1,
    };
 }

@@ -198,9 +198,22 @@ queues_init(struct vmbvk_device *device, const VkDeviceCreateInfo *create_info)
 
 /* ------------------------------------------------------------------ device */
 
-static VkResult
-device_create_screen(struct vmbvk_device *device, const char *node)
+static void
+share_shader_cache(struct vmbvk_physical_device *pdev, struct pipe_screen *pscreen)
 {
+   simple_mtx_lock(&pdev->shader_cache_lock);
+   if (pdev->has_shader_cache)
+      vmbind_screen_set_shader_cache(pscreen, pdev->shader_cache);
+   else
+      pdev->shader_cache = vmbind_screen_take_shader_cache(pscreen);
+   pdev->has_shader_cache = true;
+   simple_mtx_unlock(&pdev->shader_cache_lock);
+}
+
+static VkResult
+device_create_screen(struct vmbvk_device *device, struct vmbvk_physical_device *pdev)
+{
+   const char *node = pdev->node;
    char why[256];
 
    const int drm_fd = open(node, O_RDWR | O_CLOEXEC);
@@ -212,6 +225,7 @@ device_create_screen(struct vmbvk_device *device, const char *node)
    if (ret)
       return vk_errorf(device, VK_ERROR_INITIALIZATION_FAILED, "%s: %s", node, why);
 
+   share_shader_cache(pdev, device->lvp.pscreen);
    vk_device_set_drm_fd(&device->lvp.vk, vmb_device_fd(vmbind_screen_device(device->lvp.pscreen)));
    return VK_SUCCESS;
 }
@@ -241,7 +255,7 @@ vmbvk_CreateDevice(VkPhysicalDevice physicalDevice, const VkDeviceCreateInfo *pC
    device->lvp.poison_mem = debug_get_bool_option("LVP_POISON_MEMORY", false);
    device->lvp.print_cmds = debug_get_bool_option("LVP_CMD_DEBUG", false);
 
-   result = device_create_screen(device, pdev->node);
+   result = device_create_screen(device, pdev);
    if (result != VK_SUCCESS)
       goto fail_device;
 

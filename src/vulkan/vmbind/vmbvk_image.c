@@ -16,8 +16,7 @@
 #include "util/format/u_format.h"
 #include "util/u_inlines.h"
 #include "vmbind/vmbind_screen.h"
-
-#include "vmbvk_sparse.h"
+#include "vmbind/vmbind_sparse.h"
 
 /** What there is to know of an image before it exists. */
 struct image_info {
@@ -62,53 +61,37 @@ has_single_tail(VkFormat format)
    return vk_format_is_depth_or_stencil(format);
 }
 
-static struct vmbvk_sparse_image
+static struct vmbind_sparse_image
 describe_plane(const struct image_info *info, uint8_t p)
 {
    const struct vk_format_ycbcr_info *ycbcr = vk_format_get_ycbcr_info(info->format);
    const VkFormat vk_format = ycbcr ? ycbcr->planes[p].format : info->format;
    const enum pipe_format format = lvp_vk_format_to_pipe_format(vk_format);
-   const uint32_t dimensions = info->type + 1;
+   struct vmbind_sparse_image image =
+      vmbind_sparse_image_of(format, info->type + 1, info->samples);
 
-   /* The standard block shapes of the specification. */
-   return (struct vmbvk_sparse_image){
-      .dimensions = dimensions,
-      .element_px =
-         {
-            .width = util_format_get_blockwidth(format),
-            .height = util_format_get_blockheight(format),
-            .depth = util_format_get_blockdepth(format),
-         },
-      .element_size_B = util_format_get_blocksize(format),
-      .block_el =
-         {
-            .width = util_format_get_tilesize(format, dimensions, info->samples, 0),
-            .height = util_format_get_tilesize(format, dimensions, info->samples, 1),
-            .depth = util_format_get_tilesize(format, dimensions, info->samples, 2),
-         },
-      .size_px =
-         {
-            .width = info->extent_px.width / (ycbcr ? ycbcr->planes[p].denominator_scales[0] : 1),
-            .height = info->extent_px.height / (ycbcr ? ycbcr->planes[p].denominator_scales[1] : 1),
-            .depth = info->extent_px.depth,
-         },
-      .level_count = info->level_count,
-      .layer_count = info->layer_count,
-      .sample_count = info->samples,
-      .single_tail = has_single_tail(info->format),
+   image.size_px = (struct vmbind_extent){
+      .width = info->extent_px.width / (ycbcr ? ycbcr->planes[p].denominator_scales[0] : 1),
+      .height = info->extent_px.height / (ycbcr ? ycbcr->planes[p].denominator_scales[1] : 1),
+      .depth = info->extent_px.depth,
    };
+   image.level_count = info->level_count;
+   image.layer_count = info->layer_count;
+   image.single_tail = has_single_tail(info->format);
+
+   return image;
 }
 
 static void
-get_layout(const struct image_info *info, uint8_t p, struct vmbvk_sparse_layout *layout_out)
+get_layout(const struct image_info *info, uint8_t p, struct vmbind_sparse_layout *layout_out)
 {
-   const struct vmbvk_sparse_image image = describe_plane(info, p);
-   vmbvk_sparse_layout_init(&image, layout_out);
+   const struct vmbind_sparse_image image = describe_plane(info, p);
+   vmbind_sparse_layout_init(&image, layout_out);
 }
 
 void
 vmbvk_image_get_layout(const struct lvp_image *image, uint8_t plane,
-                       struct vmbvk_sparse_layout *layout_out)
+                       struct vmbind_sparse_layout *layout_out)
 {
    const struct image_info info = info_of_image(image);
    get_layout(&info, plane, layout_out);
@@ -116,24 +99,50 @@ vmbvk_image_get_layout(const struct lvp_image *image, uint8_t plane,
 
 /* ------------------------------------------------------------ create and destroy */
 
-/* Llvmpipe has laid the texture out by itself; it reads and writes by these numbers alone. */
-static void
-set_layout(struct llvmpipe_resource *lpr, const struct vmbvk_sparse_layout *layout)
+/* Images whose layout the application may know, and which are bound as a whole, are laid out as any
+ * other, and not in blocks. */
+static bool
+has_plain_layout(VkImageCreateFlags flags, VkImageTiling tiling)
 {
-   for (uint32_t level = 0; level < layout->level_count; level++) {
-      lpr->mip_offsets[level] = layout->level_offset_B[level];
-      lpr->img_stride[level] = layout->layer_stride_B[level];
-      lpr->row_stride[level] = layout->row_stride_B;
-   }
-   lpr->sample_stride = layout->sample_stride_B;
-   lpr->size_required = layout->size_B;
+   return (flags & VK_IMAGE_CREATE_SPARSE_BINDING_BIT) &&
+          !(flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT) && tiling != VK_IMAGE_TILING_OPTIMAL;
+}
+
+/* At addresses without memory, as it is. */
+static int
+give_addresses(struct vmbvk_device *device, struct lvp_image *image, uint8_t p, uint64_t size_B)
+{
+   image->planes[p].size = size_B;
+   return vmbind_resource_make_sparse(device->lvp.pscreen, image->planes[p].bo, size_B,
+                                      image->vk.create_flags &
+                                         VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT);
+}
+
+static VkResult
+no_addresses(struct vmbvk_device *device, int ret, uint64_t size_B)
+{
+   return vk_errorf(device,
+                    ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,
+                    "no addresses for %" PRIu64 " MiB: %s", size_B >> 20, strerror(-ret));
+}
+
+static VkResult
+make_plain_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t p)
+{
+   const uint64_t size_B = align64(image->planes[p].size, VMBIND_SPARSE_BLOCK_SIZE_B);
+
+   int ret = give_addresses(device, image, p, size_B);
+   return ret ? no_addresses(device, ret, size_B) : VK_SUCCESS;
 }
 
 static VkResult
 make_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t p)
 {
    struct lvp_image_plane *plane = &image->planes[p];
-   struct vmbvk_sparse_layout layout;
+   struct vmbind_sparse_layout layout;
+
+   if (has_plain_layout(image->vk.create_flags, image->vk.tiling))
+      return make_plain_plane_sparse(device, image, p);
 
    vmbvk_image_get_layout(image, p, &layout);
 
@@ -143,19 +152,14 @@ make_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t 
                        "an image of %" PRIu64 " MiB; %u MiB is the most", layout.size_B >> 20,
                        (unsigned)(LP_MAX_TEXTURE_SIZE >> 20));
 
-   int ret =
-      vmbind_resource_make_sparse(device->lvp.pscreen, plane->bo, layout.size_B,
-                                  image->vk.create_flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT);
+   int ret = give_addresses(device, image, p, layout.size_B);
    if (ret)
-      return vk_errorf(device,
-                       ret == -ENOMEM ? VK_ERROR_OUT_OF_HOST_MEMORY : VK_ERROR_OUT_OF_DEVICE_MEMORY,
-                       "no addresses for %" PRIu64 " MiB: %s", layout.size_B >> 20, strerror(-ret));
+      return no_addresses(device, ret, layout.size_B);
 
-   set_layout(llvmpipe_resource(plane->bo), &layout);
+   vmbind_resource_set_layout(plane->bo, &layout);
    if (vmbind_resource_track_residency(plane->bo, layout.size_B))
       return vk_error(device, VK_ERROR_OUT_OF_HOST_MEMORY);
 
-   plane->size = layout.size_B;
    return VK_SUCCESS;
 }
 
@@ -173,13 +177,33 @@ make_sparse(struct vmbvk_device *device, struct lvp_image *image)
    return VK_SUCCESS;
 }
 
+/* Lavapipe lays out in blocks what it is told to be sparse. */
+static VkResult
+create_lavapipe_image(VkDevice device, const VkImageCreateInfo *create_info,
+                      const VkAllocationCallbacks *alloc, VkImage *image_out)
+{
+   if (!has_plain_layout(create_info->flags, create_info->tiling))
+      return lvp_CreateImage(device, create_info, alloc, image_out);
+
+   VkImageCreateInfo plain = *create_info;
+   plain.flags &= ~(VK_IMAGE_CREATE_SPARSE_BINDING_BIT | VK_IMAGE_CREATE_SPARSE_ALIASED_BIT);
+   VkResult result = lvp_CreateImage(device, &plain, alloc, image_out);
+   if (result != VK_SUCCESS)
+      return result;
+
+   VK_FROM_HANDLE(lvp_image, image, *image_out);
+   image->vk.create_flags = create_info->flags;
+   image->alignment = VMBIND_SPARSE_BLOCK_SIZE_B;
+   return VK_SUCCESS;
+}
+
 VKAPI_ATTR VkResult VKAPI_CALL
 vmbvk_CreateImage(VkDevice _device, const VkImageCreateInfo *pCreateInfo,
                   const VkAllocationCallbacks *pAllocator, VkImage *pImage)
 {
    VK_FROM_HANDLE(vmbvk_device, device, _device);
 
-   VkResult result = lvp_CreateImage(_device, pCreateInfo, pAllocator, pImage);
+   VkResult result = create_lavapipe_image(_device, pCreateInfo, pAllocator, pImage);
    if (result != VK_SUCCESS || !(pCreateInfo->flags & VK_IMAGE_CREATE_SPARSE_BINDING_BIT))
       return result;
 
@@ -245,7 +269,7 @@ plane_aspects(VkFormat format, uint8_t p)
 static VkSparseImageFormatProperties
 get_format_properties(const struct image_info *info, uint8_t p)
 {
-   const struct vmbvk_sparse_image image = describe_plane(info, p);
+   const struct vmbind_sparse_image image = describe_plane(info, p);
 
    return (VkSparseImageFormatProperties){
       .aspectMask = plane_aspects(info->format, p),
@@ -268,7 +292,7 @@ get_memory_requirements(const struct image_info *info, uint32_t *count,
 
    VK_OUTARRAY_MAKE_TYPED(VkSparseImageMemoryRequirements2, out, requirements, count);
    for (uint8_t p = 0; p < vk_format_get_plane_count(info->format); p++) {
-      struct vmbvk_sparse_layout layout;
+      struct vmbind_sparse_layout layout;
       get_layout(info, p, &layout);
 
       vk_outarray_append_typed(VkSparseImageMemoryRequirements2, &out, reqs)
@@ -359,19 +383,40 @@ vmbvk_GetDeviceImageSparseMemoryRequirements(UNUSED VkDevice _device,
    get_memory_requirements(&info, pCount, pRequirements);
 }
 
+/* Lavapipe knows how large such an image is when there is one. */
+static uint64_t
+plain_image_size_B(VkDevice device, const VkImageCreateInfo *create_info)
+{
+   VkImage _image;
+
+   if (vmbvk_CreateImage(device, create_info, NULL, &_image) != VK_SUCCESS)
+      return 0;
+
+   VK_FROM_HANDLE(lvp_image, image, _image);
+   const uint64_t size_B = image->size;
+   vmbvk_DestroyImage(device, _image, NULL);
+   return size_B;
+}
+
 VKAPI_ATTR void VKAPI_CALL
 vmbvk_GetDeviceImageMemoryRequirements(VkDevice _device,
                                        const VkDeviceImageMemoryRequirements *pInfo,
                                        VkMemoryRequirements2 *pRequirements)
 {
+   vmbvk_fill_requirements(pRequirements);
    lvp_GetDeviceImageMemoryRequirements(_device, pInfo, pRequirements);
    if (!(pInfo->pCreateInfo->flags & VK_IMAGE_CREATE_SPARSE_BINDING_BIT))
       return;
 
+   if (has_plain_layout(pInfo->pCreateInfo->flags, pInfo->pCreateInfo->tiling)) {
+      pRequirements->memoryRequirements.size = plain_image_size_B(_device, pInfo->pCreateInfo);
+      return;
+   }
+
    const struct image_info info = info_of_create_info(pInfo->pCreateInfo);
    pRequirements->memoryRequirements.size = 0;
    for (uint8_t p = 0; p < vk_format_get_plane_count(info.format); p++) {
-      struct vmbvk_sparse_layout layout;
+      struct vmbind_sparse_layout layout;
       get_layout(&info, p, &layout);
       pRequirements->memoryRequirements.size += layout.size_B;
    }

@@ -14,11 +14,11 @@ extern "C" {
 #endif
 
 struct lvp_image;
-struct vmbvk_sparse_layout;
+struct vmbind_sparse_layout;
 
 /** The layout of a plane of an image that was created sparse. */
 void vmbvk_image_get_layout(const struct lvp_image *image, uint8_t plane,
-                            struct vmbvk_sparse_layout *layout_out);
+                            struct vmbind_sparse_layout *layout_out);
 
 #ifdef __cplusplus
 }

@@ -18,6 +18,7 @@
 
 #include "pipe-loader/pipe_loader.h"
 #include "pipe/p_screen.h"
+#include "util/disk_cache.h"
 #include "util/log.h"
 #include "vk_alloc.h"
 #include "vk_common_entrypoints.h"
@@ -26,6 +27,7 @@
 
 /** What was found out about a node. */
 struct vmbvk_probe {
+   dev_t node;
    char kmd[32];
    uint32_t page_size_B;
    uint64_t window_size_B;
@@ -34,6 +36,12 @@ struct vmbvk_probe {
    /** The cause, if no device can be made on it. */
    char why[256];
 };
+
+/* What the first instance found out holds for all of a process: it takes a device to find out, and
+ * later ones find less room for addresses. */
+static simple_mtx_t known_lock = SIMPLE_MTX_INITIALIZER;
+static struct vmbvk_probe known[8];
+static unsigned known_count;
 
 static struct vk_physical_device_dispatch_table
 physical_device_dispatch_table(void)
@@ -88,13 +96,18 @@ set_features(struct vk_features *f, struct vk_device_extension_table *ext,
    f->deviceFault = true;
 
    f->bufferDeviceAddressCaptureReplay = true;
+
+   /* llvmpipe can do these as patched. */
+   f->shaderResourceMinLod = true;
+   ext->EXT_shader_image_atomic_int64 = true;
+   f->shaderImageInt64Atomics = true;
+   f->sparseImageInt64Atomics = true;
+   f->sparseImageFloat32AtomicMinMax = f->shaderImageFloat32AtomicMinMax;
 }
 
 static void
-set_properties(struct vk_properties *p, int drm_fd, const struct vmbvk_probe *probe)
+set_properties(struct vk_properties *p, const struct vmbvk_probe *probe)
 {
-   struct stat st;
-
    snprintf(p->driverName, sizeof(p->driverName), "vmbind");
    char shader_device[VK_MAX_PHYSICAL_DEVICE_NAME_SIZE];
    snprintf(shader_device, sizeof(shader_device), "%s", p->deviceName);
@@ -110,24 +123,34 @@ set_properties(struct vk_properties *p, int drm_fd, const struct vmbvk_probe *pr
    p->sparseAddressSpaceSize = probe->window_size_B;
    p->sparseResidencyNonResidentStrict = probe->null_strict;
 
-   p->drmHasRender = fstat(drm_fd, &st) == 0;
+   p->drmHasRender = probe->node != 0;
    if (p->drmHasRender) {
-      p->drmRenderMajor = major(st.st_rdev);
-      p->drmRenderMinor = minor(st.st_rdev);
+      p->drmRenderMajor = major(probe->node);
+      p->drmRenderMinor = minor(probe->node);
    }
+}
+
+/* Memory lies in the window, and sparse resources do too. */
+static uint64_t
+heap_size_B(struct lvp_physical_device *template, const struct vmbvk_probe *probe)
+{
+   VkPhysicalDeviceMemoryProperties props;
+
+   lvp_GetPhysicalDeviceMemoryProperties(lvp_physical_device_to_handle(template), &props);
+   return MIN2(props.memoryHeaps[0].size, probe->window_size_B / 2);
 }
 
 static VkResult
 physical_device_init(struct vmbvk_physical_device *pdev, struct vmbvk_instance *instance,
                      const char *node, int drm_fd, const struct vmbvk_probe *probe)
 {
-   const struct lvp_physical_device *template = instance->template;
+   struct lvp_physical_device *template = instance->template;
    struct vk_device_extension_table extensions = template->vk.supported_extensions;
    struct vk_features features = template->vk.supported_features;
    struct vk_properties properties = template->vk.properties;
    set_extensions(&extensions);
    set_features(&features, &extensions, probe);
-   set_properties(&properties, drm_fd, probe);
+   set_properties(&properties, probe);
 
    const struct vk_physical_device_dispatch_table table = physical_device_dispatch_table();
    VkResult result = vk_physical_device_init(&pdev->lvp.vk, &instance->lvp.vk, &extensions,
@@ -145,6 +168,8 @@ physical_device_init(struct vmbvk_physical_device *pdev, struct vmbvk_instance *
    memcpy(pdev->lvp.drv_options, template->drv_options, sizeof(pdev->lvp.drv_options));
    pdev->lvp.max_images = template->max_images;
    pdev->lvp.snorm_blend = template->snorm_blend;
+   pdev->heap_size_B = heap_size_B(template, probe);
+   simple_mtx_init(&pdev->shader_cache_lock, mtx_plain);
 
    result = lvp_init_wsi(&pdev->lvp);
    if (result != VK_SUCCESS)
@@ -159,6 +184,8 @@ physical_device_destroy(struct vmbvk_physical_device *pdev)
    const VkAllocationCallbacks *alloc = &pdev->lvp.vk.instance->alloc;
 
    lvp_finish_wsi(&pdev->lvp);
+   disk_cache_destroy(pdev->shader_cache);
+   simple_mtx_destroy(&pdev->shader_cache_lock);
    vk_physical_device_finish(&pdev->lvp.vk);
    vk_free(alloc, pdev);
 }
@@ -171,7 +198,7 @@ vmbvk_physical_device_destroy(struct vk_physical_device *vk_pdev)
 
 /* Whether devices can be made on the node: by making what a device is made of. */
 static bool
-probe_node(int drm_fd, struct vmbvk_probe *probe)
+make_and_ask(int drm_fd, struct vmbvk_probe *probe)
 {
    struct pipe_screen *pscreen;
 
@@ -188,6 +215,30 @@ probe_node(int drm_fd, struct vmbvk_probe *probe)
    pscreen->destroy(pscreen);
 
    return true;
+}
+
+static bool
+probe_node(int drm_fd, struct vmbvk_probe *probe)
+{
+   struct stat st;
+   bool found = false;
+
+   probe->node = fstat(drm_fd, &st) == 0 ? st.st_rdev : 0;
+
+   simple_mtx_lock(&known_lock);
+   for (unsigned i = 0; i < known_count && !found; i++) {
+      found = known[i].node == probe->node;
+      if (found)
+         *probe = known[i];
+   }
+   if (!found) {
+      found = make_and_ask(drm_fd, probe);
+      if (found && known_count < ARRAY_SIZE(known))
+         known[known_count++] = *probe;
+   }
+   simple_mtx_unlock(&known_lock);
+
+   return found;
 }
 
 static VkResult
@@ -246,7 +297,7 @@ vmbvk_enumerate_physical_devices(struct vk_instance *vk_instance)
    char refused[64] = "", why[256] = "";
    VkResult result = VK_SUCCESS;
 
-   const int count = MAX2(drmGetDevices2(0, devices, ARRAY_SIZE(devices)), 0);
+   const int count = drmGetDevices2(0, devices, ARRAY_SIZE(devices));
 
    for (int i = 0; i < count && result == VK_SUCCESS; i++) {
       if (!(devices[i]->available_nodes & (1 << DRM_NODE_RENDER)))
@@ -262,7 +313,8 @@ vmbvk_enumerate_physical_devices(struct vk_instance *vk_instance)
       }
    }
 
-   drmFreeDevices(devices, count);
+   if (count > 0)
+      drmFreeDevices(devices, count);
 
    if (result == VK_SUCCESS && list_is_empty(&instance->lvp.vk.physical_devices.list))
       say_why_none(refused, why);

@@ -20,6 +20,7 @@
 extern "C" {
 #endif
 
+struct disk_cache;
 struct vmb_bind;
 struct vmb_bo;
 struct vmbind_memory;
@@ -56,7 +57,7 @@ struct vmbvk_queue {
    uint64_t bind_point;
 
    /** Arrays that are used again: struct vmb_bind, the struct pipe_resource * of each bind,
-    * struct vmb_sync, struct vmbvk_sparse_run. */
+    * struct vmb_sync, struct vmbind_sparse_run. */
    struct util_dynarray binds;
    struct util_dynarray bound;
    struct util_dynarray syncs;
@@ -74,8 +75,14 @@ struct vmbvk_physical_device {
    struct vk_sync_type syncobj_type;
    const struct vk_sync_type *sync_types[2];
 
+   uint64_t heap_size_B;
    /** Of all its devices; atomic. */
    uint64_t memory_used_B;
+
+   /** The first device's, lent to all others. */
+   simple_mtx_t shader_cache_lock;
+   bool has_shader_cache;
+   struct disk_cache *shader_cache;
 };
 
 #define VMBVK_MAX_FAULT_ADDRS 8
@@ -119,6 +126,7 @@ struct vmbvk_device_memory {
    struct vmbind_memory *memory;
    /** Where the application wants to see it as well, or NULL. */
    void *placed;
+   uint64_t placed_size_B;
 };
 
 static inline struct vmbvk_physical_device *
@@ -144,6 +152,10 @@ void vmbvk_engine_destroy_pipelines(struct lvp_device *device);
 
 /** The BO behind it, or NULL if it cannot be bound to sparse resources. */
 struct vmb_bo *vmbvk_memory_bo(const struct lvp_device_memory *mem);
+
+/** What a resource that does not exist yet requires beside size and alignment, which lavapipe leaves
+ * out: nothing. */
+void vmbvk_fill_requirements(VkMemoryRequirements2 *requirements);
 
 /** VK_EXT_device_address_binding_report: an object got addresses, or gives them back. */
 void vmbvk_report_address(struct vmbvk_device *device, struct vk_object_base *object,

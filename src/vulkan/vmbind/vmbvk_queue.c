@@ -88,7 +88,8 @@ queue_execute(struct vmbvk_queue *queue, struct vk_queue_submit *submit)
       if (result != VK_SUCCESS)
          return result;
 
-      vmbvk_residency_advance(device);
+      if (vmbvk_residency_advance(device))
+         return vk_errorf(device, VK_ERROR_DEVICE_LOST, "a bind failed when it was executed");
       execute(&device->lvp, submit);
    }
 
@@ -189,10 +190,13 @@ vmbvk_queue_init(struct vmbvk_device *device, struct vmbvk_queue *queue,
    util_dynarray_init(&queue->syncs, NULL);
    util_dynarray_init(&queue->runs, NULL);
 
-   /* Commands are executed when they are submitted: the application must not wait for that. */
-   result = vk_queue_enable_submit_thread(&queue->vk);
-   if (result != VK_SUCCESS)
-      goto fail_bind_queue;
+   /* Commands are executed when they are submitted: the application must not wait for that. Binds go to the
+    * kernel at once; the runtime starts the thread if one waits for what has not been submitted. */
+   if (queue->vk.queue_family_index != VMBVK_QUEUE_FAMILY_SPARSE) {
+      result = vk_queue_enable_submit_thread(&queue->vk);
+      if (result != VK_SUCCESS)
+         goto fail_bind_queue;
+   }
 
    return VK_SUCCESS;
 
@@ -299,6 +303,23 @@ vmbvk_GetSemaphoreCounterValue(VkDevice _device, VkSemaphore semaphore, uint64_t
    return settled(device, vk_common_GetSemaphoreCounterValue(_device, semaphore, pValue));
 }
 
+/* A call must have done nothing if it fails, or the device is lost. */
+static VkResult
+submit_failed(VkQueue _queue, VkResult result, bool half_done)
+{
+   VK_FROM_HANDLE(vmbvk_queue, queue, _queue);
+   struct vmbvk_device *device = vmbvk_device_from_vk(queue->vk.base.device);
+
+   if (half_done && result != VK_ERROR_DEVICE_LOST) {
+      vmbvk_fault_note(device, "half of a submission failed", -ENOMEM, NULL, 0);
+      result = vk_queue_set_lost(&queue->vk, "half of a submission failed: %s",
+                                 vk_Result_to_str(result));
+      vmbvk_device_set_lost(device);
+   }
+
+   return settled(device, result);
+}
+
 /* The runtime would merge batches: binds of different kinds out of order, and with only the first
  * one's word on binary waits.  So it gets them one at a time. */
 
@@ -314,7 +335,7 @@ vmbvk_QueueBindSparse(VkQueue queue, uint32_t bindInfoCount, const VkBindSparseI
       VkResult result =
          vk_common_QueueBindSparse(queue, 1, &pBindInfo[i], last ? fence : VK_NULL_HANDLE);
       if (result != VK_SUCCESS)
-         return queue_settled(queue, result);
+         return submit_failed(queue, result, i > 0);
    }
 
    return VK_SUCCESS;
@@ -332,7 +353,7 @@ vmbvk_QueueSubmit2(VkQueue queue, uint32_t submitCount, const VkSubmitInfo2 *pSu
       VkResult result =
          vk_common_QueueSubmit2(queue, 1, &pSubmits[i], last ? fence : VK_NULL_HANDLE);
       if (result != VK_SUCCESS)
-         return queue_settled(queue, result);
+         return submit_failed(queue, result, i > 0);
    }
 
    return VK_SUCCESS;

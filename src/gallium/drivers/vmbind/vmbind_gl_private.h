@@ -34,8 +34,10 @@ struct vmbind_gl {
    /** Of each context its struct vmbind_commits. */
    simple_mtx_t commits_lock;
    struct hash_table *commits;
-   /** Binds that wait for the next drawing in any of them. */
-   int pending_binds;
+   /** Changes that wait for the next drawing in any of them. */
+   int pending_changes;
+   /** Those that have not looked again since a resource moved. */
+   int moved_contexts;
    /** llvmpipe's own functions of a context. */
    struct pipe_context inner;
 
@@ -57,6 +59,8 @@ struct vmbind_gl_resource {
    struct vmbind_backing backing;
    /** It has a BO of its own that other processes may have too. */
    bool shareable;
+   /** Its memory before that, or NULL. */
+   struct vmbind_memory *left;
 };
 
 /* ------------------------------------------------- vmbind_resource.c */
@@ -64,11 +68,17 @@ struct vmbind_gl_resource {
 void vmbind_resource_init_screen(struct pipe_screen *pscreen);
 void vmbind_resource_finish_screen(struct pipe_screen *pscreen);
 
+/** Frees the memory that is kept though nobody uses it. */
+void vmbind_resource_empty_cache(struct pipe_screen *pscreen);
+
 /* --------------------------------------------------- vmbind_commit.c */
 
 bool vmbind_commit_init_screen(struct pipe_screen *pscreen);
 void vmbind_commit_finish_screen(struct pipe_screen *pscreen);
 bool vmbind_commit_init_context(struct pipe_context *pctx);
+
+/** A resource has another address: contexts look at what they have bound before they draw again. */
+void vmbind_contexts_note_move(struct pipe_screen *pscreen);
 
 /** For templates with PIPE_RESOURCE_FLAG_SPARSE: addresses without memory. */
 struct pipe_resource *vmbind_sparse_resource_create(struct pipe_screen *pscreen,

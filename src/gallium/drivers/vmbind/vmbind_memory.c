@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "util/os_misc.h"
+
 #include "vmbind_private.h"
 
 /* Whoever maps a piece may write to all of its pages; and less than a sparse block. */
@@ -54,6 +56,36 @@ to_llvmpipe(uint64_t addr_B, uint64_t size_B)
       .mem_fd = -1,
       .dmabuf_fd = -1,
    };
+}
+
+/* ------------------------------------------------- the process's address space */
+
+struct area {
+   uint64_t start_B, end_B;
+   uint64_t inode;
+   bool writable;
+   bool shared;
+};
+
+/* The next line of /proc/self/maps. */
+static bool
+read_area(FILE *maps, struct area *area_out)
+{
+   char line[4352], perms[8];
+   uint64_t offset_B;
+   unsigned major, minor;
+
+   while (fgets(line, sizeof(line), maps)) {
+      if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64, &area_out->start_B,
+                 &area_out->end_B, perms, &offset_B, &major, &minor, &area_out->inode) != 7)
+         continue;
+
+      area_out->writable = !strncmp(perms, "rw", 2);
+      area_out->shared = perms[3] == 's';
+      return true;
+   }
+
+   return false;
 }
 
 /* ----------------------------------------------------- a BO and its addresses */
@@ -105,7 +137,7 @@ fail_bo:
 
 /* Atomic for those who read there meanwhile.  For lack of memory the BO's pages stay. */
 static void
-give_pages_back(void *ptr, uint64_t size_B)
+copy_pages(void *ptr, uint64_t size_B)
 {
    void *copy = mmap(NULL, size_B, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
    if (copy == MAP_FAILED)
@@ -116,11 +148,31 @@ give_pages_back(void *ptr, uint64_t size_B)
       munmap(copy, size_B);
 }
 
+/* Where the application has put something else by now, or nothing, it has no use for them. */
+static void
+give_pages_back(const struct vmbind_memory *mem)
+{
+   const uint64_t start_B = (uintptr_t)mem->taken_from, end_B = start_B + mem->lp.size;
+   struct area area;
+
+   FILE *maps = fopen("/proc/self/maps", "re");
+   if (!maps)
+      return;
+
+   while (read_area(maps, &area) && area.start_B < end_B) {
+      const uint64_t from_B = MAX2(area.start_B, start_B), to_B = MIN2(area.end_B, end_B);
+
+      if (from_B < to_B && area.shared && area.inode == mem->taken_inode)
+         copy_pages((void *)(uintptr_t)from_B, to_B - from_B);
+   }
+   fclose(maps);
+}
+
 static void
 bound_destroy(struct vmbind_memory *mem)
 {
    if (mem->taken_from)
-      give_pages_back(mem->taken_from, mem->lp.size);
+      give_pages_back(mem);
    vmb_range_destroy(mem->range);
    vmb_bo_unref(mem->bo);
    FREE(mem);
@@ -226,7 +278,7 @@ vmbind_memory_create(struct pipe_screen *pscreen, const struct vmbind_memory_par
    struct vmbind_screen *screen = vmbind_screen(pscreen);
    assert(params->size_B > 0);
    const bool small = params->size_B <= 1u << SLAB_MAX_ORDER && !params->shareable &&
-                      !params->placeable && !params->replayable && !params->addr_B;
+                      !params->replayable && !params->addr_B;
 
    int ret = small ? slab_memory_create(screen, params->size_B, mem_out)
                    : bound_create_new(screen, params, mem_out);
@@ -259,27 +311,39 @@ vmbind_memory_import(struct pipe_screen *pscreen, int dmabuf_fd, struct vmbind_m
 static bool
 is_private_memory(uint64_t start_B, uint64_t end_B)
 {
-   char line[512], perms[8];
-   uint64_t area_start_B, area_end_B, offset_B, inode;
-   unsigned major, minor;
+   struct area area;
 
    FILE *maps = fopen("/proc/self/maps", "re");
    if (!maps)
       return false;
 
-   while (start_B < end_B && fgets(line, sizeof(line), maps)) {
-      if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64, &area_start_B,
-                 &area_end_B, perms, &offset_B, &major, &minor, &inode) != 7)
+   while (start_B < end_B && read_area(maps, &area)) {
+      if (area.end_B <= start_B)
          continue;
-      if (area_end_B <= start_B)
-         continue;
-      if (area_start_B > start_B || strncmp(perms, "rw", 2) || perms[3] != 'p' || inode)
+      if (area.start_B > start_B || !area.writable || area.shared || area.inode)
          break;
-      start_B = area_end_B;
+      start_B = area.end_B;
    }
    fclose(maps);
 
    return start_B >= end_B;
+}
+
+/* The file behind an address, or 0. */
+static uint64_t
+inode_at(const void *ptr)
+{
+   struct area area = {0};
+
+   FILE *maps = fopen("/proc/self/maps", "re");
+   if (!maps)
+      return 0;
+
+   while (read_area(maps, &area) && area.end_B <= (uintptr_t)ptr)
+      ;
+   fclose(maps);
+
+   return area.start_B <= (uintptr_t)ptr ? area.inode : 0;
 }
 
 /* The kernel driver binds them where they are. */
@@ -323,6 +387,7 @@ swap_pages(struct vmbind_screen *screen, void *ptr, uint64_t size_B, struct vmbi
    }
 
    mem->taken_from = ptr;
+   mem->taken_inode = inode_at(ptr);
    *mem_out = mem;
    return 0;
 }
@@ -384,10 +449,50 @@ vmbind_memory_bo(const struct vmbind_memory *mem)
    return mem->bo;
 }
 
-int
-vmbind_memory_map_at(struct vmbind_memory *mem, void *addr)
+/* Kernel drivers map a BO from its start on, at a multiple of the GPU's pages: a piece of one is mapped with all
+ * the rest of it, moved, and the rest unmapped. */
+static int
+map_piece_at(const struct vmbind_slab *slab, uint64_t offset_B, uint64_t size_B, void *addr)
 {
-   return mem->bo ? vmb_bo_map_at(mem->bo, mem->lp.size, addr) : -EPERM;
+   /* As much again, to align it. */
+   uint8_t *const area =
+      mmap(NULL, 2 * SLAB_SIZE_B, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+   if (area == MAP_FAILED)
+      return -errno;
+
+   uint8_t *const whole = (uint8_t *)(uintptr_t)align64((uintptr_t)area, SLAB_SIZE_B);
+   int ret = vmb_bo_map_at(slab->memory->bo, SLAB_SIZE_B, whole);
+   if (!ret && mremap(whole + offset_B, size_B, size_B, MREMAP_MAYMOVE | MREMAP_FIXED, addr) ==
+                  MAP_FAILED)
+      ret = -errno;
+
+   /* Where the piece was is a gap by now, in which others may have mapped something. */
+   munmap(area, whole - area + offset_B);
+   if (ret)
+      munmap(whole + offset_B, size_B);
+   munmap(whole + offset_B + size_B, area + 2 * SLAB_SIZE_B - (whole + offset_B + size_B));
+   return ret;
+}
+
+int64_t
+vmbind_memory_map_at(struct vmbind_memory *mem, uint64_t size_B, void *addr)
+{
+   const struct vmbind_slab *slab = slab_of(mem);
+   uint64_t page_size_B;
+
+   if (mem->bo) {
+      const int ret = vmb_bo_map_at(mem->bo, mem->lp.size, addr);
+      return ret ? ret : (int64_t)mem->lp.size;
+   }
+   if (!slab)
+      return -EPERM;
+
+   os_get_page_size(&page_size_B);
+   size_B = align64(size_B, page_size_B);
+   assert(size_B <= mem->lp.size);
+   const int ret = map_piece_at(
+      slab, vmbind_memory_addr_B(mem) - vmbind_memory_addr_B(slab->memory), size_B, addr);
+   return ret ? ret : (int64_t)size_B;
 }
 
 struct pipe_memory_allocation *

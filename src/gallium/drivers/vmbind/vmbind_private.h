@@ -49,6 +49,9 @@ struct vmbind_screen {
    /** Memory smaller than a sparse block. */
    struct pb_slabs slabs;
 
+   /** llvmpipe's shader cache is somebody else's. */
+   bool shader_cache_is_lent;
+
    /** OpenGL's part; NULL on screens that are not OpenGL's. */
    struct vmbind_gl *gl;
 
@@ -65,6 +68,17 @@ struct vmbind_screen {
    bool (*resource_bind_backing)(struct pipe_screen *pscreen, struct pipe_resource *pres,
                                  struct pipe_memory_allocation *pmem, uint64_t fd_offset,
                                  uint64_t size, uint64_t offset);
+   struct pipe_context *(*context_create)(struct pipe_screen *pscreen, void *priv, unsigned flags);
+   void *(*buffer_map)(struct pipe_context *pctx, struct pipe_resource *pres, unsigned level,
+                       unsigned usage, const struct pipe_box *box,
+                       struct pipe_transfer **transfer_out);
+   void (*buffer_unmap)(struct pipe_context *pctx, struct pipe_transfer *transfer);
+   void (*resource_copy_region)(struct pipe_context *pctx, struct pipe_resource *dst,
+                                unsigned dst_level, unsigned dstx, unsigned dsty, unsigned dstz,
+                                struct pipe_resource *src, unsigned src_level,
+                                const struct pipe_box *src_box);
+   void (*clear_buffer)(struct pipe_context *pctx, struct pipe_resource *pres, unsigned offset_B,
+                        unsigned size_B, const void *value, int value_size_B);
 };
 
 /** Memory: a BO and the addresses at which all of it is bound, or a piece of a slab. */
@@ -76,8 +90,10 @@ struct vmbind_memory {
    /** NULL in a slab. */
    struct vmb_bo *bo;
    struct vmb_range *range;
-   /** The process's own pages that the BO stands in for, or NULL. */
+   /** The process's own pages that the BO stands in for, or NULL; and by what the host knows the
+    * BO. */
    void *taken_from;
+   uint64_t taken_inode;
 
    /** In a slab: its slab is not NULL. */
    struct pb_slab_entry slab_entry;
@@ -124,6 +140,10 @@ vmbind_backing(struct llvmpipe_resource *lpr)
  */
 int vmbind_resource_attach_sparse(struct pipe_screen *pscreen, struct pipe_resource *pres,
                                   struct vmbind_backing *backing, uint64_t size_B, bool residency);
+
+/* vmbind_buffer.c: llvmpipe's context, which then can do with buffers of up to 4 GiB what it does with those of 2. */
+struct pipe_context *vmbind_buffer_context_create(struct pipe_screen *pscreen, void *priv,
+                                                  unsigned flags);
 
 static inline void
 vmbind_resource_set_address(struct llvmpipe_resource *lpr, uint64_t addr_B)

@@ -17,7 +17,9 @@
 
 #include "drm-uapi/drm_fourcc.h"
 #include "frontend/winsys_handle.h"
+#include "lp_fence.h"
 #include "lp_limits.h"
+#include "lp_rast.h"
 #include "util/format/u_format.h"
 #include "util/log.h"
 
@@ -70,8 +72,8 @@ cache_give(struct pipe_screen *pscreen, struct vmbind_memory *memory)
       pscreen->free_memory(pscreen, (struct pipe_memory_allocation *)memory);
 }
 
-static void
-cache_empty(struct pipe_screen *pscreen)
+void
+vmbind_resource_empty_cache(struct pipe_screen *pscreen)
 {
    struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
 
@@ -100,6 +102,8 @@ resource_release(struct pipe_screen *pscreen, struct vmbind_backing *backing)
       cache_give(pscreen, backing->memory);
       backing->memory = NULL;
    }
+   if (res->left)
+      cache_give(pscreen, res->left);
 }
 
 /* Shared memory comes with a dma-buf that nobody wants yet. */
@@ -129,7 +133,7 @@ alloc_private(struct pipe_screen *pscreen, uint64_t size_B)
 
    memory = (struct vmbind_memory *)pscreen->allocate_memory(pscreen, size_B);
    if (!memory) {
-      cache_empty(pscreen);
+      vmbind_resource_empty_cache(pscreen);
       memory = (struct vmbind_memory *)pscreen->allocate_memory(pscreen, size_B);
    }
 
@@ -305,7 +309,29 @@ fail_memory:
    return NULL;
 }
 
-/* To where others can see it.  A resource that a shader uses at this moment must not be moved. */
+/* Until all that contexts have flushed is drawn. */
+static void
+wait_for_drawing(struct pipe_screen *pscreen)
+{
+   struct llvmpipe_screen *lps = llvmpipe_screen(pscreen);
+   struct pipe_fence_handle *fence = NULL;
+
+   /* Before there is a context there is no rasterizer. */
+   if (!lps->rast)
+      return;
+
+   mtx_lock(&lps->rast_mutex);
+   lp_rast_fence(lps->rast, (struct lp_fence **)&fence);
+   mtx_unlock(&lps->rast_mutex);
+   if (!fence)
+      return;
+
+   pscreen->fence_finish(pscreen, NULL, fence, OS_TIMEOUT_INFINITE);
+   pscreen->fence_reference(pscreen, &fence, NULL);
+}
+
+/* To where others can see it.  What a context has drawn from it and not flushed yet is drawn from where it
+ * was: that memory stays until the resource goes. */
 static bool
 make_shareable(struct pipe_screen *pscreen, struct pipe_context *pctx, struct pipe_resource *pres)
 {
@@ -323,14 +349,16 @@ make_shareable(struct pipe_screen *pscreen, struct pipe_context *pctx, struct pi
 
    if (pctx)
       pctx->flush_resource(pctx, pres);
+   wait_for_drawing(pscreen);
 
    const void *old = pres->target == PIPE_BUFFER ? lpr->data : lpr->tex_data;
    memcpy(memory->lp.cpu_addr, old, lpr->size_required);
 
-   resource_release(pscreen, &res->backing);
+   res->left = res->backing.memory;
    res->backing.memory = memory;
    res->shareable = true;
    vmbind_resource_set_address(lpr, (uintptr_t)memory->lp.cpu_addr);
+   vmbind_contexts_note_move(pscreen);
 
    return true;
 }
@@ -456,7 +484,7 @@ vmbind_resource_finish_screen(struct pipe_screen *pscreen)
 {
    struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
 
-   cache_empty(pscreen);
+   vmbind_resource_empty_cache(pscreen);
    util_dynarray_fini(&gl->cache);
    simple_mtx_destroy(&gl->cache_lock);
 }

@@ -16,6 +16,7 @@
 #include "gallivm/lp_bld_sample.h"
 #include "llvmpipe/lp_public.h"
 #include "sw/null/null_sw_winsys.h"
+#include "util/disk_cache.h"
 #include "util/log.h"
 
 #include "vmbind_private.h"
@@ -249,6 +250,20 @@ vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *p
    return ret;
 }
 
+void
+vmbind_resource_set_layout(struct pipe_resource *pres, const struct vmbind_sparse_layout *layout)
+{
+   struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
+
+   for (uint32_t level = 0; level < layout->level_count; level++) {
+      lpr->mip_offsets[level] = layout->level_offset_B[level];
+      lpr->img_stride[level] = layout->layer_stride_B[level];
+      lpr->row_stride[level] = layout->row_stride_B;
+   }
+   lpr->sample_stride = layout->sample_stride_B;
+   lpr->size_required = layout->size_B;
+}
+
 struct vmb_range *
 vmbind_resource_range(struct pipe_resource *pres)
 {
@@ -335,6 +350,8 @@ vmbind_screen_destroy(struct pipe_screen *pscreen)
 {
    struct vmbind_screen *screen = vmbind_screen(pscreen);
 
+   if (screen->shader_cache_is_lent)
+      llvmpipe_screen(pscreen)->disk_shader_cache = NULL;
    screen->destroy(pscreen);
    screen_finish(screen);
 }
@@ -360,6 +377,7 @@ replace_functions(struct vmbind_screen *screen, struct pipe_screen *pscreen)
    screen->resource_create = pscreen->resource_create;
    screen->resource_destroy = pscreen->resource_destroy;
    screen->resource_bind_backing = pscreen->resource_bind_backing;
+   screen->context_create = pscreen->context_create;
 
    pscreen->destroy = vmbind_screen_destroy;
    pscreen->get_name = vmbind_get_name;
@@ -367,6 +385,7 @@ replace_functions(struct vmbind_screen *screen, struct pipe_screen *pscreen)
    pscreen->resource_create = vmbind_resource_create;
    pscreen->resource_destroy = vmbind_resource_destroy;
    pscreen->resource_bind_backing = vmbind_resource_bind_backing;
+   pscreen->context_create = vmbind_buffer_context_create;
    pscreen->allocate_memory = vmbind_allocate_memory;
    pscreen->free_memory = vmbind_free_memory;
    pscreen->map_memory = vmbind_map_memory;
@@ -534,4 +553,23 @@ uint64_t
 vmbind_screen_window_size_B(struct pipe_screen *pscreen)
 {
    return vmbind_screen(pscreen)->window.size_B;
+}
+
+struct disk_cache *
+vmbind_screen_take_shader_cache(struct pipe_screen *pscreen)
+{
+   struct llvmpipe_screen *lps = llvmpipe_screen(pscreen);
+
+   /* Otherwise the first context makes it. */
+   llvmpipe_screen_late_init(lps);
+   vmbind_screen(pscreen)->shader_cache_is_lent = true;
+
+   return lps->disk_shader_cache;
+}
+
+void
+vmbind_screen_set_shader_cache(struct pipe_screen *pscreen, struct disk_cache *cache)
+{
+   disk_cache_destroy(vmbind_screen_take_shader_cache(pscreen));
+   llvmpipe_screen(pscreen)->disk_shader_cache = cache;
 }

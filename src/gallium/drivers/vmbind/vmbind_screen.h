@@ -22,15 +22,15 @@
 
 #include "vmbind/vmb_vm.h"
 
+#include "vmbind_sparse.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+struct disk_cache;
 struct pipe_resource;
 struct pipe_screen;
-
-/** Unit in which sparse textures are resident or not. */
-#define VMBIND_SPARSE_BLOCK_SIZE_B (64 * 1024)
 
 /* ------------------------------------------------------------------ screen */
 
@@ -49,6 +49,18 @@ struct vmb_vm *vmbind_screen_vm(struct pipe_screen *pscreen);
 /** Bytes of GPU addresses that resources can have. */
 uint64_t vmbind_screen_window_size_B(struct pipe_screen *pscreen);
 
+/**
+ * Shader caches can be shared by screens: a new one reads its index first, which takes as long as
+ * anything that a screen is made of.
+ *
+ * Makes the screen's the caller's, who destroys it after the screen.  Before the first context.
+ * \return NULL if it has none
+ */
+struct disk_cache *vmbind_screen_take_shader_cache(struct pipe_screen *pscreen);
+
+/** Lends it one in place of its own, for its life.  Before the first context. */
+void vmbind_screen_set_shader_cache(struct pipe_screen *pscreen, struct disk_cache *cache);
+
 /* ---------------------------------------------------------- sparse resources */
 
 /**
@@ -66,6 +78,10 @@ int vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resourc
 int vmbind_resource_make_sparse_at(struct pipe_screen *pscreen, struct pipe_resource *pres,
                                    uint64_t size_B, bool residency, uint64_t addr_B);
 
+/** Says where things are in a sparse texture: llvmpipe reads and writes by these numbers alone. */
+void vmbind_resource_set_layout(struct pipe_resource *pres,
+                                const struct vmbind_sparse_layout *layout);
+
 /** NULL for resources that are not sparse. */
 struct vmb_range *vmbind_resource_range(struct pipe_resource *pres);
 
@@ -73,7 +89,7 @@ struct vmb_range *vmbind_resource_range(struct pipe_resource *pres);
  * Has llvmpipe follow what is resident in a sparse resource, block by block, beyond what it does
  * for sparse textures by itself: writes to what is not resident are lost, samples of any kind get
  * their residency code, and the resource can be rendered to.  The blocks of a texture lie as
- * vmbvk_sparse.h says.  Nothing is resident.
+ * vmbind_sparse.h says.  Nothing is resident.
  *
  * \return 0; -ENOMEM
  */

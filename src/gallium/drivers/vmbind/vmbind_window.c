@@ -14,12 +14,16 @@
 #include <unistd.h>
 
 #include "util/macros.h"
+#include "util/u_atomic.h"
 #include "util/u_math.h"
 
 /* What one device can hold at most; less where the process or the GPU has less. */
 #define WINDOW_SIZE_MAX_B (1ull << 40)
-#define WINDOW_SIZE_MIN_B (4ull << 30)
+#define WINDOW_SIZE_MIN_B (16ull << 20)
 #define WINDOW_ALIGN_B    (2ull << 20)
+
+/* Those that there are now. */
+static unsigned live_count;
 
 static bool
 is_inside(const struct vmb_caps *caps, uint64_t start_B, uint64_t size_B)
@@ -78,14 +82,21 @@ reserve_low(const struct vmb_caps *caps, uint64_t size_B)
    return 0;
 }
 
+/* There may be many devices in a process.  All these shares together are two thirds of the whole at
+ * most, so the last of them finds room too. */
+static uint64_t
+next_share_B(const struct vmb_caps *caps)
+{
+   const uint64_t n = p_atomic_read(&live_count) + 2;
+   const uint64_t share_B = MAX2(caps->va_range_B / (n * n), WINDOW_SIZE_MIN_B);
+
+   return MIN2(1ull << util_logbase2_64(share_B), WINDOW_SIZE_MAX_B);
+}
+
 int
 vmbind_window_reserve(const struct vmb_caps *caps, struct vmbind_window *window_out)
 {
-   /* There may be more than one device in a process. */
-   const uint64_t share_B = 1ull << util_logbase2_64(caps->va_range_B / 4);
-
-   for (uint64_t size_B = CLAMP(share_B, WINDOW_SIZE_MIN_B, WINDOW_SIZE_MAX_B);
-        size_B >= WINDOW_SIZE_MIN_B; size_B /= 2) {
+   for (uint64_t size_B = next_share_B(caps); size_B >= WINDOW_SIZE_MIN_B; size_B /= 2) {
       uint64_t start_B = reserve_fixed(caps, size_B);
       if (!start_B)
          start_B = reserve_at(0, size_B, 0);
@@ -99,6 +110,7 @@ vmbind_window_reserve(const struct vmb_caps *caps, struct vmbind_window *window_
       /* Best effort: without it a core dump is large, and nothing else. */
       madvise((void *)(uintptr_t)start_B, size_B, MADV_DONTDUMP);
 
+      p_atomic_inc(&live_count);
       *window_out = (struct vmbind_window){.start_B = start_B, .size_B = size_B};
       return 0;
    }
@@ -110,6 +122,7 @@ void
 vmbind_window_release(const struct vmbind_window *window)
 {
    munmap((void *)(uintptr_t)window->start_B, window->size_B);
+   p_atomic_dec(&live_count);
 }
 
 /* Whether the CPU finds the bytes at the address.  The kernel reads for us: an address with nothing

@@ -1,8 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Where things are in a sparse resource: from what vkQueueBindSparse names (bytes of a resource, or
- * texels of an image) to runs of addresses and memory.  Pure functions over plain structs.
+ * Where things are in a sparse resource: from what vkQueueBindSparse and glTexPageCommitment name
+ * (bytes of a resource, or texels of an image) to runs of addresses and memory.  Pure functions over
+ * plain structs.
  *
  * Must never know a handle, a screen, a queue or a lock.
  *
@@ -22,61 +23,69 @@
  *    |       |3|     |
  *    +-------+-+-----+
  *
- * Each layer has a tail of its own, in a block of its own; or, where the format says so, all layers
+ * Each layer has a tail of its own, in a block of its own; or, where its user says so, all layers
  * have one tail together, in which they follow each other as closely as rows go.
  */
 
-#ifndef VMBVK_SPARSE_H
-#define VMBVK_SPARSE_H
+#ifndef VMBIND_SPARSE_H
+#define VMBIND_SPARSE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "util/format/u_formats.h"
 #include "util/u_dynarray.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define VMBVK_BLOCK_SIZE_B (64 * 1024ull)
-#define VMBVK_MAX_LEVELS   16
+/** Unit in which sparse resources are resident or not. */
+#define VMBIND_SPARSE_BLOCK_SIZE_B (64 * 1024ull)
+#define VMBIND_SPARSE_MAX_LEVELS   16
 
-struct vmbvk_extent {
+struct vmbind_extent {
    uint32_t width;
    uint32_t height;
    uint32_t depth;
 };
 
 /** One plane of an image. */
-struct vmbvk_sparse_image {
+struct vmbind_sparse_image {
    /** 1 to 3.  In one dimension a level is a row of bytes, and has no blocks. */
    uint32_t dimensions;
    /** An element is what the format addresses: a texel, or a compressed block of several. */
-   struct vmbvk_extent element_px;
+   struct vmbind_extent element_px;
    uint32_t element_size_B;
    /** Elements of a block of 64 KiB, powers of two. */
-   struct vmbvk_extent block_el;
+   struct vmbind_extent block_el;
 
-   struct vmbvk_extent size_px;
+   uint32_t sample_count;
+
+   struct vmbind_extent size_px;
    uint32_t level_count;
    uint32_t layer_count;
-   uint32_t sample_count;
 
    /** One mip tail for all layers together. */
    bool single_tail;
 };
 
+/** What a format says of an image, with the standard block shapes of Vulkan and of
+ * ARB_sparse_texture2; the size and all below it are left at 0. */
+struct vmbind_sparse_image vmbind_sparse_image_of(enum pipe_format format, uint32_t dimensions,
+                                                  uint32_t sample_count);
+
 /** Where things are in it. */
-struct vmbvk_sparse_layout {
+struct vmbind_sparse_layout {
    /** Texels of a block. */
-   struct vmbvk_extent block_px;
-   struct vmbvk_extent size_px;
+   struct vmbind_extent block_px;
+   struct vmbind_extent size_px;
    uint32_t level_count;
    uint32_t layer_count;
 
-   uint64_t level_offset_B[VMBVK_MAX_LEVELS];
+   uint64_t level_offset_B[VMBIND_SPARSE_MAX_LEVELS];
    /** From one layer to the next; 3D images have one. */
-   uint64_t layer_stride_B[VMBVK_MAX_LEVELS];
+   uint64_t layer_stride_B[VMBIND_SPARSE_MAX_LEVELS];
    /** From one row of elements to the next, inside a block. */
    uint32_t row_stride_B;
    /** From one sample to the next, inside a block. */
@@ -94,22 +103,22 @@ struct vmbvk_sparse_layout {
 };
 
 /** Lays an image out. */
-void vmbvk_sparse_layout_init(const struct vmbvk_sparse_image *image,
-                              struct vmbvk_sparse_layout *layout_out);
+void vmbind_sparse_layout_init(const struct vmbind_sparse_image *image,
+                              struct vmbind_sparse_layout *layout_out);
 
 /** A piece of a resource, and the piece of memory that is to be bound there. */
-struct vmbvk_sparse_run {
+struct vmbind_sparse_run {
    uint64_t offset_B;
    uint64_t size_B;
    uint64_t mem_offset_B;
 };
 
 /** Blocks of a level, in each dimension. */
-struct vmbvk_extent vmbvk_sparse_level_blocks(const struct vmbvk_sparse_layout *layout,
+struct vmbind_extent vmbind_sparse_level_blocks(const struct vmbind_sparse_layout *layout,
                                               uint32_t level);
 
 /**
- * Appends the runs (struct vmbvk_sparse_run) of an image bind, in the order of memory: blocks of
+ * Appends the runs (struct vmbind_sparse_run) of an image bind, in the order of memory: blocks of
  * the region take memory in row order.  Runs that continue each other are one.
  *
  * \param level  not one of the mip tail
@@ -117,18 +126,18 @@ struct vmbvk_extent vmbvk_sparse_level_blocks(const struct vmbvk_sparse_layout *
  *                              one too or ends at the level's edge
  * \return 0; -EINVAL if the region is not such a one, -ENOMEM; then nothing was appended
  */
-int vmbvk_sparse_image_runs(const struct vmbvk_sparse_layout *layout, uint32_t level,
-                            uint32_t layer, const struct vmbvk_extent *offset_px,
-                            const struct vmbvk_extent *extent_px, uint64_t mem_offset_B,
+int vmbind_sparse_image_runs(const struct vmbind_sparse_layout *layout, uint32_t level,
+                            uint32_t layer, const struct vmbind_extent *offset_px,
+                            const struct vmbind_extent *extent_px, uint64_t mem_offset_B,
                             struct util_dynarray *runs);
 
 /** Whether [offset_B, offset_B + size_B) is a not empty piece of size_limit_B bytes, in multiples
  * of \p align_B; the last piece may end where the limit does. */
-bool vmbvk_sparse_range_valid(uint64_t offset_B, uint64_t size_B, uint64_t size_limit_B,
+bool vmbind_sparse_range_valid(uint64_t offset_B, uint64_t size_B, uint64_t size_limit_B,
                               uint64_t align_B);
 
 #ifdef __cplusplus
 }
 #endif
 
-#endif /* VMBVK_SPARSE_H */
+#endif /* VMBIND_SPARSE_H */

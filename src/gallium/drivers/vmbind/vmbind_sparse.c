@@ -1,32 +1,55 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * See vmbvk_sparse.h.
+ * See vmbind_sparse.h.
  */
 
-#include "vmbvk_sparse.h"
+#include "vmbind_sparse.h"
 
 #include <errno.h>
 
+#include "util/format/u_format.h"
 #include "util/macros.h"
 #include "util/u_math.h"
 
-static struct vmbvk_extent
-level_size_px(const struct vmbvk_sparse_layout *layout, uint32_t level)
+struct vmbind_sparse_image
+vmbind_sparse_image_of(enum pipe_format format, uint32_t dimensions, uint32_t sample_count)
 {
-   return (struct vmbvk_extent){
+   return (struct vmbind_sparse_image){
+      .dimensions = dimensions,
+      .element_px =
+         {
+            .width = util_format_get_blockwidth(format),
+            .height = util_format_get_blockheight(format),
+            .depth = util_format_get_blockdepth(format),
+         },
+      .element_size_B = util_format_get_blocksize(format),
+      .block_el =
+         {
+            .width = util_format_get_tilesize(format, dimensions, sample_count, 0),
+            .height = util_format_get_tilesize(format, dimensions, sample_count, 1),
+            .depth = util_format_get_tilesize(format, dimensions, sample_count, 2),
+         },
+      .sample_count = sample_count,
+   };
+}
+
+static struct vmbind_extent
+level_size_px(const struct vmbind_sparse_layout *layout, uint32_t level)
+{
+   return (struct vmbind_extent){
       .width = u_minify(layout->size_px.width, level),
       .height = u_minify(layout->size_px.height, level),
       .depth = u_minify(layout->size_px.depth, level),
    };
 }
 
-struct vmbvk_extent
-vmbvk_sparse_level_blocks(const struct vmbvk_sparse_layout *layout, uint32_t level)
+struct vmbind_extent
+vmbind_sparse_level_blocks(const struct vmbind_sparse_layout *layout, uint32_t level)
 {
-   const struct vmbvk_extent size_px = level_size_px(layout, level);
+   const struct vmbind_extent size_px = level_size_px(layout, level);
 
-   return (struct vmbvk_extent){
+   return (struct vmbind_extent){
       .width = DIV_ROUND_UP(size_px.width, layout->block_px.width),
       .height = DIV_ROUND_UP(size_px.height, layout->block_px.height),
       .depth = DIV_ROUND_UP(size_px.depth, layout->block_px.depth),
@@ -44,14 +67,14 @@ struct sides {
 };
 
 static struct sides
-sides(const struct vmbvk_extent *extent)
+sides(const struct vmbind_extent *extent)
 {
    return (struct sides){{extent->width, extent->height, extent->depth}};
 }
 
 /* Elements that a level takes up in the tail. */
 static struct sides
-level_size_el(const struct vmbvk_sparse_image *image, uint32_t level)
+level_size_el(const struct vmbind_sparse_image *image, uint32_t level)
 {
    struct sides size = {{
       DIV_ROUND_UP(u_minify(image->size_px.width, level), image->element_px.width),
@@ -69,7 +92,7 @@ level_size_el(const struct vmbvk_sparse_image *image, uint32_t level)
 
 /* The side along which half a block is enough for a level; -1 if none is. */
 static int
-half_block_side(const struct vmbvk_sparse_image *image, uint32_t level)
+half_block_side(const struct vmbind_sparse_image *image, uint32_t level)
 {
    const struct sides size = level_size_el(image, level);
    const struct sides block = sides(&image->block_el);
@@ -86,7 +109,7 @@ half_block_side(const struct vmbvk_sparse_image *image, uint32_t level)
 }
 
 static uint32_t
-tail_first_level(const struct vmbvk_sparse_image *image)
+tail_first_level(const struct vmbind_sparse_image *image)
 {
    if (image->dimensions == 1 || image->sample_count > 1)
       return image->level_count;
@@ -105,7 +128,7 @@ tail_first_level(const struct vmbvk_sparse_image *image)
  * the block wide, and two are enough.  Returns the rows that one layer needs.
  */
 static uint32_t
-pack_tail(const struct vmbvk_sparse_image *image, struct vmbvk_sparse_layout *layout)
+pack_tail(const struct vmbind_sparse_image *image, struct vmbind_sparse_layout *layout)
 {
    const struct sides block = sides(&image->block_el);
    const int across = half_block_side(image, layout->tail_first_level);
@@ -142,18 +165,18 @@ pack_tail(const struct vmbvk_sparse_image *image, struct vmbvk_sparse_layout *la
 }
 
 static void
-lay_out_tail(const struct vmbvk_sparse_image *image, struct vmbvk_sparse_layout *layout)
+lay_out_tail(const struct vmbind_sparse_image *image, struct vmbind_sparse_layout *layout)
 {
    const uint32_t rows = pack_tail(image, layout);
    uint64_t layer_stride_B;
 
    if (image->single_tail) {
       layer_stride_B = (uint64_t)rows * layout->row_stride_B;
-      layout->tail_size_B = align64(layer_stride_B * image->layer_count, VMBVK_BLOCK_SIZE_B);
+      layout->tail_size_B = align64(layer_stride_B * image->layer_count, VMBIND_SPARSE_BLOCK_SIZE_B);
       layout->size_B += layout->tail_size_B;
    } else {
-      layer_stride_B = VMBVK_BLOCK_SIZE_B;
-      layout->tail_size_B = VMBVK_BLOCK_SIZE_B;
+      layer_stride_B = VMBIND_SPARSE_BLOCK_SIZE_B;
+      layout->tail_size_B = VMBIND_SPARSE_BLOCK_SIZE_B;
       layout->tail_stride_B = layer_stride_B;
       layout->size_B += layer_stride_B * image->layer_count;
    }
@@ -163,26 +186,26 @@ lay_out_tail(const struct vmbvk_sparse_image *image, struct vmbvk_sparse_layout 
 }
 
 static uint64_t
-level_layer_size_B(const struct vmbvk_sparse_image *image, const struct vmbvk_sparse_layout *layout,
+level_layer_size_B(const struct vmbind_sparse_image *image, const struct vmbind_sparse_layout *layout,
                    uint32_t level)
 {
    if (image->dimensions == 1) {
       const uint64_t width_el =
          DIV_ROUND_UP(u_minify(image->size_px.width, level), image->element_px.width);
-      return align64(width_el * image->element_size_B, VMBVK_BLOCK_SIZE_B);
+      return align64(width_el * image->element_size_B, VMBIND_SPARSE_BLOCK_SIZE_B);
    }
 
-   const struct vmbvk_extent blocks = vmbvk_sparse_level_blocks(layout, level);
-   return (uint64_t)blocks.width * blocks.height * blocks.depth * VMBVK_BLOCK_SIZE_B;
+   const struct vmbind_extent blocks = vmbind_sparse_level_blocks(layout, level);
+   return (uint64_t)blocks.width * blocks.height * blocks.depth * VMBIND_SPARSE_BLOCK_SIZE_B;
 }
 
 void
-vmbvk_sparse_layout_init(const struct vmbvk_sparse_image *image,
-                         struct vmbvk_sparse_layout *layout)
+vmbind_sparse_layout_init(const struct vmbind_sparse_image *image,
+                         struct vmbind_sparse_layout *layout)
 {
-   assert(image->level_count <= VMBVK_MAX_LEVELS);
+   assert(image->level_count <= VMBIND_SPARSE_MAX_LEVELS);
 
-   *layout = (struct vmbvk_sparse_layout){
+   *layout = (struct vmbind_sparse_layout){
       .block_px =
          {
             .width = image->block_el.width * image->element_px.width,
@@ -193,7 +216,7 @@ vmbvk_sparse_layout_init(const struct vmbvk_sparse_image *image,
       .level_count = image->level_count,
       .layer_count = image->layer_count,
       .row_stride_B = image->block_el.width * image->element_size_B,
-      .sample_stride_B = VMBVK_BLOCK_SIZE_B / image->sample_count,
+      .sample_stride_B = VMBIND_SPARSE_BLOCK_SIZE_B / image->sample_count,
       .tail_first_level = tail_first_level(image),
    };
 
@@ -221,14 +244,14 @@ side_valid(uint32_t offset_px, uint32_t extent_px, uint32_t block_px, uint32_t l
 }
 
 static bool
-region_valid(const struct vmbvk_sparse_layout *layout, uint32_t level, uint32_t layer,
-             const struct vmbvk_extent *offset_px, const struct vmbvk_extent *extent_px)
+region_valid(const struct vmbind_sparse_layout *layout, uint32_t level, uint32_t layer,
+             const struct vmbind_extent *offset_px, const struct vmbind_extent *extent_px)
 {
    if (level >= layout->tail_first_level || layer >= layout->layer_count)
       return false;
 
-   const struct vmbvk_extent size_px = level_size_px(layout, level);
-   const struct vmbvk_extent *block_px = &layout->block_px;
+   const struct vmbind_extent size_px = level_size_px(layout, level);
+   const struct vmbind_extent *block_px = &layout->block_px;
 
    return side_valid(offset_px->width, extent_px->width, block_px->width, size_px.width) &&
           side_valid(offset_px->height, extent_px->height, block_px->height, size_px.height) &&
@@ -236,24 +259,24 @@ region_valid(const struct vmbvk_sparse_layout *layout, uint32_t level, uint32_t 
 }
 
 static bool
-continues(const struct vmbvk_sparse_run *run, const struct vmbvk_sparse_run *next)
+continues(const struct vmbind_sparse_run *run, const struct vmbind_sparse_run *next)
 {
    return run->offset_B + run->size_B == next->offset_B &&
           run->mem_offset_B + run->size_B == next->mem_offset_B;
 }
 
 static bool
-append_run(struct util_dynarray *runs, const struct vmbvk_sparse_run *run, bool first)
+append_run(struct util_dynarray *runs, const struct vmbind_sparse_run *run, bool first)
 {
    if (!first) {
-      struct vmbvk_sparse_run *last = util_dynarray_top_ptr(runs, struct vmbvk_sparse_run);
+      struct vmbind_sparse_run *last = util_dynarray_top_ptr(runs, struct vmbind_sparse_run);
       if (continues(last, run)) {
          last->size_B += run->size_B;
          return true;
       }
    }
 
-   struct vmbvk_sparse_run *slot = util_dynarray_grow(runs, struct vmbvk_sparse_run, 1);
+   struct vmbind_sparse_run *slot = util_dynarray_grow(runs, struct vmbind_sparse_run, 1);
    if (!slot)
       return false;
    *slot = *run;
@@ -261,21 +284,21 @@ append_run(struct util_dynarray *runs, const struct vmbvk_sparse_run *run, bool 
 }
 
 int
-vmbvk_sparse_image_runs(const struct vmbvk_sparse_layout *layout, uint32_t level, uint32_t layer,
-                        const struct vmbvk_extent *offset_px, const struct vmbvk_extent *extent_px,
+vmbind_sparse_image_runs(const struct vmbind_sparse_layout *layout, uint32_t level, uint32_t layer,
+                        const struct vmbind_extent *offset_px, const struct vmbind_extent *extent_px,
                         uint64_t mem_offset_B, struct util_dynarray *runs)
 {
    if (!region_valid(layout, level, layer, offset_px, extent_px))
       return -EINVAL;
 
-   const struct vmbvk_extent *block_px = &layout->block_px;
-   const struct vmbvk_extent level_blocks = vmbvk_sparse_level_blocks(layout, level);
-   const struct vmbvk_extent base = {
+   const struct vmbind_extent *block_px = &layout->block_px;
+   const struct vmbind_extent level_blocks = vmbind_sparse_level_blocks(layout, level);
+   const struct vmbind_extent base = {
       .width = offset_px->width / block_px->width,
       .height = offset_px->height / block_px->height,
       .depth = offset_px->depth / block_px->depth,
    };
-   const struct vmbvk_extent count = {
+   const struct vmbind_extent count = {
       .width = DIV_ROUND_UP(extent_px->width, block_px->width),
       .height = DIV_ROUND_UP(extent_px->height, block_px->height),
       .depth = DIV_ROUND_UP(extent_px->depth, block_px->depth),
@@ -291,10 +314,10 @@ vmbvk_sparse_image_runs(const struct vmbvk_sparse_layout *layout, uint32_t level
          const uint64_t block = row * level_blocks.width + base.width;
          const uint64_t mem_block = ((uint64_t)z * count.height + y) * count.width;
 
-         const struct vmbvk_sparse_run run = {
-            .offset_B = image_offset_B + block * VMBVK_BLOCK_SIZE_B,
-            .size_B = count.width * VMBVK_BLOCK_SIZE_B,
-            .mem_offset_B = mem_offset_B + mem_block * VMBVK_BLOCK_SIZE_B,
+         const struct vmbind_sparse_run run = {
+            .offset_B = image_offset_B + block * VMBIND_SPARSE_BLOCK_SIZE_B,
+            .size_B = count.width * VMBIND_SPARSE_BLOCK_SIZE_B,
+            .mem_offset_B = mem_offset_B + mem_block * VMBIND_SPARSE_BLOCK_SIZE_B,
          };
          if (!append_run(runs, &run, y == 0 && z == 0)) {
             runs->size = size_before;
@@ -307,7 +330,7 @@ vmbvk_sparse_image_runs(const struct vmbvk_sparse_layout *layout, uint32_t level
 }
 
 bool
-vmbvk_sparse_range_valid(uint64_t offset_B, uint64_t size_B, uint64_t size_limit_B,
+vmbind_sparse_range_valid(uint64_t offset_B, uint64_t size_B, uint64_t size_limit_B,
                          uint64_t align_B)
 {
    if (size_B == 0 || offset_B > size_limit_B || size_B > size_limit_B - offset_B)
