@@ -244,6 +244,17 @@ test_versions(void **state)
    assert_error(call(fd, DRM_IOCTL_PANTHOR_BO_QUERY_INFO, &info), EINVAL);
    close(fd);
 
+   /* What came without a version: Linux 7.2 has it. */
+   fd = open_node("panthor-1.8");
+   vm = panthor_vm_create(fd);
+   op.va = 4 * MIB;
+   assert_ok(panthor_bind(fd, vm, 0, &op, 1));
+   struct drm_panthor_gpu_info gpu;
+   struct drm_panthor_dev_query query = {.type = DRM_PANTHOR_DEV_QUERY_GPU_INFO};
+   assert_ok(call(fd, DRM_IOCTL_PANTHOR_DEV_QUERY, &query));
+   assert_int_equal(query.size, sizeof(gpu));
+   close(fd);
+
    fd = open_node("panthor-1.9");
    assert_ok(call(fd, DRM_IOCTL_PANTHOR_BO_CREATE, &wb));
    info.handle = wb.handle;

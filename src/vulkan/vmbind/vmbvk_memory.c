@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lp_limits.h"
 #include "lp_texture.h"
 #include "util/os_misc.h"
 #include "util/u_atomic.h"
@@ -347,12 +348,18 @@ vmbvk_GetPhysicalDeviceImageFormatProperties2(VkPhysicalDevice physicalDevice,
       vk_find_struct(props->pNext, EXTERNAL_IMAGE_FORMAT_PROPERTIES);
 
    VkResult result = lvp_GetPhysicalDeviceImageFormatProperties2(physicalDevice, info, props);
-   if (result == VK_SUCCESS && external && external_info &&
+   if (result != VK_SUCCESS)
+      return result;
+
+   /* More than that llvmpipe does not create. */
+   props->imageFormatProperties.maxResourceSize =
+      MIN2(props->imageFormatProperties.maxResourceSize, LP_MAX_TEXTURE_SIZE);
+   if (external && external_info &&
        external_info->handleType == VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT)
       external->externalMemoryProperties.externalMemoryFeatures |=
          VK_EXTERNAL_MEMORY_FEATURE_EXPORTABLE_BIT;
 
-   return result;
+   return VK_SUCCESS;
 }
 
 /* ---------------------------------------------------------------------- maps */
