@@ -6,7 +6,9 @@
 import glob
 import json
 import os
+import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,26 +78,33 @@ class Scripts(unittest.TestCase):
 class IntoMesa(unittest.TestCase):
     """Into what the tarball holds of the files that are changed; scripts/into-mesa --help shows the whole build."""
 
-    def setUp(self):
-        directory = tempfile.TemporaryDirectory(prefix="vmbind-into-mesa-")
-        self.addCleanup(directory.cleanup)
+    @classmethod
+    def setUpClass(cls):
         tarballs = glob.glob(os.path.join(ROOT, "subprojects", "packagecache", "mesa-*.tar.xz"))
         if not tarballs:
-            self.skipTest("Mesa's tarball is not there: scripts/setup fetches it")
+            raise unittest.SkipTest("Mesa's tarball is not there: scripts/setup fetches it")
+        directory = tempfile.TemporaryDirectory(prefix="vmbind-into-mesa-")
+        cls.addClassCleanup(directory.cleanup)
         patches = glob.glob(os.path.join(ROOT, "subprojects", "packagefiles", "mesa", "*.patch"))
         changed = {"VERSION", "meson.build", "meson_options.txt"}
         for patch in patches:
             with open(patch) as file:
                 changed.update(re.findall(r"^--- a/(\S+)", file.read(), re.MULTILINE))
-        unpacked = run("tar", "-xf", tarballs[0], "-C", directory.name, "--strip-components=1",
-                       *(os.path.basename(tarballs[0])[:-len(".tar.xz")] + "/" + name for name in sorted(changed)))
-        self.assertEqual(unpacked.returncode, 0, unpacked.stderr)
-        self.tree = directory.name
-        self.count = len(patches)
+        version = os.path.basename(tarballs[0])[:-len(".tar.xz")]
+        unpacked = run("tar", "-xf", tarballs[0], "-C", directory.name,
+                       *(version + "/" + name for name in sorted(changed)))
+        if unpacked.returncode:
+            raise AssertionError(unpacked.stderr)
+        cls.original = os.path.join(directory.name, version)
+        cls.count = len(patches)
+
+    def setUp(self):
+        self.tree = self.original + "-" + self._testMethodName
+        shutil.copytree(self.original, self.tree)
 
     def state(self):
-        return {os.path.relpath(os.path.join(at, name), self.tree): open(os.path.join(at, name), "rb").read()
-                for at, _, names in os.walk(self.tree) for name in names}
+        return {str(path.relative_to(self.tree)): path.read_bytes()
+                for path in pathlib.Path(self.tree).rglob("*") if path.is_file()}
 
     def lay(self):
         laid = run(os.path.join(ROOT, "scripts", "into-mesa"), self.tree)
