@@ -129,7 +129,7 @@ no_addresses(struct vmbvk_device *device, int ret, uint64_t size_B)
 static VkResult
 make_plain_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t p)
 {
-   const uint64_t size_B = align64(image->planes[p].size, VMBVK_BLOCK_SIZE_B);
+   const uint64_t size_B = align64(image->planes[p].size, VMBIND_SPARSE_BLOCK_SIZE_B);
 
    int ret = give_addresses(device, image, p, size_B);
    return ret ? no_addresses(device, ret, size_B) : VK_SUCCESS;
@@ -193,7 +193,7 @@ create_lavapipe_image(VkDevice device, const VkImageCreateInfo *create_info,
 
    VK_FROM_HANDLE(lvp_image, image, *image_out);
    image->vk.create_flags = create_info->flags;
-   image->alignment = VMBVK_BLOCK_SIZE_B;
+   image->alignment = VMBIND_SPARSE_BLOCK_SIZE_B;
    return VK_SUCCESS;
 }
 
