@@ -40,6 +40,8 @@
 /** A sparse resource: no other files than this look inside. */
 struct vmbind_sparse_resource {
    struct vmbind_gl_resource res;
+   /** The context in whose batch are changes of it, or NULL.  Guarded by gl->batch_lock. */
+   struct vmbind_commits *noted_by;
    /** Of a texture. */
    struct vmbind_sparse_layout layout;
    uint32_t block_count;
@@ -267,13 +269,11 @@ finish_drawing(struct pipe_context *pctx, const struct vmbind_commits *commits)
    }
 }
 
+/* With the batch_lock held. */
 static void
-submit(struct pipe_context *pctx, struct vmbind_commits *commits)
+bind_batch(struct vmbind_screen *screen, struct vmbind_commits *commits)
 {
-   struct vmbind_screen *screen = vmbind_screen(pctx->screen);
    const int count = util_dynarray_num_elements(&commits->changes, struct change);
-
-   finish_drawing(pctx, commits);
 
    const int ret = bind_changes(screen, commits);
    if (ret) {
@@ -284,12 +284,36 @@ submit(struct pipe_context *pctx, struct vmbind_commits *commits)
       finish_changes(screen->gl, commits);
    }
 
-   util_dynarray_foreach (&commits->changes, struct change, change)
+   util_dynarray_foreach (&commits->changes, struct change, change) {
+      sparse_resource(change->pres)->noted_by = NULL;
       pipe_resource_reference(&change->pres, NULL);
+   }
    util_dynarray_clear(&commits->changes);
    util_dynarray_clear(&commits->pages);
    util_dynarray_clear(&commits->binds);
    p_atomic_add(&screen->gl->pending_changes, -count);
+}
+
+static void
+submit_locked(struct pipe_context *pctx, struct vmbind_commits *commits)
+{
+   if (!commits->changes.size)
+      return;
+
+   finish_drawing(pctx, commits);
+   bind_batch(vmbind_screen(pctx->screen), commits);
+}
+
+/* Changes of a resource are in one batch at a time, so that they take effect in the order in which they were
+ * made: otherwise a page could be bound that another context has given away since.  What GL leaves undefined,
+ * for lack of a flush, is what the other context has not drawn yet. */
+static void
+take_over(struct vmbind_screen *screen, struct vmbind_commits *commits, struct pipe_resource *pres)
+{
+   struct vmbind_commits *other = sparse_resource(pres)->noted_by;
+
+   if (other && other != commits)
+      bind_batch(screen, other);
 }
 
 /* llvmpipe keeps addresses of what is bound. */
@@ -328,9 +352,10 @@ submit_pending(struct pipe_context *pctx)
    if (!p_atomic_read(&vmbind_screen(pctx->screen)->gl->pending_changes))
       return;
 
-   struct vmbind_commits *commits = commits_of(pctx);
-   if (commits->changes.size)
-      submit(pctx, commits);
+   struct vmbind_gl *gl = vmbind_screen(pctx->screen)->gl;
+   simple_mtx_lock(&gl->batch_lock);
+   submit_locked(pctx, commits_of(pctx));
+   simple_mtx_unlock(&gl->batch_lock);
 }
 
 static bool
@@ -368,6 +393,7 @@ note_change(struct vmbind_gl *gl, struct vmbind_commits *commits, struct pipe_re
       .commit = commit,
    };
    pipe_resource_reference(&change->pres, pres);
+   sparse_resource(pres)->noted_by = commits;
    p_atomic_inc(&gl->pending_changes);
 
    return pages;
@@ -379,6 +405,11 @@ forget_last_change(struct vmbind_gl *gl, struct vmbind_commits *commits)
    struct change change = util_dynarray_pop(&commits->changes, struct change);
 
    util_dynarray_resize(&commits->pages, struct vmbind_page, change.first_page);
+   sparse_resource(change.pres)->noted_by = NULL;
+   util_dynarray_foreach (&commits->changes, struct change, left) {
+      if (left->pres == change.pres)
+         sparse_resource(change.pres)->noted_by = commits;
+   }
    pipe_resource_reference(&change.pres, NULL);
    p_atomic_dec(&gl->pending_changes);
 }
@@ -427,7 +458,7 @@ change_run(struct pipe_context *pctx, struct pipe_resource *pres, uint32_t block
       return true;
 
    /* Once more, with what can be freed. */
-   submit_pending(pctx);
+   submit_locked(pctx, commits);
    vmbind_resource_empty_cache(pctx->screen);
    return commit_run(gl, commits, pres, block, count);
 }
@@ -516,11 +547,18 @@ static bool
 vmbind_resource_commit(struct pipe_context *pctx, struct pipe_resource *pres, unsigned level,
                        struct pipe_box *box, bool commit)
 {
+   struct vmbind_screen *screen = vmbind_screen(pctx->screen);
+
    if (!sparse_resource(pres))
       return false;
 
-   return pres->target == PIPE_BUFFER ? commit_buffer(pctx, pres, box, commit)
-                                      : commit_texture(pctx, pres, level, box, commit);
+   simple_mtx_lock(&screen->gl->batch_lock);
+   take_over(screen, commits_of(pctx), pres);
+   const bool done = pres->target == PIPE_BUFFER ? commit_buffer(pctx, pres, box, commit)
+                                                 : commit_texture(pctx, pres, level, box, commit);
+   simple_mtx_unlock(&screen->gl->batch_lock);
+
+   return done;
 }
 
 /* ---------------------------------------------------------------- resources */
@@ -784,6 +822,7 @@ vmbind_commit_init_screen(struct pipe_screen *pscreen)
    if (!screen->gl->commits)
       return false;
    simple_mtx_init(&screen->gl->commits_lock, mtx_plain);
+   simple_mtx_init(&screen->gl->batch_lock, mtx_plain);
    vmbind_pages_init(&screen->gl->pages, screen->vm);
    if (vmb_device_caps(screen->dev)->null_mode == VMB_NULL_NONE)
       return true;
@@ -806,6 +845,7 @@ vmbind_commit_finish_screen(struct pipe_screen *pscreen)
    struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
 
    vmbind_pages_finish(&gl->pages);
+   simple_mtx_destroy(&gl->batch_lock);
    simple_mtx_destroy(&gl->commits_lock);
    _mesa_hash_table_destroy(gl->commits, NULL);
 }

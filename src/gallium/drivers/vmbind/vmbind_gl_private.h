@@ -31,6 +31,8 @@ struct vmbind_gl {
 
    struct vmbind_pages pages;
 
+   /** Held while a batch is made, or bound: comes before the next one. */
+   simple_mtx_t batch_lock;
    /** Of each context its struct vmbind_commits. */
    simple_mtx_t commits_lock;
    struct hash_table *commits;
