@@ -64,7 +64,8 @@ configure() {
    [ "$(cat "$dir/.mesa-options" 2>/dev/null)" = "$stamp" ] || rm -rf "$dir"
    mkdir -p "$dir"
    [ ! -f "$dir/build.ninja" ] || mode=(--reconfigure)
-   if ! meson setup "${mode[@]}" "$dir" "$@" >"$log" 2>&1; then
+   # Nothing from the network: what a build needs are packages of scripts/setup.
+   if ! meson setup "${mode[@]}" -Dwrap_mode=nofallback "$dir" "$@" >"$log" 2>&1; then
       tail -n 30 "$log"
       die "configuring $dir failed; all of it is in $log"
    fi

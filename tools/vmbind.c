@@ -110,10 +110,14 @@ main(int argc, char **argv)
       print_help(stdout);
       return 0;
    }
+   if (!strcmp(argv[1], "--version")) {
+      printf("vmbind %s\n", VMBIND_VERSION);
+      return 0;
+   }
    for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
       if (strcmp(commands[i].name, argv[1]))
          continue;
-      if (argc > 2 && !strcmp(argv[2], "--help")) {
+      if (argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h"))) {
          print_command_help(&commands[i]);
          return 0;
       }

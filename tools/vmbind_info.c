@@ -86,6 +86,13 @@ show(const char *node)
       tool_error(TOOL_FAILED, "%s: %s", node, strerror(errno));
       return -errno;
    }
+   drmVersionPtr version = drmGetVersion(fd);
+   drmFreeVersion(version);
+   if (!version) {
+      tool_error(TOOL_FAILED, "%s is not a DRM device; \"vmbind info\" finds those that are there", node);
+      close(fd);
+      return -ENODEV;
+   }
    struct vmb_device *dev;
    const int ret = vmb_device_create(&(struct vmb_device_params){ .drm_fd = fd }, &dev);
    close(fd);

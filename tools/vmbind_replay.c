@@ -283,6 +283,20 @@ struct place {
    uint64_t end_B;
 };
 
+/* As long as nothing is bound there, a range may still have to be bound to null. */
+static bool
+is_bare(struct session_vm *vm, const struct session_range *range)
+{
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+
+   if (range->info.unbound != VMB_UNBOUND_NULL)
+      return false;
+   vmb_gpuvm_iter_init(vm->gpuvm, &iter, range->info.addr_B,
+                       range->info.addr_B + range->info.size_B);
+   return !vmb_gpuvm_iter_next(&iter, &m);
+}
+
 static struct place
 recorded_place(struct session_vm *vm, const struct session_range *range, uint64_t at_B)
 {
@@ -290,6 +304,8 @@ recorded_place(struct session_vm *vm, const struct session_range *range, uint64_
    struct vmb_gpuvm_iter iter;
    struct vmb_mapping m;
 
+   if (is_bare(vm, range))
+      return (struct place){ .mapped = true, .flags = VMB_MAPPING_NULL, .end_B = range->info.size_B };
    vmb_gpuvm_iter_init(vm->gpuvm, &iter, addr_B, end_B);
    if (!vmb_gpuvm_iter_next(&iter, &m))
       return (struct place){ .end_B = range->info.size_B };
@@ -338,8 +354,15 @@ compare_range(struct replay *replay, struct session_vm *vm, const struct session
    struct vmb_vm_mapping *maps;
    size_t count, i = 0;
 
-   const int ret = vmb_vm_get_mappings(vm_of(vm), VMB_STATE_SUBMITTED, start_B, start_B + size_B, &maps,
-                                       &count);
+   struct vmb_sync sync;
+   unsigned tries = 0;
+   int ret;
+
+   do {
+      ret = vmb_vm_get_sync(vm_of(vm), &sync);
+   } while (repeat(replay, ret, &tries));
+   if (!ret)
+      ret = vmb_vm_get_mappings(vm_of(vm), VMB_STATE_SUBMITTED, start_B, start_B + size_B, &maps, &count);
    if (ret)
       return tool_error(TOOL_FAILED, "%s", strerror(-ret));
    replay->compared++;

@@ -29,7 +29,7 @@ extern "C" {
  *       msm        1.12, without VM_BIND, and 1.13
  *       xe         1.1
  *       nouveau    1.4
- *       amdgpu     3.59, without timelines of binds, to 3.64
+ *       amdgpu     3.61, without fences on binds, to 3.64
  *       powervr    1.0
  *       asahi      1.0, unverified: its UAPI is upstream and its driver is not
  *       none       there is no node

@@ -34,22 +34,11 @@
 #define VM_KERNEL_MIN_B    0x20000000ull
 #define TIMESTAMP_HZ       24000000
 
-struct asahi_file {
-   /* Under the file's lock */
-   struct sim_handles vms;
-};
-
 /* sim_vm.priv */
 struct asahi_vm {
    uint64_t kernel_start;
    uint64_t kernel_end;
 };
-
-static struct asahi_file *
-to_asahi(struct sim_file *file)
-{
-   return file->priv;
-}
 
 static int
 get_params_ioctl(UNUSED struct sim_file *file, void *data)
@@ -91,15 +80,6 @@ get_time_ioctl(UNUSED struct sim_file *file, void *data)
 
 /* VMs */
 
-static struct sim_vm *
-find_vm(struct sim_file *file, uint32_t id)
-{
-   pthread_mutex_lock(&file->lock);
-   struct sim_vm *vm = sim_vm_get(sim_handles_get(&to_asahi(file)->vms, id));
-   pthread_mutex_unlock(&file->lock);
-   return vm;
-}
-
 static int
 vm_create_ioctl(struct sim_file *file, void *data)
 {
@@ -123,21 +103,8 @@ vm_create_ioctl(struct sim_file *file, void *data)
    vm->priv = priv;
    vm->keeps_bos = true;
 
-   pthread_mutex_lock(&file->lock);
-   vm->id = args->vm_id = sim_handles_add(&to_asahi(file)->vms, vm);
-   pthread_mutex_unlock(&file->lock);
-   if (!args->vm_id) {
-      sim_vm_put(vm);
-      return -ENOMEM;
-   }
-   return 0;
-}
-
-static void
-vm_destroy(struct sim_vm *vm)
-{
-   sim_vm_clear(vm);
-   sim_vm_put(vm);
+   args->vm_id = sim_vm_add_handle(file, vm, UINT32_MAX);
+   return args->vm_id ? 0 : -ENOMEM;
 }
 
 static int
@@ -147,12 +114,10 @@ vm_destroy_ioctl(struct sim_file *file, void *data)
 
    if (args->pad)
       return -EINVAL;
-   pthread_mutex_lock(&file->lock);
-   struct sim_vm *vm = sim_handles_remove(&to_asahi(file)->vms, args->vm_id);
-   pthread_mutex_unlock(&file->lock);
+   struct sim_vm *vm = sim_vm_remove_handle(file, args->vm_id);
    if (!vm)
       return -ENOENT;
-   vm_destroy(vm);
+   sim_vm_destroy(vm);
    return 0;
 }
 
@@ -170,7 +135,7 @@ gem_create_ioctl(struct sim_file *file, void *data)
        is_private != (args->vm_id != 0) || !args->size)
       return -EINVAL;
    if (is_private) {
-      struct sim_vm *vm = find_vm(file, args->vm_id);
+      struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
       if (!vm)
          return -ENOENT;
       vm_uid = vm->uid;
@@ -228,8 +193,8 @@ gem_close(struct sim_file *file, struct sim_bo *bo)
    /* Another handle keeps it. */
    if (sim_bo_handle_in(file, bo))
       return;
-   for (uint32_t id = 1; id <= to_asahi(file)->vms.capacity; id++) {
-      struct sim_vm *vm = find_vm(file, id);
+   for (uint32_t id = 1; id <= file->vms.capacity; id++) {
+      struct sim_vm *vm = sim_vm_lookup(file, id);
 
       if (!vm)
          continue;
@@ -326,7 +291,7 @@ vm_bind_ioctl(struct sim_file *file, void *data)
 
    if (args->pad || (args->num_binds && !args->stride))
       return -EINVAL;
-   struct sim_vm *vm = find_vm(file, args->vm_id);
+   struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
    if (!vm)
       return -ENOENT;
    ops = sim_copy_in_array(args->userptr, args->num_binds, args->stride, sizeof(*ops), &ret);
@@ -339,24 +304,10 @@ vm_bind_ioctl(struct sim_file *file, void *data)
 
 /* The file */
 
-static int
-asahi_open(struct sim_file *file)
-{
-   file->priv = calloc(1, sizeof(struct asahi_file));
-   return file->priv ? 0 : -ENOMEM;
-}
-
 static void
 asahi_close(struct sim_file *file)
 {
-   struct asahi_file *afile = to_asahi(file);
-
-   for (uint32_t i = 0; i < afile->vms.capacity; i++) {
-      if (afile->vms.objects[i])
-         vm_destroy(afile->vms.objects[i]);
-   }
-   sim_handles_finish(&afile->vms);
-   free(afile);
+   sim_vm_release_file(file, sim_vm_destroy);
 }
 
 #define ASAHI(NAME, name_)                                                                         \
@@ -384,9 +335,8 @@ const struct sim_driver sim_asahi_driver = {
    .of_compatible = "apple,agx-t8103",
    .ioctls = ioctls,
    .ioctl_count = ARRAY_SIZE(ioctls),
-   .open = asahi_open,
    .close = asahi_close,
    .gem_close = gem_close,
    .check_export = check_export,
-   .find_vm = find_vm,
+   .find_vm = sim_vm_lookup,
 };

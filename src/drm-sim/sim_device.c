@@ -126,6 +126,26 @@ sim_device_select(const char *spec)
    return ret;
 }
 
+static void
+refuse_spec(const char *spec)
+{
+   char known[256] = "";
+
+   for (unsigned i = 0; i < ARRAY_SIZE(drivers); i++) {
+      const struct sim_driver *driver = drivers[i];
+      const size_t used = strlen(known);
+
+      if (driver->min_minor == driver->max_minor)
+         snprintf(known + used, sizeof(known) - used, "%s-%u.%u, ", driver->name, driver->major,
+                  driver->max_minor);
+      else
+         snprintf(known + used, sizeof(known) - used, "%s-%u.%u to %u.%u, ", driver->name, driver->major,
+                  driver->min_minor, driver->major, driver->max_minor);
+   }
+   sim_refuse("DRM_SIM_KMD=%s is not known; there are %snone, and behind a colon va=BITS, noprr, unseen", spec,
+              known);
+}
+
 bool
 sim_device_current(struct sim_device *device)
 {
@@ -134,13 +154,21 @@ sim_device_current(struct sim_device *device)
       const char *spec = getenv("DRM_SIM_KMD");
 
       if (select_locked(spec && *spec ? spec : DEFAULT_KMD))
-         sim_panic(
-            "DRM_SIM_KMD=%s is not known; try panthor, panthor-1.0, msm, msm:va=40, xe, none",
-            spec);
+         refuse_spec(spec);
    }
    *device = current_device;
    pthread_mutex_unlock(&device_lock);
    return device->driver;
+}
+
+/* What is wrong with it is said before the program begins. */
+__attribute__((constructor)) static void
+read_environment(void)
+{
+   struct sim_device device;
+
+   sim_device_current(&device);
+   sim_fault_init();
 }
 
 /* Files */
@@ -196,7 +224,7 @@ sim_file_open(unsigned minor, int flags)
    file->device = device;
    pthread_mutex_init(&file->lock, NULL);
 
-   int ret = device.driver->open(file);
+   int ret = device.driver->open ? device.driver->open(file) : 0;
    if (ret)
       goto fail_file;
    if (minor == SIM_PRIMARY_MINOR)

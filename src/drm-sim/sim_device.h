@@ -59,6 +59,7 @@ struct sim_driver {
    const struct sim_ioctl *ioctls;
    unsigned ioctl_count;
 
+   /* NULL if there is nothing to do */
    int (*open)(struct sim_file *file);
    void (*close)(struct sim_file *file);
    /* 0 if a BO may become a dma-buf */
@@ -95,10 +96,12 @@ struct sim_file {
    int32_t refcount;
    /* The one that the node showed when it was opened */
    struct sim_device device;
-   /* Guards both tables, and what a driver says that it guards */
+   /* Guards all three tables, and what a driver says that it guards */
    pthread_mutex_t lock;
    struct sim_handles bos;
    struct sim_handles syncobjs;
+   /* Of drivers whose files have more than one (sim_vm) */
+   struct sim_handles vms;
    void *priv;
 
    /* Of the primary node; guarded by the lock of all masters (sim_core.c). */

@@ -17,16 +17,15 @@
 
 #ifdef __x86_64__
 
-#include <pthread.h>
 #include <string.h>
 #include <ucontext.h>
 
 #include "util/macros.h"
 
-#include "sim_libc.h"
 #include "sim_mmu.h"
 #include "sim_pt.h"
 #include "sim_segv.h"
+#include "sim_signal.h"
 #include "sim_vm.h"
 
 #define PAGE_B    4096ull
@@ -43,7 +42,7 @@ static __thread struct {
    bool blocked;
 } open_pages;
 
-static struct sigaction program_action;
+static struct sim_signal trap = SIM_SIGNAL_INIT(SIGTRAP);
 
 static bool
 is_open(uint64_t page)
@@ -355,21 +354,10 @@ close_pages(void)
 }
 
 static void
-chain(int signum, siginfo_t *info, void *context)
-{
-   const struct sigaction *action = &program_action;
-
-   if (action->sa_flags & SA_SIGINFO)
-      action->sa_sigaction(signum, info, context);
-   else if (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN)
-      action->sa_handler(signum);
-}
-
-static void
-handler(int signum, siginfo_t *info, void *context)
+handler(UNUSED int signum, siginfo_t *info, void *context)
 {
    if (!open_pages.count) {
-      chain(signum, info, context);
+      sim_signal_chain(&trap, info, context);
       return;
    }
 
@@ -382,29 +370,23 @@ handler(int signum, siginfo_t *info, void *context)
    open_pages.blocked = false;
 }
 
-static void
-install(void)
-{
-   struct sigaction action = {
-      .sa_sigaction = handler,
-      .sa_flags = SA_SIGINFO | SA_ONSTACK,
-   };
-
-   sigemptyset(&action.sa_mask);
-   sim_libc()->sigaction(SIGTRAP, &action, &program_action);
-}
-
 void
 sim_drop_install(void)
 {
-   static pthread_once_t once = PTHREAD_ONCE_INIT;
+   sim_signal_take(&trap, handler, SA_ONSTACK);
+}
 
-   pthread_once(&once, install);
+int
+sim_drop_sigaction(const struct sigaction *act, struct sigaction *old)
+{
+   return sim_signal_sigaction(&trap, act, old);
 }
 
 #else
 
 #include "util/macros.h"
+
+#include "sim_libc.h"
 
 void
 sim_drop_install(void)
@@ -415,6 +397,12 @@ bool
 sim_drop_store(UNUSED uint64_t va, UNUSED void *context)
 {
    return false;
+}
+
+int
+sim_drop_sigaction(const struct sigaction *act, struct sigaction *old)
+{
+   return sim_libc()->sigaction(SIGTRAP, act, old);
 }
 
 #endif

@@ -18,6 +18,9 @@
 /* Takes SIGTRAP over, once. */
 void sim_drop_install(void);
 
+/* The program's own sigaction(SIGTRAP) */
+int sim_drop_sigaction(const struct sigaction *act, struct sigaction *old);
+
 /* Called by the handler of a write fault at va, with the VM locked whose null mapping it is. The
  * program goes on after the store when the handler returns; false if that cannot be done.
  */

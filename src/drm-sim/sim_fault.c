@@ -226,9 +226,12 @@ static void
 init_once(void)
 {
    if (sim_fault_set(getenv("DRM_SIM_FAULT")))
-      sim_panic("DRM_SIM_FAULT=%s is not understood", getenv("DRM_SIM_FAULT"));
+      sim_refuse("DRM_SIM_FAULT=%s is not understood; say vm_bind:3=ENOMEM, op:2+=ENOSPC, *:20%%7=EINTR, "
+                 "lost:100, slow:500, mem:256M or evict:64M, or several with commas between",
+                 getenv("DRM_SIM_FAULT"));
    if (sim_fault_set_misapply(getenv("DRM_SIM_MISAPPLY")))
-      sim_panic("DRM_SIM_MISAPPLY=%s is not understood", getenv("DRM_SIM_MISAPPLY"));
+      sim_refuse("DRM_SIM_MISAPPLY=%s is not understood; say map:5, unmap:1, null:2 or offset:3, or several "
+                 "with commas between", getenv("DRM_SIM_MISAPPLY"));
 }
 
 void

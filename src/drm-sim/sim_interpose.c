@@ -33,6 +33,7 @@
 #include "util/macros.h"
 
 #include "sim_device.h"
+#include "sim_drop.h"
 #include "sim_evict.h"
 #include "sim_fd.h"
 #include "sim_gem.h"
@@ -658,13 +659,15 @@ madvise(void *addr, size_t length, int advice)
    return ret;
 }
 
-/* Signals: SIGSEGV comes to us first. */
+/* Signals: SIGSEGV and SIGTRAP come to us first. */
 
 EXPORT int
 sigaction(int signum, const struct sigaction *act, struct sigaction *old)
 {
    if (signum == SIGSEGV)
       return sim_segv_sigaction(act, old);
+   if (signum == SIGTRAP)
+      return sim_drop_sigaction(act, old);
    return sim_libc()->sigaction(signum, act, old);
 }
 

@@ -211,6 +211,17 @@ sim_log(const char *format, ...)
 }
 
 void
+sim_refuse(const char *format, ...)
+{
+   va_list args;
+
+   va_start(args, format);
+   log_line(format, args);
+   va_end(args);
+   _exit(2);
+}
+
+void
 sim_panic(const char *format, ...)
 {
    va_list args;

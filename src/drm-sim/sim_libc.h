@@ -67,6 +67,9 @@ bool sim_start_thread(void *(*fn)(void *), void *arg);
 /* One line on stderr that names the simulator. */
 void sim_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same, and the end with status 2: for settings that say nothing sensible. */
+void sim_refuse(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
 /* The same, and the end: for what a real kernel would not have survived. */
 void sim_panic(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 

@@ -198,15 +198,6 @@ dev_query_ioctl(struct sim_file *file, void *data)
 
 /* VMs */
 
-struct sim_vm *
-panthor_find_vm(struct sim_file *file, uint32_t id)
-{
-   pthread_mutex_lock(&file->lock);
-   struct sim_vm *vm = sim_vm_get(sim_handles_get(&to_panthor(file)->vms, id));
-   pthread_mutex_unlock(&file->lock);
-   return vm;
-}
-
 static uint64_t
 choose_user_va_range(uint64_t asked, uint64_t full)
 {
@@ -231,7 +222,6 @@ static int
 vm_create_ioctl(struct sim_file *file, void *data)
 {
    struct drm_panthor_vm_create *args = data;
-   struct panthor_file *pfile = to_panthor(file);
    uint64_t full = 1ull << file->device.va_bits;
 
    if (args->flags)
@@ -255,21 +245,12 @@ vm_create_ioctl(struct sim_file *file, void *data)
    vm->keeps_bos = file->device.minor < MINOR_EVICTS;
    vm->priv = priv;
 
-   pthread_mutex_lock(&file->lock);
-   uint32_t id = sim_handles_add(&pfile->vms, vm);
-   if (id > MAX_VMS) {
-      sim_handles_remove(&pfile->vms, id);
-      id = 0;
-   }
-   vm->id = id;
-   pthread_mutex_unlock(&file->lock);
-
-   if (!id) {
-      sim_vm_put(vm);
+   const uint64_t user_va_range = priv->user_va_range;
+   const uint32_t id = sim_vm_add_handle(file, vm, MAX_VMS);
+   if (!id)
       return -EBUSY;
-   }
    args->id = id;
-   args->user_va_range = priv->user_va_range;
+   args->user_va_range = user_va_range;
    return 0;
 }
 
@@ -289,9 +270,7 @@ vm_destroy_ioctl(struct sim_file *file, void *data)
 
    if (args->pad)
       return -EINVAL;
-   pthread_mutex_lock(&file->lock);
-   struct sim_vm *vm = sim_handles_remove(&to_panthor(file)->vms, args->id);
-   pthread_mutex_unlock(&file->lock);
+   struct sim_vm *vm = sim_vm_remove_handle(file, args->id);
    if (!vm)
       return -EINVAL;
    vm_destroy(vm);
@@ -302,7 +281,7 @@ static int
 vm_get_state_ioctl(struct sim_file *file, void *data)
 {
    struct drm_panthor_vm_get_state *args = data;
-   struct sim_vm *vm = panthor_find_vm(file, args->vm_id);
+   struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
 
    if (!vm)
       return -EINVAL;
@@ -631,7 +610,7 @@ static int
 vm_bind_ioctl(struct sim_file *file, void *data)
 {
    struct drm_panthor_vm_bind *args = data;
-   struct sim_vm *vm = panthor_find_vm(file, args->vm_id);
+   struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
    int ret;
 
    if (!vm)
@@ -667,7 +646,7 @@ bo_create_ioctl(struct sim_file *file, void *data)
    if (args->flags == (DRM_PANTHOR_BO_NO_MMAP | DRM_PANTHOR_BO_WB_MMAP))
       return -EINVAL;
    if (args->exclusive_vm_id) {
-      struct sim_vm *vm = panthor_find_vm(file, args->exclusive_vm_id);
+      struct sim_vm *vm = sim_vm_lookup(file, args->exclusive_vm_id);
       if (!vm)
          return -EINVAL;
       vm_uid = vm->uid;
@@ -820,11 +799,7 @@ panthor_close(struct sim_file *file)
    struct panthor_file *pfile = to_panthor(file);
 
    panthor_groups_finish(file);
-   for (uint32_t i = 0; i < pfile->vms.capacity; i++) {
-      if (pfile->vms.objects[i])
-         vm_destroy(pfile->vms.objects[i]);
-   }
-   sim_handles_finish(&pfile->vms);
+   sim_vm_release_file(file, vm_destroy);
    sim_bo_put(pfile->dummy);
    free(pfile);
 }
@@ -890,5 +865,5 @@ const struct sim_driver sim_panthor_driver = {
    .close = panthor_close,
    .check_export = check_export,
    .mmap = panthor_mmap,
-   .find_vm = panthor_find_vm,
+   .find_vm = sim_vm_lookup,
 };

@@ -35,7 +35,6 @@ struct sim_vm;
 
 struct panthor_file {
    /* Under the file's lock */
-   struct sim_handles vms;
    struct sim_handles groups;
    uint64_t user_mmio_offset;
    /* What sparse mappings show */
@@ -62,9 +61,6 @@ struct panthor_vm {
 };
 
 #define to_panthor(file) ((struct panthor_file *)(file)->priv)
-
-/* With a reference, or NULL */
-struct sim_vm *panthor_find_vm(struct sim_file *file, uint32_t id);
 
 /* A copy of an array whose objects may be of another size here than in the program; NULL for none. */
 void *panthor_copy_array(const struct drm_panthor_obj_array *in, size_t min_stride, size_t obj_size,

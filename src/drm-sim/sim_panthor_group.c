@@ -127,7 +127,7 @@ static int
 group_create(struct sim_file *file, struct drm_panthor_group_create *args)
 {
    struct panthor_file *pfile = to_panthor(file);
-   struct sim_vm *vm = panthor_find_vm(file, args->vm_id);
+   struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
    struct group *group = vm ? calloc(1, sizeof(*group)) : NULL;
 
    if (!group) {

@@ -189,7 +189,7 @@ int
 panthor_tiler_heap_create_ioctl(struct sim_file *file, void *data)
 {
    struct drm_panthor_tiler_heap_create *args = data;
-   struct sim_vm *vm = panthor_find_vm(file, args->vm_id);
+   struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
 
    if (!vm)
       return -EINVAL;
@@ -210,7 +210,7 @@ panthor_tiler_heap_destroy_ioctl(struct sim_file *file, void *data)
 
    if (args->pad)
       return -EINVAL;
-   struct sim_vm *vm = panthor_find_vm(file, args->handle >> 16);
+   struct sim_vm *vm = sim_vm_lookup(file, args->handle >> 16);
    if (!vm)
       return -EINVAL;
    struct panthor_heap_pool *pool = &((struct panthor_vm *)vm->priv)->pool;

@@ -32,17 +32,6 @@
 
 #define BVNC(b, v, n, c) ((uint64_t)(b) << 48 | (uint64_t)(v) << 32 | (uint64_t)(n) << 16 | (c))
 
-struct powervr_file {
-   /* Under the file's lock */
-   struct sim_handles vms;
-};
-
-static struct powervr_file *
-to_powervr(struct sim_file *file)
-{
-   return file->priv;
-}
-
 static const struct drm_pvr_heap heaps[DRM_PVR_HEAP_COUNT] = {
    [DRM_PVR_HEAP_GENERAL] = {.base = 0x8000000000, .size = 128 * GIB, .page_size_log2 = 12},
    [DRM_PVR_HEAP_PDS_CODE_DATA] = {.base = 0xda00000000, .size = 4 * GIB, .page_size_log2 = 12},
@@ -276,15 +265,6 @@ check_export(UNUSED const struct sim_bo *bo)
 
 /* VMs */
 
-static struct sim_vm *
-find_vm(struct sim_file *file, uint32_t id)
-{
-   pthread_mutex_lock(&file->lock);
-   struct sim_vm *vm = sim_vm_get(sim_handles_get(&to_powervr(file)->vms, id));
-   pthread_mutex_unlock(&file->lock);
-   return vm;
-}
-
 static int
 create_vm_context_ioctl(struct sim_file *file, void *data)
 {
@@ -298,21 +278,8 @@ create_vm_context_ioctl(struct sim_file *file, void *data)
    /* A mapping pins its BO's pages. */
    vm->keeps_bos = true;
 
-   pthread_mutex_lock(&file->lock);
-   vm->id = args->handle = sim_handles_add(&to_powervr(file)->vms, vm);
-   pthread_mutex_unlock(&file->lock);
-   if (!args->handle) {
-      sim_vm_put(vm);
-      return -ENOMEM;
-   }
-   return 0;
-}
-
-static void
-vm_destroy(struct sim_vm *vm)
-{
-   sim_vm_clear(vm);
-   sim_vm_put(vm);
+   args->handle = sim_vm_add_handle(file, vm, UINT32_MAX);
+   return args->handle ? 0 : -ENOMEM;
 }
 
 static int
@@ -322,12 +289,10 @@ destroy_vm_context_ioctl(struct sim_file *file, void *data)
 
    if (args->_padding_4)
       return -EINVAL;
-   pthread_mutex_lock(&file->lock);
-   struct sim_vm *vm = sim_handles_remove(&to_powervr(file)->vms, args->handle);
-   pthread_mutex_unlock(&file->lock);
+   struct sim_vm *vm = sim_vm_remove_handle(file, args->handle);
    if (!vm)
       return -EINVAL;
-   vm_destroy(vm);
+   sim_vm_destroy(vm);
    return 0;
 }
 
@@ -388,7 +353,7 @@ vm_map_ioctl(struct sim_file *file, void *data)
        __builtin_add_overflow(args->offset, args->size, &end) ||
        !is_in_a_heap(args->device_addr, args->size))
       return -EINVAL;
-   struct sim_vm *vm = find_vm(file, args->vm_context_handle);
+   struct sim_vm *vm = sim_vm_lookup(file, args->vm_context_handle);
    if (!vm)
       return -EINVAL;
    struct sim_bo *bo = sim_bo_lookup(file, args->handle);
@@ -416,7 +381,7 @@ vm_unmap_ioctl(struct sim_file *file, void *data)
 
    if (args->_padding_4)
       return -EINVAL;
-   struct sim_vm *vm = find_vm(file, args->vm_context_handle);
+   struct sim_vm *vm = sim_vm_lookup(file, args->vm_context_handle);
    if (!vm)
       return -EINVAL;
    pthread_mutex_lock(&vm->lock);
@@ -428,24 +393,10 @@ vm_unmap_ioctl(struct sim_file *file, void *data)
 
 /* The file */
 
-static int
-powervr_open(struct sim_file *file)
-{
-   file->priv = calloc(1, sizeof(struct powervr_file));
-   return file->priv ? 0 : -ENOMEM;
-}
-
 static void
 powervr_close(struct sim_file *file)
 {
-   struct powervr_file *pfile = to_powervr(file);
-
-   for (uint32_t i = 0; i < pfile->vms.capacity; i++) {
-      if (pfile->vms.objects[i])
-         vm_destroy(pfile->vms.objects[i]);
-   }
-   sim_handles_finish(&pfile->vms);
-   free(pfile);
+   sim_vm_release_file(file, sim_vm_destroy);
 }
 
 #define PVR(nr, NAME, name_) [nr] = {.cmd = DRM_IOCTL_PVR_##NAME, .func = name_##_ioctl, .name = #name_}
@@ -471,9 +422,8 @@ const struct sim_driver sim_powervr_driver = {
    .of_compatible = "ti,am62-gpu",
    .ioctls = ioctls,
    .ioctl_count = ARRAY_SIZE(ioctls),
-   .open = powervr_open,
    .close = powervr_close,
    .mmap = map_bo,
    .check_export = check_export,
-   .find_vm = find_vm,
+   .find_vm = sim_vm_lookup,
 };

@@ -20,15 +20,13 @@
 #include "sim_drop.h"
 #include "sim_libc.h"
 #include "sim_mmu.h"
+#include "sim_signal.h"
 #include "sim_vm.h"
 
 static struct list_head vms = {&vms, &vms};
 static pthread_mutex_t vms_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static pthread_mutex_t action_lock = PTHREAD_MUTEX_INITIALIZER;
-static bool installed;
-/* What the program has asked for */
-static struct sigaction program_action;
+static struct sim_signal segv = SIM_SIGNAL_INIT(SIGSEGV);
 
 void
 sim_segv_add_vm(struct sim_vm *vm)
@@ -266,29 +264,7 @@ access_of(void *context)
 }
 
 static void
-die_by_default(int signum)
-{
-   struct sigaction action = {.sa_handler = SIG_DFL};
-
-   /* The faulting instruction runs again, and this time it ends the program. */
-   sim_libc()->sigaction(signum, &action, NULL);
-}
-
-static void
-chain(int signum, siginfo_t *info, void *context)
-{
-   struct sigaction action = program_action;
-
-   if (action.sa_flags & SA_SIGINFO)
-      action.sa_sigaction(signum, info, context);
-   else if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
-      die_by_default(signum);
-   else
-      action.sa_handler(signum);
-}
-
-static void
-handler(int signum, siginfo_t *info, void *context)
+handler(UNUSED int signum, siginfo_t *info, void *context)
 {
    int saved_errno = errno;
    uint64_t va = (uintptr_t)info->si_addr;
@@ -301,41 +277,19 @@ handler(int signum, siginfo_t *info, void *context)
       report(va, access_of(context));
    }
    errno = saved_errno;
-   chain(signum, info, context);
+   sim_signal_chain(&segv, info, context);
 }
 
 void
 sim_segv_install(void)
 {
-   pthread_mutex_lock(&action_lock);
-   if (!installed) {
-      struct sigaction action = {
-         .sa_sigaction = handler,
-         /* Not blocked: a handler of the program may well jump out. */
-         .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
-      };
-      sigemptyset(&action.sa_mask);
-      installed = sim_libc()->sigaction(SIGSEGV, &action, &program_action) == 0;
-      sim_drop_install();
-   }
-   pthread_mutex_unlock(&action_lock);
+   /* Not blocked: a handler of the program may well jump out. */
+   sim_signal_take(&segv, handler, SA_ONSTACK | SA_NODEFER);
+   sim_drop_install();
 }
 
 int
 sim_segv_sigaction(const struct sigaction *act, struct sigaction *old)
 {
-   pthread_mutex_lock(&action_lock);
-   if (!installed) {
-      int ret = sim_libc()->sigaction(SIGSEGV, act, old);
-      pthread_mutex_unlock(&action_lock);
-      return ret;
-   }
-
-   struct sigaction previous = program_action;
-   if (act)
-      program_action = *act;
-   if (old)
-      *old = previous;
-   pthread_mutex_unlock(&action_lock);
-   return 0;
+   return sim_signal_sigaction(&segv, act, old);
 }

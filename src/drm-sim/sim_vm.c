@@ -14,6 +14,7 @@
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_device.h"
 #include "sim_gem.h"
 #include "sim_libc.h"
 #include "sim_mmu.h"
@@ -207,6 +208,57 @@ sim_vm_clear(struct sim_vm *vm)
       sim_vm_free_evicted_run(run);
    }
    pthread_mutex_unlock(&vm->lock);
+}
+
+void
+sim_vm_destroy(struct sim_vm *vm)
+{
+   sim_vm_clear(vm);
+   sim_vm_put(vm);
+}
+
+uint32_t
+sim_vm_add_handle(struct sim_file *file, struct sim_vm *vm, uint32_t max_count)
+{
+   pthread_mutex_lock(&file->lock);
+   uint32_t handle = sim_handles_add(&file->vms, vm);
+   if (handle > max_count) {
+      sim_handles_remove(&file->vms, handle);
+      handle = 0;
+   }
+   vm->id = handle;
+   pthread_mutex_unlock(&file->lock);
+   if (!handle)
+      sim_vm_put(vm);
+   return handle;
+}
+
+struct sim_vm *
+sim_vm_lookup(struct sim_file *file, uint32_t handle)
+{
+   pthread_mutex_lock(&file->lock);
+   struct sim_vm *vm = sim_vm_get(sim_handles_get(&file->vms, handle));
+   pthread_mutex_unlock(&file->lock);
+   return vm;
+}
+
+struct sim_vm *
+sim_vm_remove_handle(struct sim_file *file, uint32_t handle)
+{
+   pthread_mutex_lock(&file->lock);
+   struct sim_vm *vm = sim_handles_remove(&file->vms, handle);
+   pthread_mutex_unlock(&file->lock);
+   return vm;
+}
+
+void
+sim_vm_release_file(struct sim_file *file, void (*destroy)(struct sim_vm *vm))
+{
+   for (uint32_t i = 0; i < file->vms.capacity; i++) {
+      if (file->vms.objects[i])
+         destroy(file->vms.objects[i]);
+   }
+   sim_handles_finish(&file->vms);
 }
 
 void

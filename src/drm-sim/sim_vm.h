@@ -45,6 +45,8 @@ struct sim_evicted_run {
    uint32_t flags;
 };
 
+struct sim_file;
+
 struct sim_vm {
    int32_t refcount;
    /* Among all VMs of the process */
@@ -101,6 +103,19 @@ void sim_vm_put(struct sim_vm *vm);
 
 /* Takes all mappings away, from the tree, the page tables and the host's MMU. */
 void sim_vm_clear(struct sim_vm *vm);
+/* That, and the end of the caller's reference */
+void sim_vm_destroy(struct sim_vm *vm);
+
+/* A file's VMs, by handle. The file takes over the reference; without memory, or if it has that many
+ * already, the VM is given up and the handle is 0.
+ */
+uint32_t sim_vm_add_handle(struct sim_file *file, struct sim_vm *vm, uint32_t max_count);
+/* With a reference, or NULL */
+struct sim_vm *sim_vm_lookup(struct sim_file *file, uint32_t handle);
+/* With what was the file's reference, or NULL */
+struct sim_vm *sim_vm_remove_handle(struct sim_file *file, uint32_t handle);
+/* At the end of a file; how the driver destroys one. */
+void sim_vm_release_file(struct sim_file *file, void (*destroy)(struct sim_vm *vm));
 
 /* The page tables and the host's MMU, with the VM locked. 0 or -ENOMEM. The BO is NULL for a null
  * mapping; SIM_PTE_SPARSE repeats the BO every 2 MiB of address.

@@ -74,15 +74,6 @@ struct queue {
 
 /* VMs */
 
-struct sim_vm *
-xe_find_vm(struct sim_file *file, uint32_t id)
-{
-   pthread_mutex_lock(&file->lock);
-   struct sim_vm *vm = sim_vm_get(sim_handles_get(&to_xe(file)->vms, id));
-   pthread_mutex_unlock(&file->lock);
-   return vm;
-}
-
 static int
 vm_create_ioctl(struct sim_file *file, void *data)
 {
@@ -107,14 +98,8 @@ vm_create_ioctl(struct sim_file *file, void *data)
    list_inithead(&priv->pending);
    vm->priv = priv;
 
-   pthread_mutex_lock(&file->lock);
-   vm->id = args->vm_id = sim_handles_add(&to_xe(file)->vms, vm);
-   pthread_mutex_unlock(&file->lock);
-   if (!args->vm_id) {
-      sim_vm_put(vm);
-      return -ENOMEM;
-   }
-   return 0;
+   args->vm_id = sim_vm_add_handle(file, vm, UINT32_MAX);
+   return args->vm_id ? 0 : -ENOMEM;
 }
 
 static void
@@ -148,13 +133,13 @@ vm_destroy_ioctl(struct sim_file *file, void *data)
    if (args->pad || args->reserved[0] || args->reserved[1])
       return -EINVAL;
    pthread_mutex_lock(&file->lock);
-   struct sim_vm *vm = sim_handles_get(&to_xe(file)->vms, args->vm_id);
+   struct sim_vm *vm = sim_handles_get(&file->vms, args->vm_id);
    int ret = vm ? 0 : -ENOENT;
    /* Of a long-running VM all queues have to go first. */
    if (vm && p_atomic_read(&to_xe_vm(vm)->long_running_queues))
       ret = -EBUSY;
    if (!ret)
-      sim_handles_remove(&to_xe(file)->vms, args->vm_id);
+      sim_handles_remove(&file->vms, args->vm_id);
    pthread_mutex_unlock(&file->lock);
    if (!ret)
       vm_destroy(vm);
@@ -168,7 +153,7 @@ vm_get_property_ioctl(struct sim_file *file, void *data)
 
    if (args->reserved[0] || args->reserved[1] || args->reserved[2] || args->extensions || args->pad)
       return -EINVAL;
-   struct sim_vm *vm = xe_find_vm(file, args->vm_id);
+   struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
    if (!vm)
       return -ENOENT;
    sim_vm_put(vm);
@@ -208,7 +193,7 @@ gem_create_ioctl(struct sim_file *file, void *data)
    if (args->extensions)
       return -ENODEV;
    if (args->vm_id) {
-      struct sim_vm *vm = xe_find_vm(file, args->vm_id);
+      struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
       if (!vm)
          return -ENOENT;
       vm_uid = vm->uid;
@@ -359,7 +344,7 @@ exec_queue_create_ioctl(struct sim_file *file, void *data)
    if (ret)
       return ret;
 
-   struct sim_vm *vm = xe_find_vm(file, args->vm_id);
+   struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
    if (!vm)
       return -ENOENT;
    if (p_atomic_read(&vm->unusable))
@@ -949,7 +934,7 @@ static int
 vm_bind_ioctl(struct sim_file *file, void *data)
 {
    struct drm_xe_vm_bind *args = data;
-   struct bind bind = {.file = file, .vm = xe_find_vm(file, args->vm_id)};
+   struct bind bind = {.file = file, .vm = sim_vm_lookup(file, args->vm_id)};
    struct queue *queue = NULL;
    int ret = 0;
 
@@ -1344,12 +1329,8 @@ xe_close(struct sim_file *file)
          p_atomic_set(&queue->killed, true);
       queue_put(queue);
    }
-   for (uint32_t i = 0; i < xef->vms.capacity; i++) {
-      if (xef->vms.objects[i])
-         vm_destroy(xef->vms.objects[i]);
-   }
+   sim_vm_release_file(file, vm_destroy);
    sim_handles_finish(&xef->queues);
-   sim_handles_finish(&xef->vms);
    free(xef);
 }
 
@@ -1389,5 +1370,5 @@ const struct sim_driver sim_xe_driver = {
    .open = xe_open,
    .close = xe_close,
    .check_export = check_export,
-   .find_vm = xe_find_vm,
+   .find_vm = sim_vm_lookup,
 };

@@ -45,7 +45,6 @@ struct xe_vm {
 
 struct xe_file {
    /* Under the file's lock */
-   struct sim_handles vms;
    struct sim_handles queues;
 };
 
@@ -60,9 +59,6 @@ to_xe_vm(struct sim_vm *vm)
 {
    return vm->priv;
 }
-
-/* With a reference */
-struct sim_vm *xe_find_vm(struct sim_file *file, uint32_t id);
 
 int xe_device_query_ioctl(struct sim_file *file, void *data);
 int xe_madvise_ioctl(struct sim_file *file, void *data);

@@ -175,7 +175,7 @@ xe_madvise_ioctl(struct sim_file *file, void *data)
    uint32_t retained = 0;
    bool is_retained = true;
 
-   struct sim_vm *vm = xe_find_vm(file, args->vm_id);
+   struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
    if (!vm)
       return -EINVAL;
 
@@ -226,7 +226,7 @@ xe_query_mem_range_attrs_ioctl(struct sim_file *file, void *data)
    if (counts ? args->vector_of_mem_attr || args->sizeof_mem_range_attr
               : !args->vector_of_mem_attr || args->sizeof_mem_range_attr != sizeof(*attrs))
       return -EINVAL;
-   struct sim_vm *vm = xe_find_vm(file, args->vm_id);
+   struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
    if (!vm)
       return -EINVAL;
 

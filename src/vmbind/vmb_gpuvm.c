@@ -1173,6 +1173,8 @@ cut_at(struct vmb_gpuvm *gpuvm, uint64_t addr_B, bool with_bo)
    }
 
    const unsigned i = hinted_overlap(gpuvm, leaf, addr_B);
+   /* gcc 14 takes it for a place of a tile leaf. */
+   assume(i <= NODE_CAP);
    if (i == leaf->count || leaf->key[i] >= addr_B)
       return;
    const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);

@@ -142,6 +142,15 @@ vmb_bo_from_obj(struct vmb_gpuvm_obj *obj)
 
 /* ---------------------------------------------------------------------- vm */
 
+/* What a range still has to bind of itself: see vmb_queue.c. */
+enum vmb_late {
+   VMB_LATE_NOTHING,
+   /* It is new, and to be bound to null. */
+   VMB_LATE_NULL,
+   /* It was destroyed, shows nothing but null, and is to be unmapped. */
+   VMB_LATE_UNMAP,
+};
+
 struct vmb_range {
    struct list_head link;
    struct vmb_vm *vm;
@@ -150,6 +159,10 @@ struct vmb_range {
    /* What it took of the heap. */
    uint64_t reserved_B;
    enum vmb_unbound unbound;
+   enum vmb_range_zone zone;
+   /* Guarded by the bind lock; in vm->late unless it is nothing. */
+   enum vmb_late late;
+   struct list_head late_link;
    char *name;
 };
 
@@ -214,6 +227,10 @@ struct vmb_vm {
    /* The most operations an ioctl gets; halved when the kernel has no memory,
     * doubled again when all goes well. */
    uint32_t chunk_ops;
+   /* Ranges that have still to bind something.  As long as there are any, nothing is pending on the VM, so that
+    * it can be bound at any time without a wait.  The count is atomic. */
+   struct list_head late;
+   uint32_t late_count;
 
    /* Held for short times.  Guards all that follows, and the tree against
     * its readers. */
@@ -245,9 +262,6 @@ void vmb_device_unplace_bo(struct vmb_device *dev, struct vmb_bo *bo);
 
 /* With no lock held: the pages behind the BO are gone, in every VM that maps it. */
 int vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo);
-
-/* 0, or -ENODEV if a bind failed when it ran, as far as the kernel tells. */
-int vmb_vm_check_status(struct vmb_vm *vm);
 
 /* The state lock is held: retires what has completed. */
 void vmb_vm_retire_locked(struct vmb_vm *vm);
@@ -294,6 +308,8 @@ struct vmb_raw_submit {
    enum vmb_trace_kind kind;
    const struct vmb_gpuvm_req *reqs;
    size_t req_count;
+   /* The first ones are the late ones of ranges; they may go ahead. */
+   size_t late_count;
    /* Binds that went into another's request already. */
    size_t joined;
    const struct vmb_sync *waits;
@@ -314,6 +330,15 @@ struct vmb_gpuvm_req vmb_unbind_req(const struct vmb_range *range, uint64_t offs
 
 int vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
                          uint64_t *point_out);
+
+/* The bind lock is held.  What ranges bind of themselves goes with what is bound next, or here at the latest. */
+void vmb_vm_add_late(struct vmb_vm *vm, struct vmb_range *range, enum vmb_late late);
+void vmb_vm_remove_late(struct vmb_vm *vm, struct vmb_range *range);
+int vmb_vm_bind_late(struct vmb_vm *vm);
+/* Nothing is pending, and what waits for nothing can be bound at once. */
+bool vmb_vm_binds_at_once(struct vmb_vm *vm);
+/* Gives the addresses back when all that was submitted up to now has completed, and frees the range. */
+void vmb_range_free(struct vmb_range *range);
 
 /* ------------------------------------------------------------------- trace */
 

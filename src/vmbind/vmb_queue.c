@@ -216,24 +216,60 @@ struct built {
    uint64_t bytes;
 };
 
-/* Fills vm->reqs, and vm->vm_bos with the references that it took.  The bind lock is held. */
+static int
+make_room_for_reqs(struct vmb_vm *vm, size_t count)
+{
+   if (count <= vm->req_capacity)
+      return 0;
+
+   size_t capacity = vm->req_capacity;
+   int ret = vmb_grow((void **)&vm->reqs, &capacity, count, sizeof(*vm->reqs));
+   if (ret)
+      return ret;
+   capacity = vm->req_capacity;
+   ret = vmb_grow((void **)&vm->vm_bos, &capacity, count, sizeof(*vm->vm_bos));
+   if (ret)
+      return ret;
+   vm->req_capacity = capacity;
+   return 0;
+}
+
+static struct vmb_gpuvm_req
+late_req(const struct vmb_range *range)
+{
+   struct vmb_gpuvm_req req = vmb_unbind_req(range, 0, range->size_B);
+
+   if (range->late == VMB_LATE_UNMAP) {
+      req.map.flags = 0;
+      req.unmap = true;
+   }
+   return req;
+}
+
+/* Puts the late requests of ranges first.  The bind lock is held. */
+static int
+build_late_reqs(struct vmb_vm *vm, struct built *built)
+{
+   const int ret = make_room_for_reqs(vm, vm->late_count);
+   if (ret)
+      return ret;
+
+   list_for_each_entry(struct vmb_range, range, &vm->late, late_link)
+      vm->reqs[built->req_count++] = late_req(range);
+   return 0;
+}
+
+/* Fills vm->reqs behind what is there, and vm->vm_bos with the references that it took.  The bind lock is
+ * held. */
 static int
 build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, struct built *built)
 {
    const struct vmb_bo *last_bo = NULL;
    struct vmb_gpuvm_bo *vm_bo = NULL;
 
-   if (count > vm->req_capacity) {
-      size_t capacity = vm->req_capacity;
-      int ret = vmb_grow((void **)&vm->reqs, &capacity, count, sizeof(*vm->reqs));
-      if (ret)
-         return ret;
-      capacity = vm->req_capacity;
-      ret = vmb_grow((void **)&vm->vm_bos, &capacity, count, sizeof(*vm->vm_bos));
-      if (ret)
-         return ret;
-      vm->req_capacity = capacity;
-   }
+   const int ret = make_room_for_reqs(vm, built->req_count + count);
+   if (ret)
+      return ret;
 
    for (uint32_t i = 0, joined = 1; i < count; i += joined) {
       const struct vmb_bind *bind = &binds[i];
@@ -940,27 +976,57 @@ needs_records(const struct vmb_plan *plan, const struct vmb_raw_submit *raw)
    return plan->op_count > 1 || !holds_references;
 }
 
+static uint64_t
+null_op_count(const struct vmb_vm *vm, const struct vmb_range *range)
+{
+   const uint64_t granule_B = vm->plan.params.null_granule_B;
+
+   return granule_B ? DIV_ROUND_UP(range->addr_B % granule_B + range->size_B, granule_B) : 1;
+}
+
+/* Whether the plan is better than to bind new ranges to null first.  That would take as many operations
+ * as there are here, and an ioctl more; but where binds lie scattered, each gap between them would be an operation
+ * here. */
+static bool
+late_ones_join(const struct vmb_vm *vm)
+{
+   /* What an ioctl costs is worth an operation, unless each is one anyway. */
+   uint64_t apart = vm->dev->caps.max_ops > 1, joined = 0;
+
+   list_for_each_entry(struct vmb_range, range, &vm->late, late_link)
+      apart += range->late == VMB_LATE_NULL ? null_op_count(vm, range) : 0;
+   for (size_t i = 0; i < vm->plan.op_count; i++)
+      joined += (vm->plan.ops[i].map.flags & VMB_MAPPING_NULL) != 0;
+   return joined <= apart;
+}
+
 static int
-plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t *point_out)
+plan_raw(struct vmb_vm *vm, const struct vmb_raw_submit *raw)
+{
+   struct vmb_plan *plan = &vm->plan;
+   const int ret = raw->kind == VMB_TRACE_KIND_DEFRAGMENT
+                      ? vmb_plan_defragment(plan, vm->gpuvm, raw->reqs->map.addr_B,
+                                            vmb_mapping_end_B(&raw->reqs->map))
+                      : vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
+
+   plan->merged += raw->joined;
+   return ret;
+}
+
+static int
+send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t start_ns,
+          uint64_t *point_out)
 {
    struct vmb_vm *vm = queue->vm;
    struct vmb_device *dev = vm->dev;
    struct vmb_plan *plan = &vm->plan;
-   const int64_t start_ns = vmb_now_ns();
 
-   int ret = raw->kind == VMB_TRACE_KIND_DEFRAGMENT
-                ? vmb_plan_defragment(plan, vm->gpuvm, raw->reqs->map.addr_B,
-                                      vmb_mapping_end_B(&raw->reqs->map))
-                : vmb_plan_build(plan, vm->gpuvm, raw->reqs, raw->req_count);
-   if (ret)
-      return ret;
-   plan->merged += raw->joined;
    if (raw->merged_out)
       *raw->merged_out = plan->merged;
 
    const uint64_t point = queue->submitted + 1;
    uint32_t wait_count, signal_count;
-   ret = gather_syncs(queue, raw, point, &wait_count, &signal_count);
+   int ret = gather_syncs(queue, raw, point, &wait_count, &signal_count);
    if (ret)
       return ret;
 
@@ -1010,8 +1076,9 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       .vm = vm->id,
       .queue = queue->id,
       .point = pointless ? 0 : point,
-      .asked_count = raw->req_count + raw->joined,
-      .bind_count = raw->req_count,
+      /* What ranges bind of themselves nobody has asked for. */
+      .asked_count = raw->req_count - raw->late_count + raw->joined,
+      .bind_count = raw->req_count - raw->late_count,
       .op_count = send.applied,
       .ioctl_count = send.ioctls,
       .merged = plan->merged,
@@ -1027,7 +1094,7 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
                     &(struct vmb_trace_arrays){
                        .waits = raw->waits,
                        .signals = raw->signals,
-                       .binds = raw->reqs,
+                       .binds = raw->reqs + raw->late_count,
                        .ops = plan->ops,
                     });
    p_atomic_add(&dev->stats.ioctls, send.ioctls);
@@ -1066,6 +1133,66 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
    return 0;
 }
 
+/* They are bound. */
+static void
+forget_late(struct vmb_vm *vm)
+{
+   p_atomic_add(&vm->dev->stats.binds, vm->late_count);
+   list_for_each_entry_safe(struct vmb_range, range, &vm->late, late_link) {
+      const bool gone = range->late == VMB_LATE_UNMAP;
+
+      p_atomic_add(&vm->dev->stats.bind_bytes, range->size_B);
+      vmb_vm_remove_late(vm, range);
+      if (gone)
+         vmb_range_free(range);
+   }
+}
+
+/* All of them, and nothing else. */
+static int
+send_late(struct vmb_vm *vm, const struct vmb_gpuvm_req *reqs, size_t count)
+{
+   const struct vmb_raw_submit raw = {
+      .kind = VMB_TRACE_KIND_RANGE,
+      .reqs = reqs,
+      .req_count = count,
+      .immediate = true,
+   };
+   const int64_t start_ns = vmb_now_ns();
+
+   int ret = plan_raw(vm, &raw);
+   if (!ret)
+      ret = send_plan(vm->internal, &raw, start_ns, NULL);
+   if (!ret)
+      forget_late(vm);
+   return ret;
+}
+
+static int
+plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t *point_out)
+{
+   struct vmb_vm *vm = queue->vm;
+   const int64_t start_ns = vmb_now_ns();
+   struct vmb_raw_submit rest = *raw;
+
+   int ret = plan_raw(vm, raw);
+   if (!ret && raw->late_count && !late_ones_join(vm)) {
+      rest.reqs += raw->late_count;
+      rest.req_count -= raw->late_count;
+      rest.late_count = 0;
+      ret = send_late(vm, raw->reqs, raw->late_count);
+      if (!ret)
+         ret = plan_raw(vm, &rest);
+   }
+   if (ret)
+      return ret;
+
+   ret = send_plan(queue, &rest, start_ns, point_out);
+   if (!ret && rest.late_count)
+      forget_late(vm);
+   return ret;
+}
+
 int
 vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
                      uint64_t *point_out)
@@ -1074,6 +1201,60 @@ vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *raw,
 
    release_dependencies(queue->vm);
    return ret;
+}
+
+/* -------------------------------------------------------------------- late
+ *
+ * Where binds can be done at once, ranges are late with what they bind of themselves: a new one with its null
+ * mapping, and one that was destroyed, but shows nothing but null, with being unmapped.  It goes with what is
+ * bound next on the VM, which takes it along for less than an ioctl of its own, unless a new range of that size
+ * takes the null mapping over before.  Whoever asks what GPU work has to wait for has it done. */
+
+bool
+vmb_vm_binds_at_once(struct vmb_vm *vm)
+{
+   const struct vmb_caps *caps = &vm->dev->caps;
+
+   if (!caps->immediate_bind || caps->null_mode == VMB_NULL_REGION)
+      return false;
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   vmb_vm_retire_locked(vm);
+   bool idle = list_is_empty(&vm->batches);
+   list_for_each_entry(struct vmb_queue, queue, &vm->queues, link)
+      idle &= vmb_thread_is_idle(queue);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   return idle;
+}
+
+void
+vmb_vm_add_late(struct vmb_vm *vm, struct vmb_range *range, enum vmb_late late)
+{
+   range->late = late;
+   list_addtail(&range->late_link, &vm->late);
+   p_atomic_inc(&vm->late_count);
+}
+
+void
+vmb_vm_remove_late(struct vmb_vm *vm, struct vmb_range *range)
+{
+   range->late = VMB_LATE_NOTHING;
+   list_del(&range->late_link);
+   p_atomic_dec(&vm->late_count);
+}
+
+int
+vmb_vm_bind_late(struct vmb_vm *vm)
+{
+   struct built built = { 0 };
+
+   if (!vm->late_count)
+      return 0;
+   if (vmb_device_is_lost(vm->dev))
+      return -ENODEV;
+   const int ret = build_late_reqs(vm, &built);
+   if (ret)
+      return ret;
+   return send_late(vm, vm->reqs, built.req_count);
 }
 
 /* The number of pending batches from which on a submit looks whether some of
@@ -1115,11 +1296,16 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
          signal_all(queue, &(struct vmb_kmd_sync){ sync->syncobj, sync->point }, 1);
       }
    }
+   if (!ret && vm->late_count && submit->wait_count)
+      ret = vmb_vm_bind_late(vm);
+   else if (!ret && vm->late_count && submit->bind_count)
+      ret = build_late_reqs(vm, &built);
+   raw.late_count = built.req_count;
    if (!ret)
       ret = build_reqs(vm, submit->binds, submit->bind_count, &built);
    raw.reqs = vm->reqs;
    raw.req_count = built.req_count;
-   raw.joined = submit->bind_count - built.req_count;
+   raw.joined = submit->bind_count + raw.late_count - built.req_count;
    if (!ret)
       ret = vmb_queue_submit_raw(queue, &raw, point_out);
 

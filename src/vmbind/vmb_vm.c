@@ -21,6 +21,9 @@
 
 #define RECLAIM_WAIT_NS INT64_C(200000000)
 
+/* Destroyed ranges that may wait to be unmapped. */
+#define MOST_LATE 16
+
 #define LOW_END_B   (1ull << 32)
 #define GUARD_LOW_B (1ull << 16) /* nobody gets addresses near NULL */
 
@@ -102,6 +105,7 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
    list_inithead(&vm->ranges);
    list_inithead(&vm->queues);
    list_inithead(&vm->batches);
+   list_inithead(&vm->late);
    vmb_plan_init(&vm->plan, &(struct vmb_plan_params){
                                .ordered = params->ordered && !caps->exact_unmap,
                                .null_granule_B = caps->null_mode == VMB_NULL_BLACK_HOLE
@@ -179,7 +183,12 @@ sweep(struct vmb_vm *vm)
       .map = { .addr_B = caps->va_start_B, .range_B = caps->va_range_B },
       .unmap = true,
    };
-   const struct vmb_raw_submit raw = { .reqs = &all, .req_count = 1, .immediate = true };
+   const struct vmb_raw_submit raw = {
+      .kind = VMB_TRACE_KIND_RANGE,
+      .reqs = &all,
+      .req_count = 1,
+      .immediate = true,
+   };
 
    if (caps->max_vms != 1 || caps->kernel_addresses || !vmb_gpuvm_mapping_count(vm->gpuvm))
       return true;
@@ -197,6 +206,13 @@ vmb_vm_destroy(struct vmb_vm *vm)
    struct vmb_device *dev = vm->dev;
 
    assert(list_is_empty(&vm->ranges));
+   /* What is left to be unmapped goes with the VM. */
+   list_for_each_entry_safe(struct vmb_range, range, &vm->late, late_link) {
+      free(range->name);
+      free(range);
+   }
+   list_inithead(&vm->late);
+   vm->late_count = 0;
    vmb_vm_wait_idle(vm, INT64_MAX);
    const bool clean = sweep(vm);
    vmb_queue_destroy(vm->internal);
@@ -241,10 +257,18 @@ vmb_vm_kernel_id(const struct vmb_vm *vm)
    return vm->dev->kmd->vm_id(vm->kvm);
 }
 
-struct vmb_sync
-vmb_vm_get_sync(const struct vmb_vm *vm)
+int
+vmb_vm_get_sync(struct vmb_vm *vm, struct vmb_sync *sync_out)
 {
-   return vmb_queue_get_sync(vm->internal);
+   int ret = 0;
+
+   if (p_atomic_read(&vm->late_count)) {
+      vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+      ret = vmb_vm_bind_late(vm);
+      vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   }
+   *sync_out = vmb_queue_get_sync(vm->internal);
+   return ret;
 }
 
 /* -------------------------------------------------------------- retirement */
@@ -318,8 +342,9 @@ vmb_vm_retire(struct vmb_vm *vm)
 void
 vmb_vm_reclaim(struct vmb_vm *vm)
 {
-   const struct vmb_sync own = vmb_vm_get_sync(vm);
+   struct vmb_sync own;
 
+   vmb_vm_get_sync(vm, &own);
    /* Not for ever: they may be queued behind binds that wait for the GPU. */
    vmb_sync_wait(vm->dev, &own, vmb_now_ns() + RECLAIM_WAIT_NS);
    vmb_vm_retire(vm);
@@ -402,6 +427,91 @@ submit_own(struct vmb_range *range, const struct vmb_gpuvm_req *req)
 }
 
 static int
+bind_to_null(struct vmb_range *range)
+{
+   struct vmb_vm *vm = range->vm;
+   const struct vmb_gpuvm_req req = vmb_unbind_req(range, 0, range->size_B);
+
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   const bool later = !vmb_device_is_lost(vm->dev) && vmb_vm_binds_at_once(vm);
+   if (later)
+      vmb_vm_add_late(vm, range, VMB_LATE_NULL);
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   return later ? 0 : submit_own(range, &req);
+}
+
+/* All of it, and nothing else.  The bind lock is held. */
+static bool
+shows_null(const struct vmb_range *range)
+{
+   const uint64_t end_B = range->addr_B + range->size_B;
+   uint64_t at_B = range->addr_B;
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+
+   vmb_gpuvm_iter_init(range->vm->gpuvm, &iter, at_B, end_B);
+   while (vmb_gpuvm_iter_next(&iter, &m)) {
+      if (m.addr_B > at_B || !(m.flags & VMB_MAPPING_NULL))
+         return false;
+      at_B = vmb_mapping_end_B(&m);
+   }
+   return at_B >= end_B;
+}
+
+/* Whether the range, which is about to go, may be unmapped later.  The bind lock is held. */
+static bool
+may_stay_mapped(const struct vmb_range *range)
+{
+   struct vmb_vm *vm = range->vm;
+
+   return range->unbound == VMB_UNBOUND_NULL && !vmb_device_is_lost(vm->dev) &&
+          vmb_vm_binds_at_once(vm) && shows_null(range) &&
+          (vm->late_count < MOST_LATE || vmb_vm_bind_late(vm) == 0);
+}
+
+static int
+unbind_all(struct vmb_range *range)
+{
+   const struct vmb_gpuvm_req req = {
+      .map = { .addr_B = range->addr_B, .range_B = range->size_B },
+      .unmap = true,
+   };
+
+   const int ret = submit_own(range, &req);
+   if (ret != -ENOMEM && ret != -ENOBUFS)
+      return ret;
+   /* There is nobody to tell: once more, with what can be freed. */
+   vmb_vm_reclaim(range->vm);
+   return submit_own(range, &req);
+}
+
+/* The addresses of a range that was destroyed and shows null still, if the new one may have them. */
+static bool
+take_over(struct vmb_vm *vm, const struct vmb_range_params *params, struct vmb_range *range)
+{
+   struct vmb_range *found = NULL;
+
+   if (!p_atomic_read(&vm->late_count) || range->unbound != VMB_UNBOUND_NULL ||
+       params->fixed_addr_B || vmb_device_is_lost(vm->dev))
+      return false;
+
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   list_for_each_entry(struct vmb_range, old, &vm->late, late_link) {
+      if (old->late == VMB_LATE_UNMAP && old->size_B == range->size_B && old->zone == range->zone &&
+          (!params->align_B || !(old->addr_B & (params->align_B - 1))))
+         found = old;
+   }
+   if (found)
+      vmb_vm_remove_late(vm, found);
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   if (!found)
+      return false;
+   range->addr_B = found->addr_B;
+   free(found);
+   return true;
+}
+
+static int
 alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, uint64_t size_B,
          uint64_t *addr_B_out)
 {
@@ -417,7 +527,9 @@ alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, uint64_t size
       for (unsigned i = 0; i < ARRAY_SIZE(zones) && ret == -EINVAL; i++)
          ret = vmb_va_heap_alloc_at(vm->heap, zones[i], params->fixed_addr_B, size_B);
       *addr_B_out = params->fixed_addr_B;
-      return ret;
+      /* Outside of the window, or where it ends: of another device. */
+      return ret == -EINVAL && params->fixed_addr_B % vm->dev->caps.page_size_B == 0 ? -EADDRINUSE
+                                                                                     : ret;
    }
 
    const struct vmb_va_alloc_info info = {
@@ -426,6 +538,22 @@ alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, uint64_t size
       .align_B = params->align_B,
    };
    return vmb_va_heap_alloc(vm->heap, &info, addr_B_out);
+}
+
+static int
+find_addresses(struct vmb_vm *vm, const struct vmb_range_params *params, struct vmb_range *range)
+{
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   int ret = alloc_va(vm, params, range->reserved_B, &range->addr_B);
+   if (ret == -ENOSPC || ret == -EADDRINUSE) {
+      /* What was freed may have become free meanwhile, or is about to. */
+      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      vmb_vm_reclaim(vm);
+      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+      ret = alloc_va(vm, params, range->reserved_B, &range->addr_B);
+   }
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   return ret;
 }
 
 int
@@ -456,31 +584,21 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
       range->reserved_B += caps->page_size_B;
    range->unbound = params->unbound;
 
-   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   ret = alloc_va(vm, params, range->reserved_B, &range->addr_B);
-   if (ret == -ENOSPC || ret == -EADDRINUSE) {
-      /* What was freed may have become free meanwhile, or is about to. */
-      vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
-      vmb_vm_reclaim(vm);
-      vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-      ret = alloc_va(vm, params, range->reserved_B, &range->addr_B);
+   range->zone = params->zone;
+
+   const bool shows_null_already = take_over(vm, params, range);
+   if (!shows_null_already) {
+      ret = find_addresses(vm, params, range);
+      if (ret)
+         goto fail_free;
    }
-   if (!ret)
-      list_addtail(&range->link, &vm->ranges);
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   list_addtail(&range->link, &vm->ranges);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
-   if (ret)
-      goto fail_free;
    vmb_trace_range(vm->dev->trace, range, true);
 
-   if (range->unbound == VMB_UNBOUND_NULL) {
-      const struct vmb_gpuvm_req req = {
-         .map = {
-            .addr_B = range->addr_B,
-            .range_B = range->size_B,
-            .flags = VMB_MAPPING_NULL,
-         },
-      };
-      ret = submit_own(range, &req);
+   if (range->unbound == VMB_UNBOUND_NULL && !shows_null_already) {
+      ret = bind_to_null(range);
       if (ret)
          goto fail_va;
    }
@@ -501,39 +619,64 @@ fail_free:
    return ret;
 }
 
+/* To be called before another range can have the addresses. */
+static void
+unlink_range(struct vmb_range *range)
+{
+   struct vmb_vm *vm = range->vm;
+
+   vmb_trace_range(vm->dev->trace, range, false);
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   list_del(&range->link);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+}
+
+void
+vmb_range_free(struct vmb_range *range)
+{
+   struct vmb_vm *vm = range->vm;
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   /* Every batch up to now may concern it. */
+   vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->reserved_B, vm->serial);
+   vmb_vm_retire_locked(vm);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   free(range->name);
+   free(range);
+}
+
 void
 vmb_range_destroy(struct vmb_range *range)
 {
    struct vmb_vm *vm = range->vm;
-   const struct vmb_gpuvm_req req = {
-      .map = { .addr_B = range->addr_B, .range_B = range->size_B },
-      .unmap = true,
-   };
 
-   int ret = submit_own(range, &req);
-   if (ret == -ENOMEM || ret == -ENOBUFS) {
-      /* There is nobody to tell: once more, with what can be freed. */
-      vmb_vm_reclaim(vm);
-      ret = submit_own(range, &req);
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   const bool unborn = range->late == VMB_LATE_NULL;
+   if (unborn)
+      vmb_vm_remove_late(vm, range);
+   const bool stays = !unborn && may_stay_mapped(range);
+   if (stays) {
+      unlink_range(range);
+      vmb_vm_add_late(vm, range, VMB_LATE_UNMAP);
    }
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   if (stays)
+      return;
 
-   /* Before another range can have the addresses. */
-   vmb_trace_range(vm->dev->trace, range, false);
-   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   list_del(&range->link);
-   /* Every batch up to now may concern it. */
-   if (!ret)
-      vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->reserved_B, vm->serial);
-   vmb_vm_retire_locked(vm);
-   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   const int ret = unborn ? 0 : unbind_all(range);
+   unlink_range(range);
+   if (ret) {
+      /* Then the addresses stay taken: something may still be mapped there. */
+      if (ret != -ENODEV)
+         vmb_log(vm->dev, VMB_LOG_ERROR, "range \"%s\" could not be unbound: %s", range->name,
+                 strerror(-ret));
+      free(range->name);
+      free(range);
+      vmb_vm_retire(vm);
+      return;
+   }
+   vmb_range_free(range);
    vmb_vm_free_deferred(vm);
-
-   /* Then the addresses stay taken: something may still be mapped there. */
-   if (ret && ret != -ENODEV)
-      vmb_log(vm->dev, VMB_LOG_ERROR, "range \"%s\" could not be unbound: %s", range->name,
-              strerror(-ret));
-   free(range->name);
-   free(range);
 }
 
 int

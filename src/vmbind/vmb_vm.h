@@ -78,6 +78,12 @@ void vmb_vm_retire(struct vmb_vm *vm);
  * -ENODEV. */
 int vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns);
 
+/** Whether the VM can still be used, for those who wait for its signals by themselves: a bind that
+ * fails when it is executed signals like any other.  An ioctl at most, no lock.
+ *
+ * \return 0; -ENODEV, as far as the kernel driver tells */
+int vmb_vm_check_status(struct vmb_vm *vm);
+
 /**
  * Makes the VM fit for GPU work again after pages behind its BOs have gone: what is
  * bound of a purged BO is unbound, what is bound of an invalidated one of user_ptr is bound
@@ -134,12 +140,12 @@ struct vmb_range_params {
 };
 
 /**
- * Reserves addresses.  A range with VMB_UNBOUND_NULL is bound to null at once,
- * asynchronously; binds to the range come after that by themselves, GPU work
- * needs vmb_vm_get_sync().
+ * Reserves addresses.  A range with VMB_UNBOUND_NULL is bound to null asynchronously, or, where binds can be done
+ * at once (vmb_caps.immediate_bind), together with what is bound next on the VM, by vmb_vm_get_sync() at the latest.
+ * Binds to the range come after that by themselves, GPU work needs vmb_vm_get_sync().
  *
  * \return 0; -EINVAL (size, alignment); -ENOSPC no such room; -EADDRINUSE
- *         (fixed); -ENOTSUP null on a device that has none, or vmb_caps.kernel_addresses;
+ *         (fixed: not free, or not the window's); -ENOTSUP null on a device that has none, or vmb_caps.kernel_addresses;
  *         -ENOMEM; -ENODEV
  */
 int vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
@@ -237,8 +243,13 @@ struct vmb_sync vmb_queue_get_sync(const struct vmb_queue *queue);
  * has to be waited for. */
 int vmb_vm_bind_sync(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t bind_count);
 
-/** What GPU work must wait for to see the binds that ranges made of themselves. */
-struct vmb_sync vmb_vm_get_sync(const struct vmb_vm *vm);
+/**
+ * What GPU work must wait for to see the binds that ranges made of themselves: to be called before each
+ * submission, after the ranges that it uses were created.  Binds the null mappings that are not there yet, which
+ * needs no wait; otherwise it costs next to nothing.
+ * \return 0; -ENOMEM, -ENOBUFS try again; -ENODEV
+ */
+int vmb_vm_get_sync(struct vmb_vm *vm, struct vmb_sync *sync_out);
 
 /* -------------------------------------------------------------------- seen */
 

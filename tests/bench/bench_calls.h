@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 struct bench_calls {
-   /** CPU time of calls into the kernel and, where that is simulated, of its own threads. */
+   /** CPU time of the program's threads outside of calls into the kernel. */
+   int64_t own_ns;
+   /** That of these calls and, where the kernel is simulated, of its threads. */
    int64_t kernel_ns;
-   /** What measuring that has cost. */
-   int64_t measuring_ns;
 
    /** Of DRM: VM_BINDs, their operations, and everything else; but for those in which the
     * application itself waits. */

@@ -28,7 +28,8 @@
 #include "target.h"
 
 #define PAGE_B 0x10000ull
-#define SOON   1000000000ll /* what should have come by then, comes never */
+#define SOON     60000000000ll /* what has not come by then on a busy machine, comes never */
+#define A_MOMENT 50000000ll    /* what must not come is waited for so long */
 
 /* Of setup_with_cache() */
 #define CACHE_B (64ull << 20)
@@ -425,6 +426,15 @@ test_batches_of_a_queue_are_in_order(void **state)
    drop_range(f, range);
 }
 
+/* As before GPU work. */
+static void
+bind_nulls(struct fixture *f)
+{
+   struct vmb_sync sync;
+
+   assert_int_equal(vmb_vm_get_sync(f->vm, &sync), 0);
+}
+
 static void
 test_unbound_is_null(void **state)
 {
@@ -434,6 +444,7 @@ test_unbound_is_null(void **state)
       skip();
    struct vmb_range *range = new_range(f, 100 * PAGE_B, VMB_UNBOUND_NULL);
 
+   bind_nulls(f);
    wait_idle(f);
    expect_page(f, range, 0, NULL, 0);
    expect_page(f, range, 99, NULL, 0);
@@ -447,6 +458,285 @@ test_unbound_is_null(void **state)
    expect_page(f, range, 12, f->bo[0], 2);
    drop_range(f, range);
    wait_idle(f);
+}
+
+/* Whether null mappings come with what is bound next. */
+static bool
+nulls_come_later(const struct fixture *f)
+{
+   return f->caps->immediate_bind && f->caps->null_mode != VMB_NULL_NONE &&
+          f->caps->null_mode != VMB_NULL_REGION;
+}
+
+static uint64_t
+ioctls_of(const struct fixture *f)
+{
+   struct vmb_stats stats;
+
+   vmb_device_get_stats(f->dev, &stats);
+   return stats.ioctls;
+}
+
+/* A resource that is created, bound, unbound and destroyed costs three ioctls, or two if nothing is ever bound. */
+static void
+test_null_comes_with_the_first_bind(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_stats before, after;
+
+   if (!nulls_come_later(f))
+      skip();
+   vmb_device_get_stats(f->dev, &before);
+   struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   struct vmb_range *unused = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   assert_int_equal(ioctls_of(f), before.ioctls);
+   wait_idle(f);
+   expect_hole(f, range, 0);
+
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 32, f->bo[0], 0)), 0);
+   vmb_device_get_stats(f->dev, &after);
+   if (f->caps->max_ops > 1)
+      assert_int_equal(after.ioctls - before.ioctls, 1);
+   assert_int_equal(after.ops_map - before.ops_map, 1);
+   assert_int_equal(after.binds - before.binds, 3);
+   assert_int_equal(after.bind_bytes - before.bind_bytes, (64 + 64 + 32) * PAGE_B);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   expect_page(f, range, 31, f->bo[0], 31);
+   expect_page(f, range, 32, NULL, 0);
+   expect_page(f, range, 63, NULL, 0);
+   expect_page(f, unused, 0, NULL, 0);
+   expect_page(f, unused, 63, NULL, 0);
+   drop_range(f, unused);
+   drop_range(f, range);
+   wait_idle(f);
+}
+
+static void
+test_null_comes_with_the_sync(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!nulls_come_later(f))
+      skip();
+   struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   const uint64_t before = ioctls_of(f);
+   bind_nulls(f);
+   const uint64_t after = ioctls_of(f);
+   assert_true(after > before);
+   bind_nulls(f);
+   assert_int_equal(ioctls_of(f), after);
+   wait_idle(f);
+   expect_page(f, range, 0, NULL, 0);
+   expect_page(f, range, 63, NULL, 0);
+   drop_range(f, range);
+}
+
+/* Each gap between the binds would be an operation. */
+static void
+test_null_does_not_come_in_pieces(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 16 };
+   struct vmb_bind binds[COUNT];
+   struct vmb_stats before, after;
+
+   if (!nulls_come_later(f))
+      skip();
+   struct vmb_range *range = new_range(f, 2 * COUNT * PAGE_B, VMB_UNBOUND_NULL);
+   for (unsigned i = 0; i < COUNT; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i);
+   vmb_device_get_stats(f->dev, &before);
+   assert_int_equal(submit_binds(f->queue, binds, COUNT), 0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_in_range(after.ops_null - before.ops_null, 1, 2);
+   wait_idle(f);
+   for (unsigned i = 0; i < COUNT; i++) {
+      expect_page(f, range, 2 * i, f->bo[0], i);
+      expect_page(f, range, 2 * i + 1, NULL, 0);
+   }
+   drop_range(f, range);
+}
+
+/* Nothing that waits takes a null mapping along: GPU work that uses it may be what is waited for. */
+static void
+test_null_waits_for_nobody(void **state)
+{
+   struct fixture *f = *state;
+   int fence;
+
+   if (!nulls_come_later(f))
+      skip();
+   const uint32_t held = held_syncobj(f, &fence);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .binds = &b,
+      .bind_count = 1,
+   };
+
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   expect_mirror_is_kernel(f);
+   expect_page(f, range, 0, NULL, 0);
+   expect_page(f, range, 15, NULL, 0);
+   release(f, held, fence);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   expect_page(f, range, 15, NULL, 0);
+   drop_range(f, range);
+}
+
+/* The kernel has no memory for it: then it is still to come. */
+static void
+test_null_that_fails_comes_later(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_sync sync;
+
+   if (!nulls_come_later(f) || !target_fail_binds(1, 100, ENOMEM))
+      skip();
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   struct vmb_range *gone = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   assert_int_equal(vmb_vm_get_sync(f->vm, &sync), -ENOMEM);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 1, f->bo[0], 0)), -ENOMEM);
+   drop_range(f, gone);
+   target_fail_nothing();
+   expect_hole(f, range, 0);
+   bind_nulls(f);
+   wait_idle(f);
+   expect_page(f, range, 0, NULL, 0);
+   drop_range(f, range);
+}
+
+static bool
+anything_at(struct fixture *f, uint64_t addr_B)
+{
+   struct vmb_vm_mapping *maps;
+   size_t count;
+   uint32_t handle;
+   uint64_t offset_B;
+
+   assert_int_equal(
+      vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, addr_B, addr_B + 1, &maps, &count), 0);
+   free(maps);
+   if (target_has_pages()) {
+      assert_int_equal(target_get_page(vmb_device_fd(f->dev), vmb_vm_kernel_id(f->vm), addr_B, &handle,
+                                       &offset_B),
+                       count == 1);
+   }
+   return count == 1;
+}
+
+/* What shows nothing but null is unmapped with what is bound next, or before GPU work. */
+static void
+test_null_goes_later(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!nulls_come_later(f))
+      skip();
+   for (unsigned with_bind = 0; with_bind < 2; with_bind++) {
+      struct vmb_range *other = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+      struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+      const uint64_t addr_B = vmb_range_addr_B(range);
+      bind_nulls(f);
+      assert_int_equal(SUBMIT(f->queue, bind(range, 0, 2, f->bo[0], 0)), 0);
+      assert_int_equal(SUBMIT(f->queue, bind(range, 0, 2, NULL, 0)), 0);
+      wait_idle(f);
+      const uint64_t before = ioctls_of(f);
+      drop_range(f, range);
+      assert_int_equal(ioctls_of(f), before);
+      expect_mirror_is_kernel(f);
+      if (with_bind)
+         assert_int_equal(SUBMIT(f->queue, bind(other, 0, 2, f->bo[0], 0)), 0);
+      else
+         bind_nulls(f);
+      if (f->caps->max_ops > 1)
+         assert_int_equal(ioctls_of(f), before + 1);
+      wait_idle(f);
+      assert_false(anything_at(f, addr_B));
+      assert_false(anything_at(f, addr_B + 63 * PAGE_B));
+      drop_range(f, other);
+   }
+}
+
+/* Memory is not kept for that, and a wait of others does not hold it up. */
+static void
+test_bound_goes_at_once(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!nulls_come_later(f))
+      skip();
+   struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   const uint64_t addr_B = vmb_range_addr_B(range);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 63, 1, f->bo[0], 0)), 0);
+   wait_idle(f);
+   drop_range(f, range);
+   wait_idle(f);
+   assert_false(anything_at(f, addr_B));
+   assert_false(anything_at(f, addr_B + 63 * PAGE_B));
+}
+
+/* The next one of its size begins with the null mapping, and with nothing else. */
+static void
+test_null_is_taken_over(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!nulls_come_later(f))
+      skip();
+   struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   const uint64_t addr_B = vmb_range_addr_B(range);
+   bind_nulls(f);
+   drop_range(f, range);
+   const uint64_t before = ioctls_of(f);
+   struct vmb_range *larger = new_range(f, 65 * PAGE_B, VMB_UNBOUND_NULL);
+   struct vmb_range *hole = new_range(f, 64 * PAGE_B, VMB_UNBOUND_HOLE);
+   assert_int_not_equal(vmb_range_addr_B(hole), addr_B);
+   range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   assert_int_equal(vmb_range_addr_B(range), addr_B);
+   assert_int_equal(ioctls_of(f), before);
+   expect_mirror_is_kernel(f);
+   expect_page(f, range, 0, NULL, 0);
+   expect_page(f, range, 63, NULL, 0);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 64, f->bo[0], 0)), 0);
+   wait_idle(f);
+   expect_page(f, range, 63, f->bo[0], 63);
+   expect_page(f, larger, 64, NULL, 0);
+   drop_range(f, hole);
+   drop_range(f, larger);
+   drop_range(f, range);
+}
+
+/* What waits to be unmapped is in nobody's way, and there is never much of it. */
+static void
+test_null_that_goes_later_makes_room(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 100 };
+   struct vmb_range *ranges[COUNT];
+
+   if (!nulls_come_later(f))
+      skip();
+   for (unsigned i = 0; i < COUNT; i++)
+      ranges[i] = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   bind_nulls(f);
+   const uint64_t addr_B = vmb_range_addr_B(ranges[COUNT - 1]);
+   const uint64_t before = ioctls_of(f);
+   for (unsigned i = 0; i < COUNT; i++)
+      drop_range(f, ranges[i]);
+   if (f->caps->max_ops > 1)
+      assert_in_range(ioctls_of(f) - before, COUNT / 32, COUNT / 8);
+   expect_mirror_is_kernel(f);
+
+   const struct vmb_range_params fixed = { .size_B = PAGE_B, .fixed_addr_B = addr_B };
+   struct vmb_range *again;
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &again), 0);
+   assert_false(anything_at(f, addr_B));
+   vmb_range_destroy(again);
 }
 
 static void
@@ -531,7 +821,7 @@ test_nothing_is_bound_before_its_wait(void **state)
       .signal_count = 1,
    };
    assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
-   assert_false(signals_soon(f, done, SOON / 20));
+   assert_false(signals_soon(f, done, A_MOMENT));
    expect_page(f, range, 1, f->bo[0], 1);
    expect_hole(f, range, 2);
    expect_mirror_is_kernel(f);
@@ -564,7 +854,7 @@ test_signal_only_submits(void **state)
       .signal_count = 2,
    };
    assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
-   assert_false(signals_soon(f, done, SOON / 20));
+   assert_false(signals_soon(f, done, A_MOMENT));
    release(f, held, fence);
    assert_true(signals_soon(f, done, SOON));
    assert_true(sync_is_soon(f, timeline, 7, SOON));
@@ -592,7 +882,7 @@ test_sync_only_submits_are_in_order(void **state)
       };
       assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
    }
-   assert_false(sync_is_soon(f, timeline, 10, SOON / 20));
+   assert_false(sync_is_soon(f, timeline, 10, A_MOMENT));
    assert_false(sync_is_soon(f, timeline, 1, 0));
    release(f, held, fence);
    assert_true(sync_is_soon(f, timeline, 10, SOON));
@@ -626,7 +916,7 @@ test_pending_elsewhere_is_not_there_yet(void **state)
                                      },
                                      NULL),
                     0);
-   assert_false(signals_soon(f, done, SOON / 20));
+   assert_false(signals_soon(f, done, A_MOMENT));
    expect_hole(f, range, 3);
    release(f, held, fence);
    assert_true(signals_soon(f, done, SOON));
@@ -751,7 +1041,7 @@ test_a_point_that_comes_later(void **state)
       assert_int_equal(ret, -EINVAL);
    } else {
       assert_int_equal(ret, 0);
-      assert_false(signals_soon(f, done, SOON / 20));
+      assert_false(signals_soon(f, done, A_MOMENT));
       expect_hole(f, range, 0);
       assert_int_equal(drmSyncobjTimelineSignal(fd, &timeline, &point, 1), 0);
       /* The thread has handles of its own. */
@@ -1339,7 +1629,8 @@ test_the_sync_of_an_unused_queue(void **state)
    struct vmb_queue *other;
 
    assert_int_equal(vmb_queue_create(f->vm, &other), 0);
-   const struct vmb_sync waits[] = { vmb_queue_get_sync(other), vmb_vm_get_sync(f->vm) };
+   struct vmb_sync waits[] = { vmb_queue_get_sync(other), { 0 } };
+   assert_int_equal(vmb_vm_get_sync(f->vm, &waits[1]), 0);
    const struct vmb_submit submit = {
       .waits = waits,
       .wait_count = 2,
@@ -1424,8 +1715,8 @@ test_thousands_of_syncs(void **state)
    /* The one that is not signalled goes, on some drivers, with an ioctl before the bind's. */
    assert_int_equal(drmSyncobjImportSyncFile(fd, waits[700].syncobj, fence), 0);
    assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
-   assert_false(signals_soon(f, signals[0].syncobj, SOON / 20));
-   assert_false(signals_soon(f, signals[COUNT - 2].syncobj, SOON / 20));
+   assert_false(signals_soon(f, signals[0].syncobj, A_MOMENT));
+   assert_false(signals_soon(f, signals[COUNT - 2].syncobj, A_MOMENT));
    expect_hole(f, range, 0);
    release(f, held, fence);
    for (unsigned i = 0; i < COUNT; i++)
@@ -1723,7 +2014,7 @@ test_implicit_sync(void **state)
    assert_int_equal(count, 2);
    assert_int_equal(vmb_vm_for_each_extobj(f->vm, stop_at_once, NULL), 42);
    assert_int_equal(vmb_vm_get_implicit_sync(f->vm, mine), 0);
-   assert_false(signals_soon(f, mine, SOON / 20));
+   assert_false(signals_soon(f, mine, A_MOMENT));
    release(f, held, fence);
    assert_true(signals_soon(f, mine, SOON));
 
@@ -2285,6 +2576,15 @@ main(void)
       TEST(test_last_bind_of_a_batch_wins),
       TEST(test_batches_of_a_queue_are_in_order),
       TEST(test_unbound_is_null),
+      TEST(test_null_comes_with_the_first_bind),
+      TEST(test_null_comes_with_the_sync),
+      TEST(test_null_does_not_come_in_pieces),
+      TEST(test_null_waits_for_nobody),
+      TEST(test_null_that_fails_comes_later),
+      TEST(test_null_goes_later),
+      TEST(test_bound_goes_at_once),
+      TEST(test_null_is_taken_over),
+      TEST(test_null_that_goes_later_makes_room),
       TEST(test_contiguous_is_one_operation),
       TEST(test_many_operations_go_in_chunks),
       TEST(test_nothing_is_bound_before_its_wait),

@@ -387,12 +387,25 @@ is_asked(const struct fixture *f, const struct vmb_vm_mapping *map, uint64_t add
           map->bo_offset_B + addr_B - map->addr_B == asked.bo_page * page_B;
 }
 
+/* Where nothing was bound yet, null mappings may still have to come. */
+static bool
+is_bare(const struct fixture *f, const struct mappings *m, const struct vmb_range *range)
+{
+   const uint64_t addr_B = vmb_range_addr_B(range), end_B = addr_B + vmb_range_size_B(range);
+
+   for (size_t i = 0; i < m->count; i++)
+      if (m->maps[i].addr_B < end_B && m->maps[i].addr_B + m->maps[i].range_B > addr_B)
+         return false;
+   return f->caps->immediate_bind && f->caps->null_mode != VMB_NULL_REGION;
+}
+
 static void
 compare_range(const struct fixture *f, const struct mappings *m, const struct vmb_range *range,
               const struct asked *asked, bool null)
 {
    size_t at = 0;
 
+   null = null && !is_bare(f, m, range);
    for (unsigned page = 0; page < RANGE_PAGES; page++) {
       const uint64_t addr_B = vmb_range_addr_B(range) + page * page_B;
 
@@ -457,6 +470,19 @@ compare_at_rest(struct fixture *f)
    free(submitted.maps);
    free(completed.maps);
    compare(f);
+}
+
+/* From then on nothing is to come. */
+static void
+bind_nulls(struct fixture *f)
+{
+   struct vmb_sync sync;
+
+   PROP_CHECK(vmb_vm_get_sync(f->vm, &sync) == 0);
+   struct mappings m = mirror(f, VMB_STATE_SUBMITTED);
+   for (unsigned i = 0; i < f->threads && f->caps->null_mode != VMB_NULL_NONE; i++)
+      PROP_CHECK(!is_bare(f, &m, f->workers[i].ranges[NULLS]));
+   free(m.maps);
 }
 
 /* ----------------------------------------------------------------------- run */
@@ -617,6 +643,8 @@ run(const void *ops, size_t count)
       run_worker(&f->workers[0]);
    for (unsigned i = 1; i < f->threads; i++)
       thrd_join(threads[i], NULL);
+   compare_at_rest(f);
+   bind_nulls(f);
    compare_at_rest(f);
    destroy_fixture(f);
 }

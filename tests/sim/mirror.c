@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define WINDOW_B (64 * MIB)
@@ -709,6 +710,74 @@ test_handlers_are_chained(void **state)
    device_close(&device);
 }
 
+#ifdef __x86_64__
+
+static volatile sig_atomic_t traps;
+
+static void
+count_trap(int signum)
+{
+   assert_int_equal(signum, SIGTRAP);
+   traps++;
+}
+
+/* As crash reporters do: a handler of the program's comes after ours, and gets what is the program's. */
+static void
+test_program_traps(void **state)
+{
+   struct device device = device_open(*state);
+   struct sigaction action = {.sa_handler = count_trap}, old;
+   uint32_t value;
+
+   map_null(&device, 4 * MIB, 64 * KIB);
+   traps = 0;
+   assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0);
+   /* Reads and writes memory, so that it cannot be passed over. */
+   __atomic_fetch_add((uint32_t *)(device.window + 4 * MIB), 5, __ATOMIC_SEQ_CST);
+   assert_int_equal(traps, 0);
+   assert_true(peek(&device, 4 * MIB, &value));
+   assert_int_equal(value, 0);
+
+   __asm__ volatile("int3");
+   assert_int_equal(traps, 1);
+   assert_int_equal(sigaction(SIGTRAP, NULL, &old), 0);
+   assert_ptr_equal(old.sa_handler, count_trap);
+   signal(SIGTRAP, SIG_IGN);
+   raise(SIGTRAP);
+   assert_int_equal(traps, 1);
+   signal(SIGTRAP, SIG_DFL);
+   device_close(&device);
+}
+
+/* Sent, or met: what has no handler ends the program, whoever was asked first. */
+static void
+test_signals_end_the_program(void **state)
+{
+   struct device device = device_open(*state);
+
+   for (unsigned i = 0; i < 3; i++) {
+      const pid_t pid = fork();
+      if (pid == 0) {
+         setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+         signal(SIGSEGV, SIG_DFL);
+         if (i == 0)
+            raise(SIGSEGV);
+         else if (i == 1)
+            raise(SIGTRAP);
+         else
+            __asm__ volatile("int3");
+         _exit(0);
+      }
+      int status;
+      assert_int_equal(waitpid(pid, &status, 0), pid);
+      assert_true(WIFSIGNALED(status));
+      assert_int_equal(WTERMSIG(status), i ? SIGTRAP : SIGSEGV);
+   }
+   device_close(&device);
+}
+
+#endif
+
 static void
 test_misapply(void **state)
 {
@@ -771,6 +840,9 @@ main(void)
       ALL(test_handlers_are_chained),
       ALL(test_misapply),
 #ifdef __x86_64__
+      {"test_program_traps msm", test_program_traps, NULL, NULL, "msm"},
+      {"test_program_traps xe", test_program_traps, NULL, NULL, "xe"},
+      {"test_signals_end_the_program", test_signals_end_the_program, NULL, NULL, "msm"},
       {"test_stores_to_null_are_dropped msm", test_stores_to_null_are_dropped, NULL, NULL, "msm"},
       {"test_stores_to_null_are_dropped xe", test_stores_to_null_are_dropped, NULL, NULL, "xe"},
       {"test_stores_of_every_form", test_stores_of_every_form, NULL, NULL, "msm"},

@@ -8,15 +8,19 @@ is skipped, by its name.
 """
 
 import glob
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 VMBIND, DEMO, BIND = map(os.path.abspath, sys.argv[1:4])
+KMDS = ("panthor", "xe")
 XVFB = ["xvfb-run", "-a", "-s", "-screen 0 1024x768x24"]
 
 
@@ -45,17 +49,50 @@ class Programs(unittest.TestCase):
         stats = self.works(VMBIND, "trace", "--stats", trace)
         return int(re.search(r"binds asked +(\d+)", stats).group(1))
 
+    def seen_alive(self, trace, *command):
+        """What vmbind dump says of a program while it runs, as soon as it has bound something."""
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   cwd=self.directory, start_new_session=True)
+        try:
+            while process.poll() is None:
+                dump = subprocess.run([VMBIND, "dump", "--json", trace], stdout=subprocess.PIPE,
+                                      stderr=subprocess.DEVNULL, text=True, timeout=60)
+                state = json.loads(dump.stdout) if dump.returncode == 0 else {"vms": []}
+                if any(vm["mappings"] for vm in state["vms"]):
+                    self.assertTrue(state["live"])
+                    return state
+                time.sleep(0.1)
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+        self.fail(f"{command} has ended, exit status {process.returncode}")
+
+    def test_dump_of_a_vulkan_program(self):
+        state = self.seen_alive(self.path("trace"), VMBIND, "run", "--kmd", "xe", "--trace", self.path("trace"), "--",
+                                DEMO, "--no-pictures")
+        self.assertEqual((state["program"], state["devices"][0]["driver"]), ("virtual-texture", "xe"))
+        self.assertTrue(all(vm["ranges"] for vm in state["vms"]))
+
+    @needs("glxgears", "xvfb-run")
+    def test_dump_of_a_gl_program(self):
+        state = self.seen_alive(self.path("trace"), *XVFB, VMBIND, "run", "--gl", "--kmd", "msm", "--trace",
+                                self.path("trace"), "--", "glxgears")
+        self.assertEqual((state["program"], state["devices"][0]["driver"]), ("glxgears", "msm"))
+
     @needs("vulkaninfo")
     def test_vulkaninfo(self):
-        text = self.works(VMBIND, "run", "--kmd", "xe", "--", "vulkaninfo")
-        self.assertIn("vmbind on xe", text)
-        self.assertRegex(text, r"sparseResidencyImage2D +(= true|= 1)")
+        for kmd in KMDS:
+            text = self.works(VMBIND, "run", "--kmd", kmd, "--", "vulkaninfo")
+            self.assertIn(f"vmbind on {kmd}", text)
+            self.assertRegex(text, r"sparseResidencyImage2D +(= true|= 1)")
 
     @needs("vkcube", "xvfb-run")
     def test_vkcube_in_a_window(self):
-        text = self.works(*XVFB, VMBIND, "run", "--trace", self.path("trace"), "--", "vkcube", "--c", "10")
-        self.assertIn("vmbind on panthor", text)
-        self.assertGreater(self.binds(self.path("trace")), 0)
+        for kmd in KMDS:
+            text = self.works(*XVFB, VMBIND, "run", "--kmd", kmd, "--trace", self.path("trace"), "--", "vkcube",
+                              "--c", "10")
+            self.assertIn(f"vmbind on {kmd}", text)
+            self.assertGreater(self.binds(self.path("trace")), 0)
 
     @needs("glxgears", "xvfb-run", "apitrace")
     def test_gl_in_a_window_and_apitrace(self):
@@ -81,7 +118,7 @@ class Programs(unittest.TestCase):
                    VK_INSTANCE_LAYERS="VK_LAYER_LUNARG_gfxreconstruct",
                    GFXRECON_CAPTURE_FILE=self.path("flight.gfxr"))
         capture, = glob.glob(self.path("flight*.gfxr"))
-        for kmd in ("panthor", "msm"):
+        for kmd in KMDS:
             self.works(VMBIND, "run", "--kmd", kmd, "--trace", self.path("replayed"), "--", "gfxrecon-replay", capture)
             # It makes devices of its own to look around, so not less.
             self.assertGreaterEqual(self.binds(self.path("replayed")), self.binds(self.path("captured")))

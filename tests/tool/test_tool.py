@@ -83,6 +83,16 @@ class Tool(unittest.TestCase):
         self.fails(2, "i915", "info", "--kmd", "i915")
         self.fails(2, "--colour", "trace", "--colour")
         self.fails(2, "a picture", "map")
+        self.fails(2, "--gpu is for a real node", "run", "--gpu", "--kmd", "msm", "--", "true")
+        self.fails(2, "one of --gl and --zink", "run", "--gl", "--zink", "--", "true")
+        self.assertRegex(self.works("--version"), r"^vmbind \d+\.\d+")
+
+    def test_settings_of_the_simulator(self):
+        for kmd in ("msm-9.9", "msm-1.13:odd", "panthor-0.5", "panthor:va=99"):
+            self.fails(2, f"{kmd} is not known; there are panthor-1.0 to 1.9, ", "sim", "--kmd", kmd, "--", "true")
+        self.fails(2, "DRM_SIM_FAULT=odd is not understood; say ", "sim", "--", "true", DRM_SIM_FAULT="odd")
+        self.fails(2, "DRM_SIM_MISAPPLY=odd is not understood; say ", "sim", "--", "true", DRM_SIM_MISAPPLY="odd")
+        self.fails(2, "DRM_SIM_FAULT=vm_bind:x", "replay", "--fault", "vm_bind:x", self.trace)
 
     def test_programs(self):
         self.fails(127, "no-such-program", "sim", "--", "no-such-program")
@@ -149,7 +159,11 @@ class Tool(unittest.TestCase):
         trace = self.path("vk")
         self.works("run", "--kmd", "msm", "--trace", trace, "--", "vulkaninfo", "--summary")
         self.assertIn("created: msm", self.works("trace", trace))
-        self.fails(1, "--trace /nonexistent/t", "run", "--trace", "/nonexistent/t", "--", "true")
+        for place in ("/nonexistent/t", "/nonexistent/t.%p", "/proc/t", "/"):
+            self.fails(1, f"--trace {place} ", "run", "--trace", place, "--", "true")
+        os.mkdir(self.path("each"))
+        self.works("run", "--trace", self.path("each/%p"), "--", "vulkaninfo", "--summary")
+        self.assertRegex("".join(os.listdir(self.path("each"))), r"^\d+$")
 
     @unittest.skipUnless(DRIVERS, "a build without drivers")
     def test_run_where_it_cannot(self):

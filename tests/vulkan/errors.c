@@ -296,6 +296,59 @@ test_out_of_host_memory(struct vkt *t)
    }
 }
 
+/* A call that fails for lack of memory has done nothing, so that it can be tried again; if half of it is
+ * done already the device is lost: "Lost Device", and vkQueueSubmit's "if [...] it must return
+ * VK_ERROR_DEVICE_LOST". */
+static void
+test_half_a_submission(struct vkt *t, unsigned allocations, bool bind)
+{
+   struct failing_allocator allocator = {.left = 1000000};
+   const VkAllocationCallbacks callbacks = {
+      .pUserData = &allocator,
+      .pfnAllocation = failing_alloc,
+      .pfnReallocation = failing_realloc,
+      .pfnFree = failing_free,
+   };
+   const float priority = 0;
+   const VkDeviceQueueCreateInfo queue_info = {
+      .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+      .queueFamilyIndex = t->graphics->family,
+      .queueCount = 1,
+      .pQueuePriorities = &priority,
+   };
+   const VkSubmitInfo submits[2] = {
+      {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO},
+      {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO},
+   };
+   const VkBindSparseInfo binds[2] = {
+      {.sType = VK_STRUCTURE_TYPE_BIND_SPARSE_INFO},
+      {.sType = VK_STRUCTURE_TYPE_BIND_SPARSE_INFO},
+   };
+   VkDevice device;
+   VkQueue queue;
+
+   vkt_check(vkCreateDevice(t->pdev,
+                            &(VkDeviceCreateInfo){
+                               .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                               .queueCreateInfoCount = 1,
+                               .pQueueCreateInfos = &queue_info,
+                            },
+                            &callbacks, &device));
+   vkGetDeviceQueue(device, t->graphics->family, 0, &queue);
+   allocator.left = allocations;
+   const VkResult result = bind ? vkQueueBindSparse(queue, 2, binds, VK_NULL_HANDLE)
+                                : vkQueueSubmit(queue, 2, submits, VK_NULL_HANDLE);
+   allocator.left = 1000000;
+
+   const VkResult expected = allocations ? VK_ERROR_DEVICE_LOST : VK_ERROR_OUT_OF_HOST_MEMORY;
+   vkt_expect(result == expected, "with %u allocations: %d", allocations, result);
+   const VkResult again = vkQueueSubmit(queue, 2, submits, VK_NULL_HANDLE);
+   vkt_expect(again == (allocations ? VK_ERROR_DEVICE_LOST : VK_SUCCESS), "again: %d", again);
+   vkDeviceWaitIdle(device);
+   vkDestroyDevice(device, &callbacks);
+   vkt_expect(allocator.live == 0, "%u are left", allocator.live);
+}
+
 /* An application that leaves without tidying up: the device goes, and the next one has all of the
  * memory and all of the addresses. */
 static void
@@ -329,6 +382,8 @@ main(int argc, char **argv)
    test_out_of_memory(&t);
    test_out_of_addresses(&t);
    test_out_of_host_memory(&t);
+   for (unsigned i = 0; i < 4; i++)
+      test_half_a_submission(&t, i / 2, i % 2);
    vkt_finish(&t);
 
    test_nothing_is_freed();

@@ -258,16 +258,15 @@ struct captured {
    VkDeviceAddress plain, sparse;
 };
 
-static VkBuffer
-create_captured(struct vkt *t, VkBufferCreateFlags flags, uint64_t addr_B)
+static VkResult
+try_captured(struct vkt *t, VkBufferCreateFlags flags, uint64_t addr_B, VkBuffer *buffer)
 {
    const VkBufferOpaqueCaptureAddressCreateInfo capture = {
       .sType = VK_STRUCTURE_TYPE_BUFFER_OPAQUE_CAPTURE_ADDRESS_CREATE_INFO,
       .opaqueCaptureAddress = addr_B,
    };
-   VkBuffer buffer;
 
-   vkt_check(vkCreateBuffer(
+   return vkCreateBuffer(
       t->device,
       &(VkBufferCreateInfo){
          .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
@@ -276,7 +275,15 @@ create_captured(struct vkt *t, VkBufferCreateFlags flags, uint64_t addr_B)
          .size = 4 * BLOCK_B,
          .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT,
       },
-      NULL, &buffer));
+      NULL, buffer);
+}
+
+static VkBuffer
+create_captured(struct vkt *t, VkBufferCreateFlags flags, uint64_t addr_B)
+{
+   VkBuffer buffer;
+
+   vkt_check(try_captured(t, flags, addr_B, &buffer));
    return buffer;
 }
 
@@ -344,6 +351,15 @@ capture_or_replay(struct captured *c)
       vkt_expect(alloc_captured(&t, c->memory_addr_B, &other) ==
                     VK_ERROR_INVALID_OPAQUE_CAPTURE_ADDRESS,
                  "one address twice");
+      /* Of a device whose addresses were others. */
+      static const uint64_t nowhere_B[] = {0x10000, 0x7fffffff0000, 0xffffffffffff0000};
+      for (unsigned i = 0; i < VKT_ARRAY_SIZE(nowhere_B); i++) {
+         VkBuffer none;
+         VkResult result = alloc_captured(&t, nowhere_B[i], &other);
+         vkt_expect(result == VK_ERROR_INVALID_OPAQUE_CAPTURE_ADDRESS, "memory at %u: %d", i, result);
+         result = try_captured(&t, VK_BUFFER_CREATE_SPARSE_BINDING_BIT, nowhere_B[i], &none);
+         vkt_expect(result == VK_ERROR_INVALID_OPAQUE_CAPTURE_ADDRESS, "buffer at %u: %d", i, result);
+      }
       vkt_expect(!memcmp(&now, c, sizeof(now)), "0x%llx is 0x%llx now, 0x%llx is 0x%llx",
                  (unsigned long long)c->plain, (unsigned long long)now.plain,
                  (unsigned long long)c->sparse, (unsigned long long)now.sparse);

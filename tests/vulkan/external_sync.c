@@ -6,9 +6,12 @@
  * queues that only bind.  Vulkan 1.3, "Importing Semaphore Payloads" and "Importing Fence Payloads".
  */
 
+#define _GNU_SOURCE
 #include "vkt.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define OPAQUE_FD VK_EXTERNAL_SEMAPHORE_HANDLE_TYPE_OPAQUE_FD_BIT
@@ -211,7 +214,7 @@ opaque_timeline(struct vkt *a, struct vkt *b, struct vkt_queue *from, struct vkt
                                  .pSemaphores = &theirs,
                                  .pValues = &last,
                               },
-                              10ull * 1000 * 1000 * 1000));
+                              UINT64_MAX));
 
    vkDestroyFence(b->device, fence, NULL);
    vkDestroySemaphore(b->device, theirs, NULL);
@@ -254,43 +257,232 @@ sync_fd(struct vkt *a, struct vkt *b, struct vkt_queue *from, struct vkt_queue *
    vkDestroySemaphore(a->device, mine, NULL);
 }
 
+/* --------------------------------------------- whatever becomes of the fd on its way */
+
+enum way { AS_IT_IS, DUP, DUP2, DUP3, FCNTL, SOCKET, WAY_COUNT };
+
+static int
+through_socket(int fd)
+{
+   union {
+      struct cmsghdr header;
+      char bytes[CMSG_SPACE(sizeof(int))];
+   } control = {0};
+   char byte = 'v';
+   struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+   struct msghdr msg = {
+      .msg_iov = &iov,
+      .msg_iovlen = 1,
+      .msg_control = &control,
+      .msg_controllen = sizeof(control),
+   };
+   int sockets[2], received;
+
+   control.header = (struct cmsghdr){
+      .cmsg_len = CMSG_LEN(sizeof(int)),
+      .cmsg_level = SOL_SOCKET,
+      .cmsg_type = SCM_RIGHTS,
+   };
+   memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+   vkt_expect(!socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), "-");
+   vkt_expect(sendmsg(sockets[0], &msg, 0) == 1, "-");
+   close(fd);
+   vkt_expect(recvmsg(sockets[1], &msg, 0) == 1, "-");
+   memcpy(&received, CMSG_DATA(&control.header), sizeof(received));
+   close(sockets[0]);
+   close(sockets[1]);
+
+   return received;
+}
+
+/* Another fd for the same; the old one is closed. */
+static int
+send_along(int fd, enum way way)
+{
+   int copy = fd;
+
+   /* A payload that is signalled. */
+   if (fd < 0 || way == AS_IT_IS)
+      return fd;
+
+   switch (way) {
+   case SOCKET:
+      return through_socket(fd);
+   case DUP:
+      copy = dup(fd);
+      break;
+   case FCNTL:
+      copy = fcntl(fd, F_DUPFD_CLOEXEC, 50);
+      break;
+   default:
+      copy = open("/dev/null", O_RDONLY);
+      copy = way == DUP2 ? dup2(fd, copy) : dup3(fd, copy, O_CLOEXEC);
+      break;
+   }
+   vkt_expect(copy >= 0, "-");
+   close(fd);
+   return copy;
+}
+
+/* Signalled, exported, imported, waited for; whether the import is for once or for ever. */
+static void
+semaphore_ways(struct vkt *t, VkExternalSemaphoreHandleTypeFlagBits handle, VkSemaphoreImportFlags flags,
+               enum way way)
+{
+   struct vkt_queue *const queue = t->graphics;
+   const VkSemaphore mine = create_exportable(t, VK_SEMAPHORE_TYPE_BINARY, handle);
+   const VkSemaphore theirs = vkt_semaphore_create(t, VK_SEMAPHORE_TYPE_BINARY);
+   const VkFence fence = vkt_fence_create(t);
+
+   /* Twice: the second import takes the place of the first. */
+   for (unsigned round = 0; round < 2; round++) {
+      signal_from(t, queue, mine, 0);
+      const int fd = send_along(export_semaphore(t, mine, handle), way);
+      if (round == 1 && handle == OPAQUE_FD)
+         import_semaphore(t, theirs, handle, flags, dup(fd));
+      import_semaphore(t, theirs, handle, flags, fd);
+      wait_in(t, queue, theirs, 0, fence);
+      expect_done(t, fence);
+   }
+
+   /* One payload, and it goes to and fro. */
+   if (handle == OPAQUE_FD && !flags) {
+      signal_from(t, queue, theirs, 0);
+      wait_in(t, queue, mine, 0, fence);
+      expect_done(t, fence);
+   } else {
+      signal_from(t, queue, mine, 0);
+      wait_in(t, queue, mine, 0, fence);
+      expect_done(t, fence);
+      signal_from(t, queue, theirs, 0);
+      wait_in(t, queue, theirs, 0, fence);
+      expect_done(t, fence);
+   }
+
+   vkDestroyFence(t->device, fence, NULL);
+   vkDestroySemaphore(t->device, theirs, NULL);
+   vkDestroySemaphore(t->device, mine, NULL);
+}
+
 /* ------------------------------------------------------------------- fences */
+
+static VkFence
+create_exportable_fence(struct vkt *t, VkExternalFenceHandleTypeFlags handles)
+{
+   const VkExportFenceCreateInfo export_info = {
+      .sType = VK_STRUCTURE_TYPE_EXPORT_FENCE_CREATE_INFO,
+      .handleTypes = handles,
+   };
+   VkFence fence;
+
+   vkt_check(vkCreateFence(t->device,
+                           &(VkFenceCreateInfo){
+                              .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO,
+                              .pNext = &export_info,
+                           },
+                           NULL, &fence));
+   return fence;
+}
+
+static int
+export_fence(struct vkt *t, VkFence fence, VkExternalFenceHandleTypeFlagBits handle)
+{
+   int fd = -1;
+
+   vkt_check(vkt_proc(t, vkGetFenceFdKHR)(t->device,
+                                          &(VkFenceGetFdInfoKHR){
+                                             .sType = VK_STRUCTURE_TYPE_FENCE_GET_FD_INFO_KHR,
+                                             .fence = fence,
+                                             .handleType = handle,
+                                          },
+                                          &fd));
+   return fd;
+}
+
+static void
+import_fence(struct vkt *t, VkFence fence, VkExternalFenceHandleTypeFlagBits handle,
+             VkFenceImportFlags flags, int fd)
+{
+   vkt_check(vkt_proc(t, vkImportFenceFdKHR)(
+      t->device, &(VkImportFenceFdInfoKHR){
+                    .sType = VK_STRUCTURE_TYPE_IMPORT_FENCE_FD_INFO_KHR,
+                    .fence = fence,
+                    .flags = flags,
+                    .handleType = handle,
+                    .fd = fd,
+                 }));
+}
+
+static void
+fence_ways(struct vkt *t, VkExternalFenceHandleTypeFlagBits handle, VkFenceImportFlags flags,
+           enum way way)
+{
+   const bool opaque = handle == VK_EXTERNAL_FENCE_HANDLE_TYPE_OPAQUE_FD_BIT;
+   const VkFence mine = create_exportable_fence(t, handle), theirs = vkt_fence_create(t);
+
+   for (unsigned round = 0; round < 2; round++) {
+      vkt_submit(t, t->graphics, NULL, &(struct vkt_syncs){.fence = mine});
+      import_fence(t, theirs, handle, flags, send_along(export_fence(t, mine, handle), way));
+      vkt_fence_wait(t, theirs);
+
+      if (opaque) {
+         vkt_check(vkGetFenceStatus(t->device, mine));
+         vkt_check(vkResetFences(t->device, 1, &mine));
+         vkt_expect(vkGetFenceStatus(t->device, theirs) == VK_NOT_READY, "two payloads");
+      } else {
+         /* "Exporting with copy transference resets". */
+         vkt_expect(vkGetFenceStatus(t->device, mine) == VK_NOT_READY, "not reset by the export");
+         vkt_check(vkGetFenceStatus(t->device, theirs));
+      }
+      /* A temporary payload goes by the reset, and what was there before, is. */
+      vkt_check(vkResetFences(t->device, 1, &theirs));
+      vkt_expect(vkGetFenceStatus(t->device, theirs) == VK_NOT_READY, "not reset");
+   }
+
+   vkt_submit(t, t->graphics, NULL, &(struct vkt_syncs){.fence = theirs});
+   vkt_fence_wait(t, theirs);
+   vkt_expect(vkGetFenceStatus(t->device, mine) == (opaque && !flags ? VK_SUCCESS : VK_NOT_READY),
+              "handle type %x, import %x", handle, flags);
+
+   vkDestroyFence(t->device, theirs, NULL);
+   vkDestroyFence(t->device, mine, NULL);
+}
+
+/* A thousand exports, and a thousand imports of one: no file stays open. */
+static void
+many(struct vkt *t)
+{
+   VkSemaphore mine = create_exportable(t, VK_SEMAPHORE_TYPE_BINARY, OPAQUE_FD);
+   VkSemaphore theirs[1000];
+
+   for (unsigned i = 0; i < VKT_ARRAY_SIZE(theirs); i++) {
+      theirs[i] = vkt_semaphore_create(t, VK_SEMAPHORE_TYPE_BINARY);
+      import_semaphore(t, theirs[i], OPAQUE_FD, i & 1 ? VK_SEMAPHORE_IMPORT_TEMPORARY_BIT : 0,
+                       export_semaphore(t, mine, OPAQUE_FD));
+   }
+   const VkFence fence = vkt_fence_create(t);
+   for (unsigned i = 0; i < VKT_ARRAY_SIZE(theirs); i += 100) {
+      signal_from(t, t->graphics, mine, 0);
+      wait_in(t, t->graphics, theirs[i + 1], 0, fence);
+      expect_done(t, fence);
+   }
+   vkDestroyFence(t->device, fence, NULL);
+   for (unsigned i = 0; i < VKT_ARRAY_SIZE(theirs); i++)
+      vkDestroySemaphore(t->device, theirs[i], NULL);
+   vkDestroySemaphore(t->device, mine, NULL);
+}
 
 static void
 fence(struct vkt *a, struct vkt *b, struct vkt_queue *queue,
       VkExternalFenceHandleTypeFlagBits handle)
 {
    const bool opaque = handle == VK_EXTERNAL_FENCE_HANDLE_TYPE_OPAQUE_FD_BIT;
-   const VkExportFenceCreateInfo export_info = {
-      .sType = VK_STRUCTURE_TYPE_EXPORT_FENCE_CREATE_INFO,
-      .handleTypes = handle,
-   };
-   VkFence mine, theirs = vkt_fence_create(b);
-   int fd = -1;
+   const VkFence mine = create_exportable_fence(a, handle), theirs = vkt_fence_create(b);
 
-   vkt_check(vkCreateFence(a->device,
-                           &(VkFenceCreateInfo){
-                              .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO,
-                              .pNext = &export_info,
-                           },
-                           NULL, &mine));
    if (!opaque)
       submit_or_bind(a, queue, &(struct vkt_syncs){.fence = mine});
-   vkt_check(vkt_proc(a, vkGetFenceFdKHR)(a->device,
-                                          &(VkFenceGetFdInfoKHR){
-                                             .sType = VK_STRUCTURE_TYPE_FENCE_GET_FD_INFO_KHR,
-                                             .fence = mine,
-                                             .handleType = handle,
-                                          },
-                                          &fd));
-   vkt_check(vkt_proc(b, vkImportFenceFdKHR)(
-      b->device, &(VkImportFenceFdInfoKHR){
-                    .sType = VK_STRUCTURE_TYPE_IMPORT_FENCE_FD_INFO_KHR,
-                    .fence = theirs,
-                    .flags = opaque ? 0 : VK_FENCE_IMPORT_TEMPORARY_BIT,
-                    .handleType = handle,
-                    .fd = fd,
-                 }));
+   import_fence(b, theirs, handle, opaque ? 0 : VK_FENCE_IMPORT_TEMPORARY_BIT,
+                export_fence(a, mine, handle));
    if (opaque) {
       vkt_expect(vkGetFenceStatus(b->device, theirs) == VK_NOT_READY, "signalled already");
       submit_or_bind(a, queue, &(struct vkt_syncs){.fence = mine});
@@ -328,6 +520,16 @@ main(void)
       fence(&a, &b, from[i], VK_EXTERNAL_FENCE_HANDLE_TYPE_OPAQUE_FD_BIT);
       fence(&a, &b, from[i], VK_EXTERNAL_FENCE_HANDLE_TYPE_SYNC_FD_BIT);
    }
+
+   for (enum way way = 0; way < WAY_COUNT; way++) {
+      semaphore_ways(&a, OPAQUE_FD, 0, way);
+      semaphore_ways(&a, OPAQUE_FD, VK_SEMAPHORE_IMPORT_TEMPORARY_BIT, way);
+      semaphore_ways(&a, SYNC_FD, VK_SEMAPHORE_IMPORT_TEMPORARY_BIT, way);
+      fence_ways(&a, VK_EXTERNAL_FENCE_HANDLE_TYPE_OPAQUE_FD_BIT, 0, way);
+      fence_ways(&a, VK_EXTERNAL_FENCE_HANDLE_TYPE_OPAQUE_FD_BIT, VK_FENCE_IMPORT_TEMPORARY_BIT, way);
+      fence_ways(&a, VK_EXTERNAL_FENCE_HANDLE_TYPE_SYNC_FD_BIT, VK_FENCE_IMPORT_TEMPORARY_BIT, way);
+   }
+   many(&a);
 
    vkt_finish(&b);
    vkt_finish(&a);

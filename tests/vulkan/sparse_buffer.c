@@ -376,6 +376,63 @@ binds_in_the_order_of_semaphores(struct vkt *t)
    vkFreeMemory(t->device, pool.memory, NULL);
 }
 
+/* ------------------------------------------------------------------ requirements */
+
+/* vkGetDeviceBufferMemoryRequirements says of a buffer that does not exist what vkGetBufferMemoryRequirements2
+ * says of one that does, with all that is chained. */
+static void
+requirements_without_a_buffer(struct vkt *t)
+{
+   static const VkDeviceSize sizes_B[] = {1, 4096, BLOCK_B - 1, BLOCK_B, BLOCK_B + 1, 100 * BLOCK_B};
+
+   for (unsigned i = 0; i < 2 * VKT_ARRAY_SIZE(sizes_B); i++) {
+      const VkBufferCreateInfo info = {
+         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+         .flags = i % 2 ? VK_BUFFER_CREATE_SPARSE_BINDING_BIT : 0,
+         .size = sizes_B[i / 2],
+         .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT,
+      };
+      VkMemoryDedicatedRequirements dedicated[2];
+      VkMemoryRequirements2 reqs[2];
+      VkBuffer buffer;
+
+      for (unsigned j = 0; j < 2; j++) {
+         dedicated[j] = (VkMemoryDedicatedRequirements){
+            .sType = VK_STRUCTURE_TYPE_MEMORY_DEDICATED_REQUIREMENTS,
+            .prefersDedicatedAllocation = 17 + j,
+            .requiresDedicatedAllocation = 17 + j,
+         };
+         reqs[j] = (VkMemoryRequirements2){
+            .sType = VK_STRUCTURE_TYPE_MEMORY_REQUIREMENTS_2, .pNext = &dedicated[j]};
+      }
+      vkt_check(vkCreateBuffer(t->device, &info, NULL, &buffer));
+      vkGetBufferMemoryRequirements2(t->device,
+                                     &(VkBufferMemoryRequirementsInfo2){
+                                        .sType = VK_STRUCTURE_TYPE_BUFFER_MEMORY_REQUIREMENTS_INFO_2,
+                                        .buffer = buffer,
+                                     },
+                                     &reqs[0]);
+      vkGetDeviceBufferMemoryRequirements(t->device,
+                                          &(VkDeviceBufferMemoryRequirements){
+                                             .sType = VK_STRUCTURE_TYPE_DEVICE_BUFFER_MEMORY_REQUIREMENTS,
+                                             .pCreateInfo = &info,
+                                          },
+                                          &reqs[1]);
+      vkt_expect(!memcmp(&reqs[0].memoryRequirements, &reqs[1].memoryRequirements,
+                         sizeof(reqs[0].memoryRequirements)),
+                 "%llu bytes: size %llu and %llu, alignment %llu and %llu",
+                 (unsigned long long)info.size, (unsigned long long)reqs[0].memoryRequirements.size,
+                 (unsigned long long)reqs[1].memoryRequirements.size,
+                 (unsigned long long)reqs[0].memoryRequirements.alignment,
+                 (unsigned long long)reqs[1].memoryRequirements.alignment);
+      for (unsigned j = 0; j < 2; j++)
+         vkt_expect(dedicated[j].prefersDedicatedAllocation <= 1 &&
+                       dedicated[j].requiresDedicatedAllocation <= 1,
+                    "flags %x, way %u: not filled in", info.flags, j);
+      vkDestroyBuffer(t->device, buffer, NULL);
+   }
+}
+
 int
 main(void)
 {
@@ -389,6 +446,7 @@ main(void)
    writes_stay_with_the_memory(&t);
    memory_freed_while_bound(&t);
    binds_in_the_order_of_semaphores(&t);
+   requirements_without_a_buffer(&t);
    vkt_finish(&t);
 
    return 0;

@@ -214,6 +214,7 @@ vmbvk_GetDeviceBufferMemoryRequirements(VkDevice _device,
                                         const VkDeviceBufferMemoryRequirements *pInfo,
                                         VkMemoryRequirements2 *pRequirements)
 {
+   vmbvk_fill_requirements(pRequirements);
    if (!is_sparse(pInfo->pCreateInfo->flags)) {
       lvp_GetDeviceBufferMemoryRequirements(_device, pInfo, pRequirements);
       return;

@@ -403,6 +403,7 @@ vmbvk_GetDeviceImageMemoryRequirements(VkDevice _device,
                                        const VkDeviceImageMemoryRequirements *pInfo,
                                        VkMemoryRequirements2 *pRequirements)
 {
+   vmbvk_fill_requirements(pRequirements);
    lvp_GetDeviceImageMemoryRequirements(_device, pInfo, pRequirements);
    if (!(pInfo->pCreateInfo->flags & VK_IMAGE_CREATE_SPARSE_BINDING_BIT))
       return;

@@ -402,6 +402,18 @@ vmbvk_UnmapMemory2KHR(VkDevice _device, const VkMemoryUnmapInfoKHR *pMemoryUnmap
 
 /* -------------------------------------------------------------- what is told of it */
 
+void
+vmbvk_fill_requirements(VkMemoryRequirements2 *requirements)
+{
+   VkMemoryDedicatedRequirements *dedicated =
+      vk_find_struct(requirements->pNext, MEMORY_DEDICATED_REQUIREMENTS);
+
+   if (dedicated) {
+      dedicated->prefersDedicatedAllocation = false;
+      dedicated->requiresDedicatedAllocation = false;
+   }
+}
+
 VKAPI_ATTR uint64_t VKAPI_CALL
 vmbvk_GetDeviceMemoryOpaqueCaptureAddress(UNUSED VkDevice device,
                                           const VkDeviceMemoryOpaqueCaptureAddressInfo *pInfo)

@@ -96,6 +96,9 @@ set_features(struct vk_features *f, struct vk_device_extension_table *ext,
    f->deviceFault = true;
 
    f->bufferDeviceAddressCaptureReplay = true;
+
+   /* llvmpipe can do it as patched. */
+   f->shaderResourceMinLod = true;
 }
 
 static void

@@ -152,6 +152,10 @@ void vmbvk_engine_destroy_pipelines(struct lvp_device *device);
 /** The BO behind it, or NULL if it cannot be bound to sparse resources. */
 struct vmb_bo *vmbvk_memory_bo(const struct lvp_device_memory *mem);
 
+/** What a resource that does not exist yet requires beside size and alignment, which lavapipe leaves
+ * out: nothing. */
+void vmbvk_fill_requirements(VkMemoryRequirements2 *requirements);
+
 /** VK_EXT_device_address_binding_report: an object got addresses, or gives them back. */
 void vmbvk_report_address(struct vmbvk_device *device, struct vk_object_base *object,
                           uint64_t addr_B, uint64_t size_B, VkDeviceAddressBindingTypeEXT type);

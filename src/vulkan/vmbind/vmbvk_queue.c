@@ -40,7 +40,13 @@ wait_for_point(struct vmbvk_device *device, struct vmb_sync sync)
 static VkResult
 wait_for_ranges(struct vmbvk_device *device)
 {
-   return wait_for_point(device, vmb_vm_get_sync(vmbind_screen_vm(device->lvp.pscreen)));
+   struct vmb_sync sync;
+   const int ret = vmb_vm_get_sync(vmbind_screen_vm(device->lvp.pscreen), &sync);
+
+   if (ret)
+      return vk_errorf(device, VK_ERROR_OUT_OF_DEVICE_MEMORY,
+                       "sparse resources could not be bound to null: %s", strerror(-ret));
+   return wait_for_point(device, sync);
 }
 
 /* Returns when the last of the commands is done. */
@@ -82,7 +88,8 @@ queue_execute(struct vmbvk_queue *queue, struct vk_queue_submit *submit)
       if (result != VK_SUCCESS)
          return result;
 
-      vmbvk_residency_advance(device);
+      if (vmbvk_residency_advance(device))
+         return vk_errorf(device, VK_ERROR_DEVICE_LOST, "a bind failed when it was executed");
       execute(&device->lvp, submit);
    }
 
@@ -293,6 +300,23 @@ vmbvk_GetSemaphoreCounterValue(VkDevice _device, VkSemaphore semaphore, uint64_t
    return settled(device, vk_common_GetSemaphoreCounterValue(_device, semaphore, pValue));
 }
 
+/* A call must have done nothing if it fails, or the device is lost. */
+static VkResult
+submit_failed(VkQueue _queue, VkResult result, bool half_done)
+{
+   VK_FROM_HANDLE(vmbvk_queue, queue, _queue);
+   struct vmbvk_device *device = vmbvk_device_from_vk(queue->vk.base.device);
+
+   if (half_done && result != VK_ERROR_DEVICE_LOST) {
+      vmbvk_fault_note(device, "half of a submission failed", -ENOMEM, NULL, 0);
+      result = vk_queue_set_lost(&queue->vk, "half of a submission failed: %s",
+                                 vk_Result_to_str(result));
+      vmbvk_device_set_lost(device);
+   }
+
+   return settled(device, result);
+}
+
 /* The runtime would merge batches: binds of different kinds out of order, and with only the first
  * one's word on binary waits.  So it gets them one at a time. */
 
@@ -308,7 +332,7 @@ vmbvk_QueueBindSparse(VkQueue queue, uint32_t bindInfoCount, const VkBindSparseI
       VkResult result =
          vk_common_QueueBindSparse(queue, 1, &pBindInfo[i], last ? fence : VK_NULL_HANDLE);
       if (result != VK_SUCCESS)
-         return queue_settled(queue, result);
+         return submit_failed(queue, result, i > 0);
    }
 
    return VK_SUCCESS;
@@ -326,7 +350,7 @@ vmbvk_QueueSubmit2(VkQueue queue, uint32_t submitCount, const VkSubmitInfo2 *pSu
       VkResult result =
          vk_common_QueueSubmit2(queue, 1, &pSubmits[i], last ? fence : VK_NULL_HANDLE);
       if (result != VK_SUCCESS)
-         return queue_settled(queue, result);
+         return submit_failed(queue, result, i > 0);
    }
 
    return VK_SUCCESS;

@@ -84,11 +84,12 @@ apply(const struct vmbvk_residency_batch *batch)
    }
 }
 
-void
+int
 vmbvk_residency_advance(struct vmbvk_device *device)
 {
    struct vmbvk_residency *residency = &device->residency;
    struct progress progress = {0};
+   bool any = false;
 
    simple_mtx_lock(&residency->lock);
    /* Queues go on while they are asked.  A batch comes behind those that it has waited for, so the last
@@ -101,8 +102,14 @@ vmbvk_residency_advance(struct vmbvk_device *device)
       apply(batch);
       list_del(&batch->link);
       free(batch);
+      any = true;
    }
+   if (any)
+      residency->status = vmb_vm_check_status(vmbind_screen_vm(device->lvp.pscreen));
+   const int ret = residency->status;
    simple_mtx_unlock(&residency->lock);
+
+   return ret;
 }
 
 void

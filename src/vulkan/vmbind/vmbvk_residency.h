@@ -28,6 +28,8 @@ struct vmbvk_residency {
    simple_mtx_t lock;
    /** struct vmbvk_residency_batch, in the order in which they were submitted. */
    struct list_head pending;
+   /** The VM's, when a batch had completed the last time. */
+   int status;
 };
 
 struct vmbvk_residency_change {
@@ -62,8 +64,9 @@ void vmbvk_residency_add(struct vmbvk_device *device, struct vmbvk_residency_bat
 /** Frees the batch of a submission that failed. */
 void vmbvk_residency_cancel(struct vmbvk_device *device, struct vmbvk_residency_batch *batch);
 
-/** Applies what has completed, in the order in which it was submitted. */
-void vmbvk_residency_advance(struct vmbvk_device *device);
+/** Applies what has completed, in the order in which it was submitted.  -ENODEV if some of it failed when
+ * it was executed: nothing may be executed that looks there. */
+int vmbvk_residency_advance(struct vmbvk_device *device);
 
 /** Forgets a resource that is about to be destroyed. */
 void vmbvk_residency_forget(struct vmbvk_device *device, struct pipe_resource *pres);

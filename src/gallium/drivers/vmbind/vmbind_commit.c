@@ -481,8 +481,10 @@ lay_out_samples(struct llvmpipe_resource *lpr)
 static bool
 wait_for_null(struct vmbind_screen *screen)
 {
-   struct vmb_sync sync = vmb_vm_get_sync(screen->vm);
+   struct vmb_sync sync;
 
+   if (vmb_vm_get_sync(screen->vm, &sync))
+      return false;
    if (!sync.syncobj)
       return true;
 

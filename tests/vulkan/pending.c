@@ -1,11 +1,11 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Binds of several queues that complete while the driver looks at what has completed.  The program
- * stands between the driver and libdrm, so that it happens at the worst moment each time.
+ * Binds that are pending for as long as the test wants, by the simulator's software timelines: they
+ * complete while the driver looks at what has completed, or fail when they are executed at last.
  *
- * Needs kernel drivers that take binds whose waits are not over (VMB_SYNC_THREAD ones do not), and
- * the simulator's software timelines for waits that last as long as the test wants.
+ * The program stands between the driver and libdrm, so that things happen at the worst moment each
+ * time.
  */
 
 #include "vkt.h"
@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <xf86drm.h>
@@ -195,9 +196,97 @@ residency_follows_the_binds(struct vkt *t, struct vkt_queue *first, struct vkt_q
    vkFreeMemory(t->device, target.memory, NULL);
 }
 
+/* ----------------------------------------------------------------------- failure */
+
+/* Of a bind that fails when it is executed nobody hears who waits for it alone; but nothing is executed
+ * that reads there, and the device is lost.  (A buffer without residency: reading what is not bound
+ * would be the end of the program.) */
+static void
+failure_is_noticed(bool takes_pending)
+{
+   int (*set_fault)(const char *) = dlsym(RTLD_DEFAULT, "drm_sim_set_fault");
+   uint64_t (*count)(const char *) = dlsym(RTLD_DEFAULT, "drm_sim_get_ioctl_count");
+   struct target target;
+   struct vkt t;
+
+   vkt_expect(set_fault && count, "no simulator");
+   vkt_init_with(&t, &(struct vkt_config){.extensions = extensions, .extension_count = 1});
+   target.buffer = vkt_sparse_buffer_create(&t, BLOCK_B, 0);
+   target.memory = vkt_alloc(&t, BLOCK_B, (void **)&target.map);
+   struct vkt_buffer out = vkt_buffer_create(&t, BLOCK_B);
+   const VkSemaphore held = vkt_semaphore_create(&t, VK_SEMAPHORE_TYPE_BINARY);
+   const VkSemaphore last = create_exportable(&t);
+   const VkFence bound = vkt_fence_create(&t), copied = vkt_fence_create(&t);
+   vkt_check(vkDeviceWaitIdle(t.device));
+
+   const int timeline = open("/dev/sw_sync", O_RDWR | O_CLOEXEC);
+   import_fence(&t, held, fence_create(timeline));
+   vkt_expect(!set_fault(takes_pending ? "job:1=ENOMEM" : VKT_FAIL_NEXT_BIND), "-");
+   const uint64_t transfers = count("syncobj_transfer");
+   bind_block(&t, t.sparse, &target, true,
+              &(struct vkt_syncs){.waits = {{held}},
+                                  .wait_count = 1,
+                                  .signals = {{last}},
+                                  .signal_count = 1,
+                                  .fence = bound});
+   /* The kernel has it, or a thread of ours has taken the fence over that it waits for. */
+   if (takes_pending)
+      close(export_fence(&t, last));
+   while (!takes_pending && count("syncobj_transfer") == transfers)
+      sched_yield();
+   fence_signal(timeline);
+   VkResult result = vkWaitForFences(t.device, 1, &bound, VK_TRUE, UINT64_MAX);
+   vkt_expect(result == VK_SUCCESS || result == VK_ERROR_DEVICE_LOST, "%d", result);
+   set_fault(NULL);
+
+   VkCommandBuffer cmd = vkt_begin(&t);
+   vkCmdCopyBuffer(cmd, target.buffer, out.buffer, 1, &(VkBufferCopy){0, 0, BLOCK_B});
+   vkt_check(vkEndCommandBuffer(cmd));
+   result = vkQueueSubmit(t.graphics->queue, 1,
+                          &(VkSubmitInfo){
+                             .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+                             .commandBufferCount = 1,
+                             .pCommandBuffers = &cmd,
+                          },
+                          copied);
+   vkt_expect(result == VK_SUCCESS || result == VK_ERROR_DEVICE_LOST, "%d", result);
+   if (result == VK_SUCCESS)
+      vkWaitForFences(t.device, 1, &copied, VK_TRUE, UINT64_MAX);
+   result = vkDeviceWaitIdle(t.device);
+   vkt_expect(result == VK_ERROR_DEVICE_LOST, "%d", result);
+
+   close(timeline);
+   vkDestroyFence(t.device, bound, NULL);
+   vkDestroyFence(t.device, copied, NULL);
+   vkDestroySemaphore(t.device, held, NULL);
+   vkDestroySemaphore(t.device, last, NULL);
+   vkt_buffer_destroy(&t, &out);
+   vkDestroyBuffer(t.device, target.buffer, NULL);
+   vkFreeMemory(t.device, target.memory, NULL);
+   vkDestroyCommandPool(t.device, t.pool, NULL);
+   vkDestroyDevice(t.device, NULL);
+   vkDestroyInstance(t.instance, NULL);
+}
+
+/* ------------------------------------------------------------------------- main */
+
+static bool
+is_on(const struct vkt *t, const char *const *kmds, uint32_t count)
+{
+   for (uint32_t i = 0; i < count; i++) {
+      if (strstr(t->props.deviceName, kmds[i]))
+         return true;
+   }
+   return false;
+}
+
 int
 main(void)
 {
+   /* Those that take binds whose waits are not over (the others' wait in a thread of ours), and those
+    * that never tell of a failure, or with the next bind. */
+   static const char *const take_pending[] = {"panthor", "msm", "xe", "nouveau"};
+   static const char *const tell_late[] = {"msm", "nouveau"};
    struct vkt_queue *second = NULL;
    struct vkt t;
 
@@ -208,8 +297,15 @@ main(void)
    }
    vkt_expect(second, "one queue that only binds");
 
-   residency_follows_the_binds(&t, t.sparse, second);
-   residency_follows_the_binds(&t, second, t.sparse);
+   const bool takes_pending = is_on(&t, take_pending, VKT_ARRAY_SIZE(take_pending));
+   const bool tells = !is_on(&t, tell_late, VKT_ARRAY_SIZE(tell_late));
+   if (takes_pending) {
+      residency_follows_the_binds(&t, t.sparse, second);
+      residency_follows_the_binds(&t, second, t.sparse);
+   }
    vkt_finish(&t);
+
+   if (tells)
+      failure_is_noticed(takes_pending);
    return 0;
 }
