@@ -349,25 +349,14 @@ levels_of_detail(struct vkt *t, const struct sampling *sampling)
 
 /* ------------------------------------------------------------------ samples */
 
+/* Written by a shader, and then read in both ways. */
 static void
-samples(struct vkt *t)
+write_and_expect_samples(struct vkt *t, const struct vkt_image *image)
 {
-   VkImageCreateInfo info =
-      image_info(VK_IMAGE_TYPE_2D, VK_FORMAT_R32_UINT, (VkExtent3D){150, 100, 1}, 1, 2);
-   info.samples = VK_SAMPLE_COUNT_4_BIT;
-   info.usage = VK_IMAGE_USAGE_SAMPLED_BIT | VK_IMAGE_USAGE_STORAGE_BIT;
-   info.flags = VK_IMAGE_CREATE_SPARSE_BINDING_BIT | VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT;
-   if (!t->features.sparseResidency4Samples || !t->features.shaderStorageImageMultisample ||
-       !vkt_image_supported(t, &info)) {
-      printf("no sparse storage images of four samples\n");
-      return;
-   }
-
-   struct vkt_image image = vkt_sparse_image_create(t, &info);
-   const VkImageView view = create_view(t, &image, VK_IMAGE_VIEW_TYPE_2D_ARRAY);
+   const VkImageView view = create_view(t, image, VK_IMAGE_VIEW_TYPE_2D_ARRAY);
    const uint32_t push[4] = {0, 150, 100};
+   const bool is_whole = !(image->info.flags & VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT);
 
-   vkt_sparse_image_bind(t, &image, vkt_every_other_block, true);
    struct vkt_buffer written =
       run_shader(t, SHADER(write_samples), VK_DESCRIPTOR_TYPE_STORAGE_IMAGE, view, &nearest, push, 2,
                  1);
@@ -386,12 +375,77 @@ samples(struct vkt *t)
       for (uint32_t x = 0; x < 150; x++)
       for (uint32_t s = 0; s < 4; s++)
          expect_answer(t, pass ? "load of a sample" : "fetch of a sample", answer++,
-                       is_resident(&image, true, 0, layer, x, y, 0),
+                       is_whole || is_resident(image, true, 0, layer, x, y, 0),
                        ((layer * 100 + y) * 150 + x) * 4 + s + 1, s, layer, x, y);
       vkt_buffer_destroy(t, &buffer);
    }
 
    vkDestroyImageView(t->device, view, NULL);
+}
+
+static VkImageCreateInfo
+samples_info(VkImageCreateFlags flags)
+{
+   VkImageCreateInfo info =
+      image_info(VK_IMAGE_TYPE_2D, VK_FORMAT_R32_UINT, (VkExtent3D){150, 100, 1}, 1, 2);
+
+   info.samples = VK_SAMPLE_COUNT_4_BIT;
+   info.usage = VK_IMAGE_USAGE_SAMPLED_BIT | VK_IMAGE_USAGE_STORAGE_BIT;
+   info.flags = VK_IMAGE_CREATE_SPARSE_BINDING_BIT | flags;
+   return info;
+}
+
+static void
+samples(struct vkt *t)
+{
+   const VkImageCreateInfo info = samples_info(VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT);
+
+   if (!t->features.sparseResidency4Samples || !t->features.shaderStorageImageMultisample ||
+       !vkt_image_supported(t, &info)) {
+      printf("no sparse storage images of four samples\n");
+      return;
+   }
+
+   struct vkt_image image = vkt_sparse_image_create(t, &info);
+   vkt_sparse_image_bind(t, &image, vkt_every_other_block, true);
+   write_and_expect_samples(t, &image);
+   vkt_image_destroy(t, &image);
+}
+
+/* Bound as a whole, in pieces in the reverse order: all is resident. */
+static void
+samples_without_residency(struct vkt *t)
+{
+   struct vkt_image image = {.info = samples_info(0)};
+
+   if (!t->features.shaderStorageImageMultisample || !vkt_image_supported(t, &image.info)) {
+      printf("no storage images of four samples that are bound in pieces\n");
+      return;
+   }
+
+   vkt_check(vkCreateImage(t->device, &image.info, NULL, &image.image));
+   vkGetImageMemoryRequirements(t->device, image.image, &image.reqs);
+   image.memory = vkt_alloc(t, image.reqs.size, NULL);
+
+   const uint32_t count = image.reqs.size / VKT_BLOCK_B;
+   VkSparseMemoryBind *binds = calloc(count, sizeof(*binds));
+   for (uint32_t i = 0; i < count; i++) {
+      binds[i] = (VkSparseMemoryBind){
+         .resourceOffset = (VkDeviceSize)i * VKT_BLOCK_B,
+         .size = VKT_BLOCK_B,
+         .memory = image.memory,
+         .memoryOffset = (VkDeviceSize)(count - 1 - i) * VKT_BLOCK_B,
+      };
+   }
+   vkt_bind_and_wait(t, &(VkBindSparseInfo){
+                           .imageOpaqueBindCount = 1,
+                           .pImageOpaqueBinds =
+                              &(VkSparseImageOpaqueMemoryBindInfo){image.image, count, binds},
+                        });
+   vkt_make_general(t, image.image);
+   write_and_expect_samples(t, &image);
+
+   free(binds);
    vkt_image_destroy(t, &image);
 }
 
@@ -548,6 +602,7 @@ main(void)
    }
 
    samples(&t);
+   samples_without_residency(&t);
    planes(&t);
    writes(&t, false);
    writes(&t, true);
