@@ -29,7 +29,7 @@ KMDS = ("panthor", "msm", "xe", "nouveau", "asahi", "amdgpu", "powervr")
 BUDGETS = {
     "setup": 300, "build": 600,
     "unit": 20, "property": 180, "core": 330, "sim": 120, "oracle": 90, "tool": 60, "vulkan": 120,
-    "gl": 180, "piglit": 120, "flight": 180, "strangers": 20, "kernel": 240, "fuzz": 200,
+    "gl": 180, "piglit": 200, "flight": 180, "strangers": 20, "kernel": 240, "fuzz": 200,
 }
 
 OUTCOMES = {"OK": "passed", "EXPECTEDFAIL": "passed", "SKIP": "skipped"}

@@ -95,22 +95,32 @@ errno_name(int value)
    return "an error";
 }
 
+/* Digits and nothing before them, and not 0: what is misspelt would be a fault that never comes. Says
+ * what comes behind.
+ */
 static uint64_t
-parse_size(const char *text)
+parse_number(const char *text, const char **end)
 {
-   char *end;
-   uint64_t value = strtoull(text, &end, 0);
+   char *last;
+   const uint64_t value = *text >= '0' && *text <= '9' ? strtoull(text, &last, 0) : 0;
 
-   switch (*end) {
-   case 'K':
-      return value << 10;
-   case 'M':
-      return value << 20;
-   case 'G':
-      return value << 30;
-   default:
-      return value;
+   *end = value ? last : "?";
+   return value;
+}
+
+static int
+parse_all(const char *text, bool is_size, uint64_t *value_out)
+{
+   static const char suffixes[] = "KMG";
+   const char *end;
+
+   *value_out = parse_number(text, &end);
+   const char *suffix = is_size && *end ? strchr(suffixes, *end) : NULL;
+   if (suffix) {
+      *value_out <<= 10 * (suffix - suffixes + 1);
+      end++;
    }
+   return *end ? -EINVAL : 0;
 }
 
 static int
@@ -118,7 +128,8 @@ parse_failure(char *item, char *value)
 {
    char *equals = strchr(value, '=');
    struct fault *fault = &state.faults[state.count];
-   char *end;
+   const char *end;
+   int ret = 0;
 
    if (!equals || state.count == MAX_FAULTS || strlen(item) >= sizeof(fault->kind))
       return -EINVAL;
@@ -128,16 +139,18 @@ parse_failure(char *item, char *value)
    snprintf(fault->kind, sizeof(fault->kind), "%s", item);
    fault->error = parse_errno(equals + 1);
 
-   uint64_t number = strtoull(value, &end, 0);
+   uint64_t number = parse_number(value, &end);
    if (*end == '%') {
       fault->probability = number;
-      fault->seed = strtoull(end + 1, NULL, 0);
+      /* Any seed is as good as another, 0 too. */
+      ret = strcmp(end + 1, "0") ? parse_all(end + 1, false, &fault->seed) : 0;
    } else {
       fault->nth = number;
       fault->and_later = *end == '+';
+      ret = end[fault->and_later] ? -EINVAL : 0;
    }
 
-   if (!fault->error || !number)
+   if (ret || !fault->error)
       return -EINVAL;
    state.count++;
    return 0;
@@ -153,18 +166,16 @@ parse_item(char *item)
    *value++ = '\0';
 
    if (!strcmp(item, "lost"))
-      state.lost_at = strtoull(value, NULL, 0);
-   else if (!strcmp(item, "delay"))
-      state.ioctl_delay_us = strtoull(value, NULL, 0);
-   else if (!strcmp(item, "slow"))
-      state.job_delay_us = strtoull(value, NULL, 0);
-   else if (!strcmp(item, "mem"))
-      state.memory_limit_B = parse_size(value);
-   else if (!strcmp(item, "evict"))
-      state.resident_limit_B = parse_size(value);
-   else
-      return parse_failure(item, value);
-   return 0;
+      return parse_all(value, false, &state.lost_at);
+   if (!strcmp(item, "delay"))
+      return parse_all(value, false, &state.ioctl_delay_us);
+   if (!strcmp(item, "slow"))
+      return parse_all(value, false, &state.job_delay_us);
+   if (!strcmp(item, "mem"))
+      return parse_all(value, true, &state.memory_limit_B);
+   if (!strcmp(item, "evict"))
+      return parse_all(value, true, &state.resident_limit_B);
+   return parse_failure(item, value);
 }
 
 static int
@@ -205,8 +216,9 @@ parse_misapply(char *item)
    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
       if (strcmp(item, kinds[i]))
          continue;
-      misapplies[misapply_count] = (struct misapply){.kind = i, .nth = strtoull(value, NULL, 0)};
-      return misapplies[misapply_count++].nth ? 0 : -EINVAL;
+      struct misapply *misapply = &misapplies[misapply_count++];
+      *misapply = (struct misapply){.kind = i};
+      return parse_all(value, false, &misapply->nth);
    }
    return -EINVAL;
 }

@@ -173,6 +173,18 @@ test_errors(void)
    glNamedBufferPageCommitmentARB(plain, 0, page, GL_TRUE);
    glt_expect_error(GL_INVALID_OPERATION, "a buffer that is not sparse");
 
+   glBindBuffer(GL_ARRAY_BUFFER, plain);
+   glBufferPageCommitmentARB(GL_ARRAY_BUFFER, 0, page, GL_TRUE);
+   glt_expect_error(GL_INVALID_OPERATION, "a target whose buffer is not sparse");
+   glBufferPageCommitmentARB(GL_TEXTURE_2D, 0, page, GL_TRUE);
+   glt_expect_error(GL_INVALID_ENUM, "no target of buffers");
+   glBindBuffer(GL_ARRAY_BUFFER, buffer);
+   glBufferPageCommitmentARB(GL_ARRAY_BUFFER, 0, page, GL_TRUE);
+   glt_expect_error(GL_NO_ERROR, "a target whose buffer is sparse");
+   glt_expect(!glMapBufferRange(GL_ARRAY_BUFFER, 0, page, GL_MAP_READ_BIT), "a sparse buffer is mapped");
+   glt_expect_error(GL_INVALID_OPERATION, "a sparse buffer cannot be mapped");
+   glBindBuffer(GL_ARRAY_BUFFER, 0);
+
    glCreateBuffers(1, &map);
    glNamedBufferStorage(map, page, NULL, GL_SPARSE_STORAGE_BIT_ARB | GL_MAP_READ_BIT);
    glt_expect_error(GL_INVALID_VALUE, "sparse and to be mapped");

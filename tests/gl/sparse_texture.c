@@ -805,6 +805,113 @@ test_errors(void)
    glDeleteTextures(1, &big);
 }
 
+static GLuint
+sparse_3d(GLenum target, GLsizei w, GLsizei h, GLsizei d)
+{
+   GLuint tex;
+
+   glCreateTextures(target, 1, &tex);
+   glTextureParameteri(tex, GL_TEXTURE_SPARSE_ARB, GL_TRUE);
+   if (target == GL_TEXTURE_CUBE_MAP)
+      glTextureStorage2D(tex, 1, GL_RGBA8, w, h);
+   else
+      glTextureStorage3D(tex, 1, GL_RGBA8, w, h, d);
+   return tex;
+}
+
+/* The third dimension: of each target its own. */
+static void
+test_depth_errors(void)
+{
+   static const struct {
+      GLenum target;
+      const char *name;
+      /** Layers that TexStorage is given, and those that can be committed. */
+      GLsizei depth, layers;
+   } cases[] = {
+      {GL_TEXTURE_2D_ARRAY, "2D array", 5, 5},
+      {GL_TEXTURE_CUBE_MAP, "cube", 1, 6},
+      {GL_TEXTURE_CUBE_MAP_ARRAY, "cube array", 12, 12},
+   };
+
+   for (unsigned i = 0; i < GLT_ARRAY_SIZE(cases); i++) {
+      glt_begin("errors, %s", cases[i].name);
+      const GLsizei n = cases[i].layers;
+      const struct extent page = page_size(cases[i].target, GL_RGBA8);
+      const GLuint tex = sparse_3d(cases[i].target, page.w, page.h, cases[i].depth);
+
+      glTexturePageCommitmentEXT(tex, 0, 0, 0, 0, page.w, page.h, n, GL_TRUE);
+      glt_expect_error(GL_NO_ERROR, "all layers");
+      glTexturePageCommitmentEXT(tex, 0, 0, 0, n - 1, page.w, page.h, 1, GL_FALSE);
+      glt_expect_error(GL_NO_ERROR, "the last layer");
+      glTexturePageCommitmentEXT(tex, 0, 0, 0, n - 1, page.w, page.h, 2, GL_TRUE);
+      glt_expect_error(GL_INVALID_OPERATION, "behind the last layer");
+      glTexturePageCommitmentEXT(tex, 0, 0, 0, 0x7fffffff, page.w, page.h, 0x7fffffff, GL_TRUE);
+      glt_expect_error(GL_INVALID_OPERATION, "far behind the last layer");
+      glDeleteTextures(1, &tex);
+   }
+
+   glt_begin("errors, 3D");
+   const struct extent page = page_size(GL_TEXTURE_3D, GL_RGBA8);
+   const GLuint tex = sparse_3d(GL_TEXTURE_3D, page.w, page.h, 2 * page.d);
+   glTexturePageCommitmentEXT(tex, 0, 0, 0, 1, page.w, page.h, page.d, GL_TRUE);
+   glt_expect_error(GL_INVALID_VALUE, "zoffset no multiple of the page size");
+   glTexturePageCommitmentEXT(tex, 0, 0, 0, 0, page.w, page.h, page.d - 1, GL_TRUE);
+   glt_expect_error(GL_INVALID_OPERATION, "depth no multiple of the page size");
+   glTexturePageCommitmentEXT(tex, 0, 0, 0, 0, page.w, page.h, 3 * page.d, GL_TRUE);
+   glt_expect_error(GL_INVALID_OPERATION, "behind the last slice");
+   glTexturePageCommitmentEXT(tex, 0, 0, 0, page.d, page.w, page.h, page.d, GL_TRUE);
+   glt_expect_error(GL_NO_ERROR, "the last page");
+   glTexturePageCommitmentEXT(tex, 0, 0, 0, 0, 0, 0, 0, GL_TRUE);
+   glt_expect_error(GL_NO_ERROR, "nothing");
+   glDeleteTextures(1, &tex);
+}
+
+/* "Implementation Dependent State", and TexStorage beyond it. */
+static void
+test_limits(void)
+{
+   const struct {
+      GLenum name, target;
+      GLint min;
+      bool layers;
+   } limits[] = {
+      {GL_MAX_SPARSE_TEXTURE_SIZE_ARB, GL_TEXTURE_2D_ARRAY, 16384, false},
+      {GL_MAX_SPARSE_3D_TEXTURE_SIZE_ARB, GL_TEXTURE_3D, 2048, false},
+      {GL_MAX_SPARSE_ARRAY_TEXTURE_LAYERS_ARB, GL_TEXTURE_2D_ARRAY, 2048, true},
+   };
+   GLint max = 0;
+
+   glt_begin("limits");
+   for (unsigned i = 0; i < GLT_ARRAY_SIZE(limits); i++) {
+      const struct extent page = page_size(limits[i].target, GL_RGBA8);
+
+      glGetIntegerv(limits[i].name, &max);
+      glt_expect(max >= limits[i].min, "0x%04x is %d", limits[i].name, max);
+      const GLuint tex = limits[i].layers ?
+         sparse_3d(limits[i].target, page.w, page.h, max + 1) :
+         sparse_3d(limits[i].target, max + page.w, page.h, page.d);
+      glt_expect_error(GL_INVALID_VALUE, "beyond a limit");
+      glDeleteTextures(1, &tex);
+   }
+   glGetIntegerv(GL_SPARSE_TEXTURE_FULL_ARRAY_CUBE_MIPMAPS_ARB, &max);
+   glt_expect(!has_sparse2 || max == GL_TRUE, "SPARSE_TEXTURE_FULL_ARRAY_CUBE_MIPMAPS_ARB is false");
+
+   glt_begin("errors by name");
+   const struct extent page = page_size(GL_TEXTURE_2D, GL_RGBA8);
+   glTexturePageCommitmentEXT(0, 0, 0, 0, 0, page.w, page.h, 1, GL_TRUE);
+   glt_expect_error(GL_INVALID_OPERATION, "no texture");
+   glTexturePageCommitmentEXT(0x7fff, 0, 0, 0, 0, page.w, page.h, 1, GL_TRUE);
+   glt_expect_error(GL_INVALID_OPERATION, "a name that nobody gave");
+
+   const GLuint tex = sparse_2d(GL_RGBA8, page.w, 2 * page.h);
+   glTexPageCommitmentARB(GL_TEXTURE_2D, 0, 0, 0, 0, page.w, page.h / 2, 1, GL_TRUE);
+   glt_expect_error(GL_INVALID_OPERATION, "height no multiple of the page size");
+   glTextureParameteri(tex, GL_VIRTUAL_PAGE_SIZE_INDEX_ARB, 1);
+   glt_expect_error(GL_INVALID_OPERATION, "VIRTUAL_PAGE_SIZE_INDEX_ARB of an immutable texture");
+   glDeleteTextures(1, &tex);
+}
+
 int
 main(void)
 {
@@ -829,6 +936,8 @@ main(void)
    test_samples(GL_TEXTURE_2D_MULTISAMPLE_ARRAY, 2, "2DMSArray");
    test_large();
    test_errors();
+   test_depth_errors();
+   test_limits();
 
    return glt_finish();
 }

@@ -20,8 +20,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Lists with what stock llvmpipe does with them.
-RECORDS = {'list': HERE / 'llvmpipe.txt', 'short': HERE / 'llvmpipe.txt',
-           'windows': HERE / 'llvmpipe-windows.txt'}
+RECORDS = {'list': HERE / 'llvmpipe.txt', 'windows': HERE / 'llvmpipe-windows.txt'}
 # What a list without a profile is taken from.
 PROFILE = 'quick_gl'
 # Must pass, whatever stock llvmpipe says: it has none of these extensions.
@@ -33,9 +32,9 @@ def parse():
     parser = argparse.ArgumentParser(prog='scripts/piglit', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('what', nargs='?', default='list',
-                        help="'list' (default): about a thousand tests that look at memory; 'short': "
-                             "a fifth of them; 'windows': some that want windows; a profile of Piglit's (quick_gl, sanity); or a file of "
-                             'names')
+                        help="'list' (default): about a thousand tests that look at memory; "
+                             "'windows': some that want windows; a profile of Piglit's (quick_gl, "
+                             'sanity); or a file of names')
     parser.add_argument('--kmd', default='panthor', help='the simulated kernel driver')
     parser.add_argument('--driver', default='vmbind', choices=['vmbind', 'zink', 'llvmpipe'],
                         help='llvmpipe: stock, to compare with')
@@ -58,10 +57,7 @@ def read_record(what):
 def names_of(what):
     """The names to run, or None for a whole profile."""
     if what in RECORDS:
-        names = list(read_record(what))
-        if what != 'short':
-            return names
-        return [n for i, n in enumerate(names) if i % 5 == 0 or SPARSE.match(n)]
+        return list(read_record(what))
     if os.path.exists(what):
         return pathlib.Path(what).read_text().split('\n')
     return None
@@ -145,7 +141,7 @@ def record_path(args):
 
 
 def write_record(args, found):
-    if args.what in RECORDS and args.what != 'short':
+    if args.what in RECORDS:
         lines = ['# What stock llvmpipe does; written by scripts/piglit --driver llvmpipe --record.']
         lines += [f'{result} {name}' for name, result in sorted(found.items())]
         RECORDS[args.what].write_text('\n'.join(lines) + '\n')

@@ -44,6 +44,8 @@ test_bad_specs(void **state)
 {
    static const char *const bad[] = {
       "vm_bind", "vm_bind:3", "vm_bind:0=ENOMEM", "vm_bind:1=EBOGUS", ":", "vm_bind:x=ENOMEM",
+      "vm_bind:-1=ENOMEM", "vm_bind:3x=ENOMEM", "vm_bind:3+x=ENOMEM", "vm_bind:3%x=ENOMEM",
+      "mem:96Q", "mem:M", "mem:-1", "lost:soon", "lost:3M", "slow:", "evict:1MM",
    };
    (void)state;
 

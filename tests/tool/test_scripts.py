@@ -3,8 +3,10 @@
 # SPDX-License-Identifier: MIT
 """The scripts' help and refusals, and what scripts/test makes of results: table, JUnit, exit codes."""
 
+import glob
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,10 +35,12 @@ def run(*command, stdin=None):
 
 class Scripts(unittest.TestCase):
     def test_help(self):
-        for script in ("bench", "demo", "install", "into-mesa", "setup", "test", "test-fresh", "test-kernel"):
+        for script in ("bench", "cts-gl", "demo", "install", "into-mesa", "piglit", "setup", "test", "test-fresh",
+                       "test-kernel"):
             asked = run(os.path.join(ROOT, "scripts", script), "--help")
             self.assertEqual(asked.returncode, 0, asked.stderr)
             self.assertIn("scripts/" + script, asked.stdout)
+            self.assertRegex(asked.stdout, r"(?i)\bexamples?:\n")
             self.assertNotIn("SPDX", asked.stdout)
             self.assertEqual(asked.stderr, "")
 
@@ -67,6 +71,57 @@ class Scripts(unittest.TestCase):
             self.assertEqual(refused.returncode, status, refused.stderr)
             self.assertIn(says, refused.stderr)
             self.assertEqual(len(refused.stderr.splitlines()), 1, refused.stderr)
+
+
+class IntoMesa(unittest.TestCase):
+    """Into what the tarball holds of the files that are changed; scripts/into-mesa --help shows the whole build."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="vmbind-into-mesa-")
+        self.addCleanup(directory.cleanup)
+        tarballs = glob.glob(os.path.join(ROOT, "subprojects", "packagecache", "mesa-*.tar.xz"))
+        if not tarballs:
+            self.skipTest("Mesa's tarball is not there: scripts/setup fetches it")
+        patches = glob.glob(os.path.join(ROOT, "subprojects", "packagefiles", "mesa", "*.patch"))
+        changed = {"VERSION", "meson.build", "meson_options.txt"}
+        for patch in patches:
+            with open(patch) as file:
+                changed.update(re.findall(r"^--- a/(\S+)", file.read(), re.MULTILINE))
+        unpacked = run("tar", "-xf", tarballs[0], "-C", directory.name, "--strip-components=1",
+                       *(os.path.basename(tarballs[0])[:-len(".tar.xz")] + "/" + name for name in sorted(changed)))
+        self.assertEqual(unpacked.returncode, 0, unpacked.stderr)
+        self.tree = directory.name
+        self.count = len(patches)
+
+    def state(self):
+        return {os.path.relpath(os.path.join(at, name), self.tree): open(os.path.join(at, name), "rb").read()
+                for at, _, names in os.walk(self.tree) for name in names}
+
+    def lay(self):
+        laid = run(os.path.join(ROOT, "scripts", "into-mesa"), self.tree)
+        self.assertEqual(laid.returncode, 0, laid.stderr)
+        return self.state()
+
+    def test_once_and_again(self):
+        before, once = self.state(), self.lay()
+        self.assertIn(b"'swrast', 'vmbind',", once["meson_options.txt"])
+        self.assertIn(b"subdir('src/vmbind')", once["meson.build"])
+        self.assertEqual(sum(name.startswith("src/vmbind/patches/") for name in once), self.count)
+        self.assertTrue(all(once[name] != before[name] for name in before if name != "VERSION"))
+        for source in ("src/vmbind/vmb_vm.c", "src/vulkan/vmbind/vmbvk_bind.c", "tests/core/behaviour.c"):
+            with open(os.path.join(ROOT, source), "rb") as file:
+                self.assertEqual(once["src/vmbind/" + source], file.read())
+        # What an earlier version had and this one has not.
+        with open(os.path.join(self.tree, "src/vmbind/src/vmbind/vmb_gone.c"), "w"):
+            pass
+        self.assertEqual(self.lay(), once)
+
+    def test_another_mesa(self):
+        with open(os.path.join(self.tree, "meson_options.txt"), "w"):
+            pass
+        refused = run(os.path.join(ROOT, "scripts", "into-mesa"), self.tree)
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr, r"^into-mesa: the build files of \S+ \(25\.0\.7\) are not as expected\n$")
 
 
 class Select(unittest.TestCase):

@@ -143,6 +143,45 @@ placed_maps(struct vkt *t, VkDeviceSize size_B)
    vkt_buffer_destroy(t, &out);
 }
 
+/* Small memory shares BOs though it can be placed: each at its own place, with nothing of its neighbour's. */
+static void
+placed_neighbours(struct vkt *t)
+{
+   const VkDeviceSize size_B = 4096, step_B = 64 * 1024;
+   uint8_t *const place = vkt_pages(8 * step_B, PROT_NONE);
+   VkDeviceMemory memories[8];
+
+   for (unsigned i = 0; i < VKT_ARRAY_SIZE(memories); i++) {
+      const VkMemoryMapPlacedInfoEXT info = {
+         .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_PLACED_INFO_EXT,
+         .pPlacedAddress = place + i * step_B,
+      };
+      void *ptr;
+
+      memories[i] = vkt_alloc(t, size_B, NULL);
+      vkt_check(vkt_proc(t, vkMapMemory2KHR)(t->device,
+                                             &(VkMemoryMapInfoKHR){
+                                                .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_INFO_KHR,
+                                                .pNext = &info,
+                                                .flags = VK_MEMORY_MAP_PLACED_BIT_EXT,
+                                                .memory = memories[i],
+                                                .size = VK_WHOLE_SIZE,
+                                             },
+                                             &ptr));
+      memset(ptr, i + 1, size_B);
+   }
+   for (unsigned i = 0; i < VKT_ARRAY_SIZE(memories); i++) {
+      const uint8_t *bytes = place + i * step_B;
+
+      vkt_expect(bytes[0] == i + 1 && bytes[size_B - 1] == i + 1, "memory %u: %u %u", i, bytes[0],
+                 bytes[size_B - 1]);
+      /* Freed while it is mapped. */
+      vkFreeMemory(t->device, memories[i], NULL);
+      vkt_expect(!is_mapped(bytes), "still there");
+   }
+   munmap(place, 8 * step_B);
+}
+
 /* ------------------------------------------------------- device_address_binding_report */
 
 struct seen {
@@ -606,6 +645,7 @@ main(int argc, char **argv)
    init(&t);
    placed_maps(&t, 3 * BLOCK_B);
    placed_maps(&t, 5000);
+   placed_neighbours(&t);
    binding_reports(&t);
    priorities(&t);
    host_copies(&t);

@@ -3,17 +3,19 @@
  *
  * Sparse buffers and textures of OpenGL: committing and de-committing.
  *
- *    glTexPageCommitmentARB ...        memory is taken, binds are noted down
+ *    glTexPageCommitmentARB ...        memory is taken, changes are noted down
  *    glTexPageCommitmentARB ...
  *    glDraw, glClear, glFlush, ...     what was drawn before with these resources is finished, the
- *                                      binds go to the core as one batch, then what shaders find
- *                                      resident is brought up to date
+ *                                      changes go to the core as one batch of binds, then what shaders
+ *                                      find resident is brought up to date
  *
  * Each context has a batch of its own: GL promises other contexts nothing before a flush.  Memory of
  * de-committed pages is used again once their unbind has taken effect.  A batch that the kernel
- * refuses is told by GL_OUT_OF_MEMORY of the next commit.
+ * refuses is undone: everything is as before its first commit, and the next glGetError says
+ * GL_OUT_OF_MEMORY.
  *
- * Must never know where memory comes from (vmbind_pages.h).
+ * Must never know where memory comes from (vmbind_pages.h) or where in a texture a page is
+ * (vmbind_sparse.h).
  */
 
 #include "vmbind_gl_private.h"
@@ -26,7 +28,6 @@
 #include "lp_flush.h"
 #include "lp_limits.h"
 #include "lp_state.h"
-#include "gallivm/lp_bld_sample.h"
 #include "pipe/p_context.h"
 #include "util/format/u_format.h"
 #include "util/hash_table.h"
@@ -37,36 +38,44 @@
 #define BLOCK_SIZE_B VMBIND_SPARSE_BLOCK_SIZE_B
 
 /** A sparse resource: no other files than this look inside. */
-struct vmbind_sparse {
+struct vmbind_sparse_resource {
    struct vmbind_gl_resource res;
+   /** Of a texture. */
+   struct vmbind_sparse_layout layout;
    uint32_t block_count;
+   /** The memory of each block as it is after all changes, also those that are only noted down. */
    struct vmbind_page blocks[];
 };
 
-/** Consecutive blocks of a resource that become resident or not. */
+/** Consecutive blocks of a resource, all of which get memory or lose it. */
 struct change {
    struct pipe_resource *pres;
    uint32_t block;
    uint32_t count;
-   bool resident;
+   /** Where in the batch's pages that memory is. */
+   uint32_t first_page;
+   bool commit;
 };
 
-/** A context's part: what was asked for since the last batch. */
+/** A context's batch: what was asked for since the last one. */
 struct vmbind_commits {
-   struct util_dynarray binds;
+   /** struct change */
    struct util_dynarray changes;
-   /** Blocks that nothing is bound to any more after this batch. */
-   struct util_dynarray freed;
-   bool failed;
+   /** struct vmbind_page: what each change gives to its blocks or takes from them. */
+   struct util_dynarray pages;
+   /** struct vmb_bind: what is made of the changes in the end. */
+   struct util_dynarray binds;
+   /** A batch was refused, and nobody has been told. */
+   bool out_of_memory;
    /** Atomic: a resource has moved that may be bound in the context. */
    int moved;
 };
 
-static struct vmbind_sparse *
+static struct vmbind_sparse_resource *
 sparse_resource(struct pipe_resource *pres)
 {
    struct vmbind_backing *backing = vmbind_backing(llvmpipe_resource(pres));
-   return backing && backing->sparse_range ? (struct vmbind_sparse *)backing : NULL;
+   return backing && backing->sparse_range ? (struct vmbind_sparse_resource *)backing : NULL;
 }
 
 /* llvmpipe gives its contexts no room for a driver's data. */
@@ -91,13 +100,6 @@ inner(struct pipe_context *pctx)
 
 /* ------------------------------------------------------------------- layout */
 
-/** A texture's pages, of one sample count: texels of a page. */
-struct page_shape {
-   uint32_t width;
-   uint32_t height;
-   uint32_t depth;
-};
-
 static unsigned
 dimensions(enum pipe_texture_target target)
 {
@@ -115,33 +117,16 @@ dimensions(enum pipe_texture_target target)
    }
 }
 
-static struct page_shape
-page_shape(enum pipe_format format, enum pipe_texture_target target, unsigned samples)
-{
-   const unsigned dims = dimensions(target);
-
-   return (struct page_shape){
-      .width = util_format_get_tilesize(format, dims, samples, 0) *
-               util_format_get_blockwidth(format),
-      .height = util_format_get_tilesize(format, dims, samples, 1) *
-                util_format_get_blockheight(format),
-      .depth = util_format_get_tilesize(format, dims, samples, 2),
-   };
-}
-
-/* Powers of two that llvmpipe samples and renders as they are. */
+/* Elements that fill a block without a rest, and that llvmpipe samples as they are. */
 static bool
 format_can_be_sparse(struct pipe_screen *pscreen, enum pipe_format format,
-                     enum pipe_texture_target target)
+                     enum pipe_texture_target target, unsigned samples)
 {
-   const struct util_format_description *desc = util_format_description(format);
-
-   return desc->layout == UTIL_FORMAT_LAYOUT_PLAIN || desc->layout == UTIL_FORMAT_LAYOUT_OTHER ?
-      util_is_power_of_two_nonzero(util_format_get_blocksize(format)) &&
-         desc->colorspace != UTIL_FORMAT_COLORSPACE_ZS && desc->block.width == 1 &&
-         desc->block.height == 1 &&
-         pscreen->is_format_supported(pscreen, format, target, 0, 0, PIPE_BIND_SAMPLER_VIEW) :
-      false;
+   return util_is_power_of_two_nonzero(util_format_get_blocksize(format)) &&
+          util_format_description(format)->layout != UTIL_FORMAT_LAYOUT_SUBSAMPLED &&
+          util_format_get_num_planes(format) == 1 &&
+          pscreen->is_format_supported(pscreen, format, target, samples, samples,
+                                       PIPE_BIND_SAMPLER_VIEW);
 }
 
 static int
@@ -150,51 +135,135 @@ vmbind_get_sparse_texture_virtual_page_size(struct pipe_screen *pscreen,
                                             enum pipe_format format, unsigned offset,
                                             unsigned size, int *x, int *y, int *z)
 {
-   if (!dimensions(target) || (multi_sample && dimensions(target) != 2) || offset > 0 ||
-       !format_can_be_sparse(pscreen, format, target))
+   const unsigned samples = multi_sample ? LP_MAX_SAMPLES : 1;
+   const unsigned dims = dimensions(target);
+
+   if (!dims || (multi_sample && dims != 2) || offset > 0 ||
+       !format_can_be_sparse(pscreen, format, target, samples))
       return 0;
 
-   const struct page_shape shape = page_shape(format, target, multi_sample ? LP_MAX_SAMPLES : 1);
+   const struct vmbind_sparse_image image = vmbind_sparse_image_of(format, dims, samples);
    if (size && x)
-      *x = shape.width;
+      *x = image.block_el.width * image.element_px.width;
    if (size && y)
-      *y = shape.height;
+      *y = image.block_el.height * image.element_px.height;
    if (size && z)
-      *z = shape.depth;
+      *z = image.block_el.depth * image.element_px.depth;
 
    return 1;
 }
 
-/* ------------------------------------------------------------------ binding */
-
+/* GL has one tail for all layers. */
 static void
-give_pages(struct vmbind_gl *gl, struct util_dynarray *pages)
+lay_out(const struct pipe_resource *pres, struct vmbind_sparse_layout *layout_out)
 {
-   vmbind_pages_give(&gl->pages, util_dynarray_num_elements(pages, struct vmbind_page),
-                     util_dynarray_begin(pages));
+   struct vmbind_sparse_image image = vmbind_sparse_image_of(
+      pres->format, dimensions(pres->target), MAX2(pres->nr_samples, 1));
+
+   image.size_px = (struct vmbind_extent){pres->width0, pres->height0, pres->depth0};
+   image.level_count = pres->last_level + 1;
+   image.layer_count = pres->array_size;
+   image.single_tail = true;
+   vmbind_sparse_layout_init(&image, layout_out);
 }
 
-static void
-clear_batch(struct vmbind_commits *commits)
+/* ----------------------------------------------------------------- submitting */
+
+static const struct vmbind_page *
+change_pages(const struct vmbind_commits *commits, const struct change *change)
 {
-   util_dynarray_foreach (&commits->changes, struct change, change)
-      pipe_resource_reference(&change->pres, NULL);
-   util_dynarray_clear(&commits->binds);
-   util_dynarray_clear(&commits->changes);
-   util_dynarray_clear(&commits->freed);
+   return util_dynarray_element(&commits->pages, struct vmbind_page, change->first_page);
 }
 
-/* What the kernel did not bind holds nothing.  What it did not unbind must not be used again: its
- * memory is lost until the device goes. */
-static void
-forget_failed(struct vmbind_gl *gl, struct vmbind_commits *commits)
+static bool
+add_bind(struct vmbind_commits *commits, const struct change *change, uint32_t first,
+         uint32_t count, const struct vmbind_page *page)
+{
+   struct vmb_bind *bind = util_dynarray_grow(&commits->binds, struct vmb_bind, 1);
+   if (!bind)
+      return false;
+
+   *bind = (struct vmb_bind){
+      .range = vmbind_resource_range(change->pres),
+      .offset_B = (uint64_t)(change->block + first) * BLOCK_SIZE_B,
+      .size_B = (uint64_t)count * BLOCK_SIZE_B,
+      .bo = page ? vmbind_page_bo(page) : NULL,
+      .bo_offset_B = page ? vmbind_page_offset_B(page) : 0,
+   };
+   return true;
+}
+
+/* One bind for pages that lie together. */
+static bool
+add_change_binds(struct vmbind_commits *commits, const struct change *change)
+{
+   const struct vmbind_page *pages = change_pages(commits, change);
+   uint32_t run;
+
+   if (!change->commit)
+      return add_bind(commits, change, 0, change->count, NULL);
+
+   for (uint32_t i = 0; i < change->count; i += run) {
+      run = 1;
+      while (i + run < change->count && pages[i + run].slab == pages[i].slab &&
+             pages[i + run].index == pages[i].index + run)
+         run++;
+      if (!add_bind(commits, change, i, run, &pages[i]))
+         return false;
+   }
+
+   return true;
+}
+
+static int
+bind_changes(struct vmbind_screen *screen, struct vmbind_commits *commits)
 {
    util_dynarray_foreach (&commits->changes, struct change, change) {
+      if (!add_change_binds(commits, change))
+         return -ENOMEM;
+   }
+
+   return vmb_vm_bind_sync(screen->vm, util_dynarray_begin(&commits->binds),
+                           util_dynarray_num_elements(&commits->binds, struct vmb_bind));
+}
+
+static void
+finish_changes(struct vmbind_gl *gl, struct vmbind_commits *commits)
+{
+   util_dynarray_foreach (&commits->changes, struct change, change) {
+      vmbind_resource_set_resident(change->pres, change->block * BLOCK_SIZE_B,
+                                   change->count * BLOCK_SIZE_B, change->commit);
+      if (!change->commit)
+         vmbind_pages_give(&gl->pages, change->count, change_pages(commits, change));
+   }
+}
+
+static void
+undo_changes(struct vmbind_gl *gl, struct vmbind_commits *commits)
+{
+   util_dynarray_foreach_reverse (&commits->changes, struct change, change) {
       struct vmbind_page *blocks = sparse_resource(change->pres)->blocks + change->block;
-      if (!change->resident)
-         continue;
-      vmbind_pages_give(&gl->pages, change->count, blocks);
-      memset(blocks, 0, change->count * sizeof(*blocks));
+      const struct vmbind_page *pages = change_pages(commits, change);
+
+      if (change->commit) {
+         vmbind_pages_give(&gl->pages, change->count, pages);
+         memset(blocks, 0, change->count * sizeof(*blocks));
+      } else {
+         memcpy(blocks, pages, change->count * sizeof(*blocks));
+      }
+   }
+}
+
+/* What was drawn until now sees the pages as they were. */
+static void
+finish_drawing(struct pipe_context *pctx, const struct vmbind_commits *commits)
+{
+   const struct pipe_resource *last = NULL;
+
+   util_dynarray_foreach (&commits->changes, struct change, change) {
+      if (change->pres != last)
+         llvmpipe_flush_resource(pctx, change->pres, 0, false, true, false, "commit");
+      last = change->pres;
    }
 }
 
@@ -202,27 +271,25 @@ static void
 submit(struct pipe_context *pctx, struct vmbind_commits *commits)
 {
    struct vmbind_screen *screen = vmbind_screen(pctx->screen);
-   const uint32_t count = util_dynarray_num_elements(&commits->binds, struct vmb_bind);
+   const int count = util_dynarray_num_elements(&commits->changes, struct change);
 
-   /* Earlier drawing sees the pages as they were. */
-   util_dynarray_foreach (&commits->changes, struct change, change)
-      llvmpipe_flush_resource(pctx, change->pres, 0, false, true, false, "commit");
+   finish_drawing(pctx, commits);
 
-   const int ret = vmb_vm_bind_sync(screen->vm, util_dynarray_begin(&commits->binds), count);
+   const int ret = bind_changes(screen, commits);
    if (ret) {
-      mesa_loge("vmbind: %u binds of sparse pages failed: %s", count, strerror(-ret));
-      forget_failed(screen->gl, commits);
-      commits->failed = true;
+      mesa_loge("vmbind: %d changes of sparse pages are undone: %s", count, strerror(-ret));
+      undo_changes(screen->gl, commits);
+      commits->out_of_memory = true;
    } else {
-      util_dynarray_foreach (&commits->changes, struct change, change) {
-         vmbind_resource_set_resident(change->pres, (uint64_t)change->block * BLOCK_SIZE_B,
-                                      (uint64_t)change->count * BLOCK_SIZE_B, change->resident);
-      }
-      give_pages(screen->gl, &commits->freed);
+      finish_changes(screen->gl, commits);
    }
 
-   p_atomic_add(&screen->gl->pending_binds, -(int)count);
-   clear_batch(commits);
+   util_dynarray_foreach (&commits->changes, struct change, change)
+      pipe_resource_reference(&change->pres, NULL);
+   util_dynarray_clear(&commits->changes);
+   util_dynarray_clear(&commits->pages);
+   util_dynarray_clear(&commits->binds);
+   p_atomic_add(&screen->gl->pending_changes, -count);
 }
 
 /* llvmpipe keeps addresses of what is bound. */
@@ -258,121 +325,134 @@ submit_pending(struct pipe_context *pctx)
 {
    if (p_atomic_read(&vmbind_screen(pctx->screen)->gl->moved_contexts))
       look_again(pctx);
-   if (!p_atomic_read(&vmbind_screen(pctx->screen)->gl->pending_binds))
+   if (!p_atomic_read(&vmbind_screen(pctx->screen)->gl->pending_changes))
       return;
 
    struct vmbind_commits *commits = commits_of(pctx);
-   if (commits->binds.size)
+   if (commits->changes.size)
       submit(pctx, commits);
+}
+
+static bool
+vmbind_take_out_of_memory(struct pipe_context *pctx)
+{
+   struct vmbind_commits *commits = commits_of(pctx);
+   const bool out_of_memory = commits->out_of_memory;
+
+   commits->out_of_memory = false;
+   return out_of_memory;
 }
 
 /* --------------------------------------------------------------- committing */
 
-static void
-note_bind(struct vmbind_gl *gl, struct vmbind_commits *commits, struct vmbind_sparse *sparse,
-          uint32_t block, uint32_t count, const struct vmbind_page *page)
+/* Notes a change down; returns the place for its pages, or NULL for lack of memory. */
+static struct vmbind_page *
+note_change(struct vmbind_gl *gl, struct vmbind_commits *commits, struct pipe_resource *pres,
+            uint32_t block, uint32_t count, bool commit)
 {
-   const struct vmb_bind bind = {
-      .range = sparse->res.backing.sparse_range,
-      .offset_B = (uint64_t)block * BLOCK_SIZE_B,
-      .size_B = (uint64_t)count * BLOCK_SIZE_B,
-      .bo = page ? vmbind_page_bo(page) : NULL,
-      .bo_offset_B = page ? vmbind_page_offset_B(page) : 0,
+   const uint32_t first_page = util_dynarray_num_elements(&commits->pages, struct vmbind_page);
+   struct vmbind_page *pages = util_dynarray_grow(&commits->pages, struct vmbind_page, count);
+   if (!pages)
+      return NULL;
+
+   struct change *change = util_dynarray_grow(&commits->changes, struct change, 1);
+   if (!change) {
+      util_dynarray_resize(&commits->pages, struct vmbind_page, first_page);
+      return NULL;
+   }
+
+   *change = (struct change){
+      .block = block,
+      .count = count,
+      .first_page = first_page,
+      .commit = commit,
    };
+   pipe_resource_reference(&change->pres, pres);
+   p_atomic_inc(&gl->pending_changes);
 
-   util_dynarray_append(&commits->binds, struct vmb_bind, bind);
-   p_atomic_inc(&gl->pending_binds);
+   return pages;
 }
 
 static void
-note_change(struct vmbind_commits *commits, struct pipe_resource *pres, uint32_t block,
-            uint32_t count, bool resident)
+forget_last_change(struct vmbind_gl *gl, struct vmbind_commits *commits)
 {
-   struct change change = {.block = block, .count = count, .resident = resident};
+   struct change change = util_dynarray_pop(&commits->changes, struct change);
 
-   pipe_resource_reference(&change.pres, pres);
-   util_dynarray_append(&commits->changes, struct change, change);
+   util_dynarray_resize(&commits->pages, struct vmbind_page, change.first_page);
+   pipe_resource_reference(&change.pres, NULL);
+   p_atomic_dec(&gl->pending_changes);
 }
 
-/* Of consecutive blocks, those that have no memory get some. */
 static bool
-commit_blocks(struct pipe_context *pctx, struct pipe_resource *pres, uint32_t block, uint32_t count)
+commit_run(struct vmbind_gl *gl, struct vmbind_commits *commits, struct pipe_resource *pres,
+           uint32_t block, uint32_t count)
 {
-   struct vmbind_gl *gl = vmbind_screen(pctx->screen)->gl;
-   struct vmbind_commits *commits = commits_of(pctx);
-   struct vmbind_sparse *sparse = sparse_resource(pres);
-   const uint32_t end = block + count;
+   struct vmbind_page *pages = note_change(gl, commits, pres, block, count, true);
+   if (!pages)
+      return false;
 
-   while (block < end) {
-      if (sparse->blocks[block].slab) {
-         block++;
-         continue;
-      }
-
-      uint32_t run = 1;
-      while (block + run < end && !sparse->blocks[block + run].slab)
-         run++;
-      if (vmbind_pages_take(&gl->pages, run, &sparse->blocks[block])) {
-         memset(&sparse->blocks[block], 0, run * sizeof(sparse->blocks[0]));
-         return false;
-      }
-      for (uint32_t i = 0; i < run; i++)
-         note_bind(gl, commits, sparse, block + i, 1, &sparse->blocks[block + i]);
-      note_change(commits, pres, block, run, true);
-      block += run;
+   if (vmbind_pages_take(&gl->pages, count, pages)) {
+      forget_last_change(gl, commits);
+      return false;
    }
 
+   memcpy(&sparse_resource(pres)->blocks[block], pages, count * sizeof(*pages));
    return true;
 }
 
-/* Of consecutive blocks, those that have memory lose it. */
-static void
-decommit_blocks(struct pipe_context *pctx, struct pipe_resource *pres, uint32_t block,
-                uint32_t count)
+static bool
+decommit_run(struct vmbind_gl *gl, struct vmbind_commits *commits, struct pipe_resource *pres,
+             uint32_t block, uint32_t count)
+{
+   struct vmbind_page *blocks = &sparse_resource(pres)->blocks[block];
+   struct vmbind_page *pages = note_change(gl, commits, pres, block, count, false);
+   if (!pages)
+      return false;
+
+   memcpy(pages, blocks, count * sizeof(*pages));
+   memset(blocks, 0, count * sizeof(*blocks));
+   return true;
+}
+
+static bool
+change_run(struct pipe_context *pctx, struct pipe_resource *pres, uint32_t block, uint32_t count,
+           bool commit)
 {
    struct vmbind_gl *gl = vmbind_screen(pctx->screen)->gl;
    struct vmbind_commits *commits = commits_of(pctx);
-   struct vmbind_sparse *sparse = sparse_resource(pres);
-   const uint32_t end = block + count;
 
+   if (!commit)
+      return decommit_run(gl, commits, pres, block, count);
+   if (commit_run(gl, commits, pres, block, count))
+      return true;
+
+   /* Once more, with what can be freed. */
+   submit_pending(pctx);
+   vmbind_resource_empty_cache(pctx->screen);
+   return commit_run(gl, commits, pres, block, count);
+}
+
+/* Of consecutive blocks, those that are not what they are to be. */
+static bool
+change_blocks(struct pipe_context *pctx, struct pipe_resource *pres, uint64_t offset_B,
+              uint64_t size_B, bool commit)
+{
+   struct vmbind_sparse_resource *sparse = sparse_resource(pres);
+   const uint32_t end = DIV_ROUND_UP(offset_B + size_B, BLOCK_SIZE_B);
+   uint32_t block = offset_B / BLOCK_SIZE_B;
+
+   assert(end <= sparse->block_count);
    while (block < end) {
-      if (!sparse->blocks[block].slab) {
-         block++;
-         continue;
-      }
-
       uint32_t run = 0;
-      for (; block + run < end && sparse->blocks[block + run].slab; run++) {
-         struct vmbind_page *page = &sparse->blocks[block + run];
-         util_dynarray_append(&commits->freed, struct vmbind_page, *page);
-         page->slab = NULL;
-      }
-      note_bind(gl, commits, sparse, block, run, NULL);
-      note_change(commits, pres, block, run, false);
-      block += run;
+
+      while (block + run < end && (sparse->blocks[block + run].slab != NULL) != commit)
+         run++;
+      if (run > 0 && !change_run(pctx, pres, block, run, commit))
+         return false;
+      block += MAX2(run, 1);
    }
-}
 
-static bool
-change_blocks(struct pipe_context *pctx, struct pipe_resource *pres, uint64_t block,
-              uint32_t count, bool commit)
-{
-   assert(block + count <= sparse_resource(pres)->block_count);
-
-   if (commit)
-      return commit_blocks(pctx, pres, block, count);
-
-   decommit_blocks(pctx, pres, block, count);
    return true;
-}
-
-static bool
-box_is_inside(const struct pipe_box *box, unsigned width, unsigned height, unsigned depth)
-{
-   return box->x >= 0 && box->y >= 0 && box->z >= 0 && box->width >= 0 && box->height >= 0 &&
-          box->depth >= 0 && (unsigned)box->x <= width && (unsigned)box->y <= height &&
-          (unsigned)box->z <= depth && (unsigned)box->width <= width - box->x &&
-          (unsigned)box->height <= height - box->y && (unsigned)box->depth <= depth - box->z;
 }
 
 static bool
@@ -381,48 +461,52 @@ commit_buffer(struct pipe_context *pctx, struct pipe_resource *pres, const struc
 {
    if (box->x < 0 || box->width < 0 || (uint64_t)box->x + box->width > pres->width0)
       return false;
-   if (!box->width)
-      return true;
 
-   const uint32_t first = box->x / BLOCK_SIZE_B;
-   const uint32_t end = DIV_ROUND_UP((uint64_t)box->x + box->width, BLOCK_SIZE_B);
+   return change_blocks(pctx, pres, box->x, box->width, commit);
+}
 
-   return change_blocks(pctx, pres, first, end - first, commit);
+static bool
+commit_layer(struct pipe_context *pctx, struct pipe_resource *pres, unsigned level, unsigned layer,
+             const struct vmbind_extent *offset_px, const struct vmbind_extent *extent_px,
+             bool commit)
+{
+   struct util_dynarray runs;
+   bool done;
+
+   util_dynarray_init(&runs, NULL);
+   done = !vmbind_sparse_image_runs(&sparse_resource(pres)->layout, level, layer, offset_px,
+                                    extent_px, 0, &runs);
+   util_dynarray_foreach (&runs, struct vmbind_sparse_run, run) {
+      done = change_blocks(pctx, pres, run->offset_B, run->size_B, commit);
+      if (!done)
+         break;
+   }
+   util_dynarray_fini(&runs);
+
+   return done;
 }
 
 static bool
 commit_texture(struct pipe_context *pctx, struct pipe_resource *pres, unsigned level,
                const struct pipe_box *box, bool commit)
 {
-   const struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
-   const struct page_shape shape = page_shape(pres->format, pres->target, pres->nr_samples);
+   const struct vmbind_sparse_layout *layout = &sparse_resource(pres)->layout;
    const bool is_3d = pres->target == PIPE_TEXTURE_3D;
+   const struct vmbind_extent offset_px = {box->x, box->y, is_3d ? box->z : 0};
+   const struct vmbind_extent extent_px = {box->width, box->height, is_3d ? box->depth : 1};
 
-   if (level > pres->last_level)
+   if (level >= layout->level_count || box->x < 0 || box->y < 0 || box->z < 0)
       return false;
+   if (box->width <= 0 || box->height <= 0 || box->depth <= 0)
+      return true;
+   if (level >= layout->tail_first_level)
+      return change_blocks(pctx, pres, layout->tail_offset_B, layout->tail_size_B, commit);
+   if (is_3d)
+      return commit_layer(pctx, pres, level, 0, &offset_px, &extent_px, commit);
 
-   const unsigned width = u_minify(pres->width0, level);
-   const unsigned height = u_minify(pres->height0, level);
-   const unsigned depth = is_3d ? u_minify(pres->depth0, level) : pres->array_size;
-   if (!box_is_inside(box, width, height, depth))
-      return false;
-
-   /* In pages; layers of arrays are pages of depth 1 with a stride of their own. */
-   const uint64_t row = DIV_ROUND_UP(width, shape.width);
-   const uint64_t slice_B = is_3d ? row * DIV_ROUND_UP(height, shape.height) * BLOCK_SIZE_B :
-                                    lpr->img_stride[level];
-   const unsigned page_depth = is_3d ? shape.depth : 1;
-   const unsigned x0 = box->x / shape.width, x1 = DIV_ROUND_UP(box->x + box->width, shape.width);
-   const unsigned y0 = box->y / shape.height;
-   const unsigned y1 = DIV_ROUND_UP(box->y + box->height, shape.height);
-   const unsigned z0 = box->z / page_depth, z1 = DIV_ROUND_UP(box->z + box->depth, page_depth);
-
-   for (unsigned z = z0; z < z1; z++) {
-      const uint64_t slice = (lpr->mip_offsets[level] + z * slice_B) / BLOCK_SIZE_B;
-      for (unsigned y = y0; y < y1; y++) {
-         if (!change_blocks(pctx, pres, slice + y * row + x0, x1 - x0, commit))
-            return false;
-      }
+   for (int i = 0; i < box->depth; i++) {
+      if (!commit_layer(pctx, pres, level, box->z + i, &offset_px, &extent_px, commit))
+         return false;
    }
 
    return true;
@@ -432,48 +516,22 @@ static bool
 vmbind_resource_commit(struct pipe_context *pctx, struct pipe_resource *pres, unsigned level,
                        struct pipe_box *box, bool commit)
 {
-   struct vmbind_commits *commits = commits_of(pctx);
-
    if (!sparse_resource(pres))
       return false;
 
-   const bool failed = commits->failed;
-   commits->failed = false;
-
-   const bool done = pres->target == PIPE_BUFFER ?
-      commit_buffer(pctx, pres, box, commit) :
-      commit_texture(pctx, pres, level, box, commit);
-
-   return done && !failed;
+   return pres->target == PIPE_BUFFER ? commit_buffer(pctx, pres, box, commit)
+                                      : commit_texture(pctx, pres, level, box, commit);
 }
 
 /* ---------------------------------------------------------------- resources */
 
+/* Nobody looks at the addresses any more; the unbind is the range's. */
 static void
 sparse_release(struct pipe_screen *pscreen, struct vmbind_backing *backing)
 {
-   struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
-   struct vmbind_sparse *sparse = (struct vmbind_sparse *)backing;
-   const uint64_t size_B = (uint64_t)sparse->block_count * BLOCK_SIZE_B;
+   struct vmbind_sparse_resource *sparse = (struct vmbind_sparse_resource *)backing;
 
-   /* The memory is used again from here on, so it must be out of the range before. */
-   const struct vmb_bind unbind = {.range = backing->sparse_range, .size_B = size_B};
-   if (!vmb_vm_bind_sync(vmbind_screen(pscreen)->vm, &unbind, 1))
-      vmbind_pages_give(&gl->pages, sparse->block_count, sparse->blocks);
-}
-
-/* llvmpipe lays the samples out one after the other; in blocks of residency they lie together. */
-static uint64_t
-lay_out_samples(struct llvmpipe_resource *lpr)
-{
-   const struct pipe_resource *pres = &lpr->base;
-   const struct page_shape shape = page_shape(pres->format, pres->target, pres->nr_samples);
-
-   lpr->img_stride[0] = (uint64_t)DIV_ROUND_UP(pres->width0, shape.width) *
-                        DIV_ROUND_UP(pres->height0, shape.height) * BLOCK_SIZE_B;
-   lpr->sample_stride = BLOCK_SIZE_B / pres->nr_samples;
-
-   return lpr->img_stride[0] * pres->array_size;
+   vmbind_pages_give(&vmbind_screen(pscreen)->gl->pages, sparse->block_count, sparse->blocks);
 }
 
 /* A range of null mappings makes them by itself, and later; shaders and the CPU may look at any
@@ -495,41 +553,47 @@ wait_for_null(struct vmbind_screen *screen)
 struct pipe_resource *
 vmbind_sparse_resource_create(struct pipe_screen *pscreen, const struct pipe_resource *templat)
 {
+   const bool is_buffer = templat->target == PIPE_BUFFER;
    struct pipe_resource flagged = *templat;
+   struct vmbind_sparse_layout layout = {0};
    uint64_t size_B;
 
    /* llvmpipe would take a sparse buffer for a texture in tiles. */
-   if (templat->target == PIPE_BUFFER)
+   if (is_buffer)
       flagged.flags &= ~PIPE_RESOURCE_FLAG_SPARSE;
-   else
-      flagged.flags |= LP_RESOURCE_FLAG_SPARSE_COMPLETE;
 
    struct pipe_resource *pres = pscreen->resource_create_unbacked(pscreen, &flagged, &size_B);
    if (!pres)
       return NULL;
 
-   if (pres->target != PIPE_BUFFER && pres->nr_samples > 1)
-      size_B = lay_out_samples(llvmpipe_resource(pres));
-
-   /* Offsets of texels are signed, of 32 bits, in llvmpipe's code. */
-   if (templat->target != PIPE_BUFFER && size_B > LP_MAX_TEXTURE_SIZE)
+   if (!is_buffer) {
+      lay_out(pres, &layout);
+      size_B = layout.size_B;
+   }
+   /* Offsets are signed, of 32 bits, in llvmpipe's code and in boxes. */
+   if (size_B > LP_MAX_TEXTURE_SIZE)
       goto fail_resource;
 
    const uint32_t block_count = DIV_ROUND_UP(size_B, BLOCK_SIZE_B);
-   struct vmbind_sparse *sparse =
-      CALLOC_VARIANT_LENGTH_STRUCT(vmbind_sparse, block_count * sizeof(sparse->blocks[0]));
+   struct vmbind_sparse_resource *sparse =
+      CALLOC_VARIANT_LENGTH_STRUCT(vmbind_sparse_resource, block_count * sizeof(sparse->blocks[0]));
    if (!sparse)
       goto fail_resource;
 
+   sparse->layout = layout;
    sparse->block_count = block_count;
    if (vmbind_resource_attach_sparse(pscreen, pres, &sparse->res.backing, size_B, true))
       goto fail_sparse;
    sparse->res.backing.destroy = sparse_release;
+
+   if (!is_buffer) {
+      vmbind_resource_set_layout(pres, &layout);
+      pres->nr_sparse_levels = layout.tail_first_level;
+      if (vmbind_resource_track_residency(pres, size_B))
+         goto fail_resource;
+   }
    if (!wait_for_null(vmbind_screen(pscreen)))
       goto fail_resource;
-
-   /* Every level can be committed by itself. */
-   pres->nr_sparse_levels = pres->last_level + 1;
 
    return pres;
 
@@ -660,9 +724,9 @@ vmbind_context_destroy(struct pipe_context *pctx)
    simple_mtx_unlock(&gl->commits_lock);
    gl->inner.destroy(pctx);
 
-   util_dynarray_fini(&commits->binds);
    util_dynarray_fini(&commits->changes);
-   util_dynarray_fini(&commits->freed);
+   util_dynarray_fini(&commits->pages);
+   util_dynarray_fini(&commits->binds);
    FREE(commits);
 }
 
@@ -674,9 +738,9 @@ vmbind_commit_init_context(struct pipe_context *pctx)
    if (!commits)
       return false;
 
-   util_dynarray_init(&commits->binds, NULL);
    util_dynarray_init(&commits->changes, NULL);
-   util_dynarray_init(&commits->freed, NULL);
+   util_dynarray_init(&commits->pages, NULL);
+   util_dynarray_init(&commits->binds, NULL);
 
    simple_mtx_lock(&gl->commits_lock);
    struct hash_entry *entry = _mesa_hash_table_insert(gl->commits, pctx, commits);
@@ -689,6 +753,7 @@ vmbind_commit_init_context(struct pipe_context *pctx)
    }
 
    pctx->resource_commit = vmbind_resource_commit;
+   pctx->take_out_of_memory = vmbind_take_out_of_memory;
 
    pctx->destroy = vmbind_context_destroy;
    pctx->draw_vbo = vmbind_draw_vbo;

@@ -34,8 +34,8 @@ struct vmbind_gl {
    /** Of each context its struct vmbind_commits. */
    simple_mtx_t commits_lock;
    struct hash_table *commits;
-   /** Binds that wait for the next drawing in any of them. */
-   int pending_binds;
+   /** Changes that wait for the next drawing in any of them. */
+   int pending_changes;
    /** Those that have not looked again since a resource moved. */
    int moved_contexts;
    /** llvmpipe's own functions of a context. */
@@ -67,6 +67,9 @@ struct vmbind_gl_resource {
 
 void vmbind_resource_init_screen(struct pipe_screen *pscreen);
 void vmbind_resource_finish_screen(struct pipe_screen *pscreen);
+
+/** Frees the memory that is kept though nobody uses it. */
+void vmbind_resource_empty_cache(struct pipe_screen *pscreen);
 
 /* --------------------------------------------------- vmbind_commit.c */
 

@@ -50,8 +50,8 @@ void vmbind_pages_finish(struct vmbind_pages *pages);
  */
 int vmbind_pages_take(struct vmbind_pages *pages, uint32_t count, struct vmbind_page *pages_out);
 
-/** Gives blocks back.  Those with no slab are passed over.  Nothing may be bound to them in the VM,
- * or be bound to them by what is submitted already but not waited for. */
+/** Gives blocks back.  Those with no slab are passed over.  Nobody may look at addresses that are
+ * still bound to them. */
 void vmbind_pages_give(struct vmbind_pages *pages, uint32_t count, const struct vmbind_page *given);
 
 /** The BO of a block, no reference, and where in it the block is. */

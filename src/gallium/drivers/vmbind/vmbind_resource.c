@@ -72,8 +72,8 @@ cache_give(struct pipe_screen *pscreen, struct vmbind_memory *memory)
       pscreen->free_memory(pscreen, (struct pipe_memory_allocation *)memory);
 }
 
-static void
-cache_empty(struct pipe_screen *pscreen)
+void
+vmbind_resource_empty_cache(struct pipe_screen *pscreen)
 {
    struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
 
@@ -133,7 +133,7 @@ alloc_private(struct pipe_screen *pscreen, uint64_t size_B)
 
    memory = (struct vmbind_memory *)pscreen->allocate_memory(pscreen, size_B);
    if (!memory) {
-      cache_empty(pscreen);
+      vmbind_resource_empty_cache(pscreen);
       memory = (struct vmbind_memory *)pscreen->allocate_memory(pscreen, size_B);
    }
 
@@ -484,7 +484,7 @@ vmbind_resource_finish_screen(struct pipe_screen *pscreen)
 {
    struct vmbind_gl *gl = vmbind_screen(pscreen)->gl;
 
-   cache_empty(pscreen);
+   vmbind_resource_empty_cache(pscreen);
    util_dynarray_fini(&gl->cache);
    simple_mtx_destroy(&gl->cache_lock);
 }
