@@ -107,8 +107,8 @@ find(char *path, size_t size, const char *what, const char *in_build, const char
          return 0;
       }
    }
-   return tool_error(TOOL_FAILED, "%s is neither in the build tree nor installed (%s); build it first",
-                     what, in_build);
+   return tool_error(TOOL_FAILED, "%s is neither in the build tree nor installed (%s): build it, or install "
+                                  "it without --core", what, in_build);
 }
 
 int

@@ -299,6 +299,13 @@ amdgpu_bo_list_ioctl(struct sim_file *file, void *data)
 
 /* Executing */
 
+/* Of an address the GPU takes 48 bits; those above are copies of the last one, if that. */
+static uint64_t
+address(uint32_t low, uint32_t high)
+{
+   return (low | (uint64_t)high << 32) & (2 * AMDGPU_VA_HOLE_START - 1);
+}
+
 static int run_pm4(struct sim_vm *vm, uint64_t va, uint64_t size_B, unsigned depth);
 
 static int
@@ -309,7 +316,7 @@ write_data(struct sim_vm *vm, uint64_t body, uint32_t dwords)
 
    if (ret || WRITE_DATA_DST(head[0]) != WRITE_DATA_MEMORY)
       return ret;
-   uint64_t to = head[1] | (uint64_t)head[2] << 32;
+   uint64_t to = address(head[1], head[2]);
    for (uint32_t i = 3; i < dwords && !ret; i++) {
       ret = sim_vm_read(vm, body + i * 4, &value, sizeof(value));
       if (!ret)
@@ -332,7 +339,7 @@ run_packet(struct sim_vm *vm, uint32_t header, uint64_t body, uint32_t dwords, u
    case PM4_INDIRECT_BUFFER:
       ret = dwords < 3 || depth == MAX_DEPTH ? -EINVAL : sim_vm_read(vm, body, indirect, 12);
       return ret ? ret
-                 : run_pm4(vm, (indirect[0] & ~3u) | (uint64_t)indirect[1] << 32,
+                 : run_pm4(vm, address(indirect[0] & ~3u, indirect[1]),
                            (indirect[2] & INDIRECT_SIZE_MASK) * 4, depth + 1);
    default:
       return 0;
@@ -383,7 +390,7 @@ run_dma(struct sim_vm *vm, uint64_t va, uint64_t size_B)
       if (DMA_OPCODE(head[0]) != DMA_WRITE)
          return -EINVAL;
       ret = sim_vm_read(vm, va, head, sizeof(head));
-      const uint64_t to = head[1] | (uint64_t)head[2] << 32;
+      const uint64_t to = address(head[1], head[2]);
       for (uint32_t i = 0; i <= (head[3] & 0xfffff) && !ret; i++) {
          ret = sim_vm_read(vm, va + 16 + i * 4, &value, sizeof(value));
          if (!ret)
@@ -405,7 +412,7 @@ cs_job_run(struct sim_job *base)
 
    for (uint32_t i = 0; i < job->ib_count && !ret; i++) {
       const struct drm_amdgpu_cs_chunk_ib *ib = &job->ibs[i];
-      const uint64_t va = ib->va_start & (2 * AMDGPU_VA_HOLE_START - 1);
+      const uint64_t va = address(ib->va_start, ib->va_start >> 32);
 
       ret = ib->ip_type == AMDGPU_HW_IP_DMA ? run_dma(context->vm, va, ib->ib_bytes)
                                             : run_pm4(context->vm, va, ib->ib_bytes, 0);

@@ -36,16 +36,16 @@
 #define BO_LABEL_MAX_B  4096
 #define TYPE_MASK       ((uint32_t)DRM_PANTHOR_VM_BIND_OP_TYPE_MASK)
 
-/* Before this, a bind outside user space's range is only refused when it runs. Known are 1.0, which
- * does not check, and 1.8, which does.
+#define MINOR_WB_MMAP 7
+/* These came with no version of their own. Linux 6.12 (1.0) has none of them, 7.2 (1.8) has all: gpu_features at the
+ * end of what is queried, sparse mappings (which the interface promises from 1.9 on), a shrinker (before, what is
+ * mapped stays in place), and that a bind outside user space's range is refused, and not only when it runs.
  */
-#define MINOR_CHECKS_USER_VA 4
-/* Known are 1.0, without, and 1.9, with. */
-#define MINOR_GPU_FEATURES 7
-#define MINOR_WB_MMAP      7
-/* Known are 1.0, which keeps what is mapped in place, and 1.9, which has a shrinker. */
-#define MINOR_EVICTS 9
-#define MINOR_MAP_SPARSE   9
+#define MINOR_OF_7_2         8
+#define MINOR_GPU_FEATURES   MINOR_OF_7_2
+#define MINOR_MAP_SPARSE     MINOR_OF_7_2
+#define MINOR_EVICTS         MINOR_OF_7_2
+#define MINOR_CHECKS_USER_VA MINOR_OF_7_2
 
 /* One operation, ready to run */
 struct op_ctx {

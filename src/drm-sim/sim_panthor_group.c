@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * Groups of queues of the panthor personality, and the few instructions of a command stream that
- * tests need: moves, adds, loads, stores, calls and 64-bit sync objects. Follows panthor_sched.c.
- * Must know nothing of binds.
+ * Groups of queues of the panthor personality, and of command streams all that moves words about:
+ * moves, adds, loads, stores, branches, calls, jumps and sync objects. Jobs for shader cores and the
+ * tiler are taken and do nothing. Follows panthor_sched.c. Must know nothing of binds.
  */
 
 #include "sim_panthor.h"
@@ -34,19 +34,47 @@ enum opcode {
    OP_MOVE48 = 1,
    OP_MOVE32 = 2,
    OP_WAIT = 3,
+   OP_RUN_COMPUTE = 4,
+   OP_RUN_TILING = 5,
+   OP_RUN_IDVS = 6,
+   OP_RUN_FRAGMENT = 7,
+   OP_RUN_FULLSCREEN = 8,
+   OP_FINISH_TILING = 9,
+   OP_FINISH_FRAGMENT = 11,
    OP_ADD_IMM32 = 16,
    OP_ADD_IMM64 = 17,
+   OP_UMIN32 = 18,
    OP_LOAD_MULTIPLE = 20,
    OP_STORE_MULTIPLE = 21,
+   OP_BRANCH = 22,
+   OP_SET_SB_ENTRY = 23,
+   OP_SET_EXCEPTION_HANDLER = 25,
+   OP_CALL = 32,
+   OP_JUMP = 33,
    OP_REQ_RESOURCE = 34,
    OP_FLUSH_CACHE = 36,
-   OP_CALL = 32,
+   OP_SYNC_ADD32 = 37,
+   OP_SYNC_SET32 = 38,
+   OP_SYNC_WAIT32 = 39,
    OP_STORE_STATE = 40,
+   OP_RUN_COMPUTE_INDIRECT = 44,
    OP_ERROR_BARRIER = 47,
    OP_HEAP_SET = 48,
+   OP_HEAP_OPERATION = 49,
    OP_SYNC_ADD64 = 51,
    OP_SYNC_SET64 = 52,
-   OP_SET_SB_ENTRY = 23,
+   OP_SYNC_WAIT64 = 53,
+};
+
+/* Of a branch: the value beside zero; of a wait: the sync object beside the value */
+enum condition {
+   CONDITION_LEQUAL,
+   CONDITION_GREATER,
+   CONDITION_EQUAL,
+   CONDITION_NEQUAL,
+   CONDITION_LESS,
+   CONDITION_GEQUAL,
+   CONDITION_ALWAYS,
 };
 
 struct group_queue {
@@ -63,12 +91,27 @@ struct group {
    bool destroyed;
 };
 
+/* The instructions that are run, and the next one of them */
+struct position {
+   uint64_t addr;
+   uint32_t size_B;
+   uint32_t at;
+};
+
+struct stream {
+   struct sim_vm *vm;
+   uint32_t *registers;
+   unsigned instructions;
+   /* Of the job itself, of what it calls, ... */
+   struct position positions[MAX_CALL_DEPTH + 1];
+   unsigned depth;
+};
+
 struct group_job {
    struct panthor_job base;
    struct group *group;
    uint32_t queue;
-   uint64_t stream;
-   uint32_t size_B;
+   struct stream stream;
 };
 
 static void
@@ -174,6 +217,15 @@ panthor_group_create_ioctl(struct sim_file *file, void *data)
    return ret ? ret : group_create(file, args);
 }
 
+/* Jobs that are still there are cancelled, also those that wait for others. */
+static void
+group_destroy(struct group *group)
+{
+   p_atomic_set(&group->destroyed, true);
+   sim_sched_unblock(group->vm->engine);
+   group_put(group);
+}
+
 int
 panthor_group_destroy_ioctl(struct sim_file *file, void *data)
 {
@@ -186,8 +238,7 @@ panthor_group_destroy_ioctl(struct sim_file *file, void *data)
    pthread_mutex_unlock(&file->lock);
    if (!group)
       return -EINVAL;
-   p_atomic_set(&group->destroyed, true);
-   group_put(group);
+   group_destroy(group);
    return 0;
 }
 
@@ -197,11 +248,8 @@ panthor_groups_finish(struct sim_file *file)
    struct sim_handles *groups = &to_panthor(file)->groups;
 
    for (uint32_t i = 0; i < groups->capacity; i++) {
-      struct group *group = groups->objects[i];
-      if (group) {
-         p_atomic_set(&group->destroyed, true);
-         group_put(group);
-      }
+      if (groups->objects[i])
+         group_destroy(groups->objects[i]);
    }
    sim_handles_finish(groups);
 }
@@ -225,12 +273,6 @@ panthor_group_get_state_ioctl(struct sim_file *file, void *data)
 }
 
 /* The command stream */
-
-struct stream {
-   struct sim_vm *vm;
-   uint32_t *registers;
-   unsigned instructions;
-};
 
 static uint64_t
 get64(const struct stream *stream, uint8_t reg)
@@ -260,32 +302,101 @@ move_multiple(struct stream *stream, uint64_t addr, uint8_t reg, uint16_t mask, 
    return 0;
 }
 
+/* Sync objects have 32 or 64 bits; the register has those of the value. */
 static int
-sync64(struct stream *stream, uint64_t addr, uint64_t value, bool add)
+sync_write(struct stream *stream, uint64_t addr, uint64_t value, unsigned size_B, bool add)
 {
    uint64_t old = 0;
-   int ret = add ? sim_vm_read(stream->vm, addr, &old, sizeof(old)) : 0;
+   int ret = add ? sim_vm_read(stream->vm, addr, &old, size_B) : 0;
 
    value += old;
-   return ret ? ret : sim_vm_write(stream->vm, addr, &value, sizeof(value));
+   return ret ? ret : sim_vm_write(stream->vm, addr, &value, size_B);
 }
 
-static int run_stream(struct stream *stream, uint64_t addr, uint32_t size_B, unsigned depth);
+static bool
+holds(unsigned condition, int order)
+{
+   switch (condition) {
+   case CONDITION_LEQUAL:
+      return order <= 0;
+   case CONDITION_GREATER:
+      return order > 0;
+   case CONDITION_EQUAL:
+      return order == 0;
+   case CONDITION_NEQUAL:
+      return order != 0;
+   case CONDITION_LESS:
+      return order < 0;
+   case CONDITION_GEQUAL:
+      return order >= 0;
+   default:
+      return true;
+   }
+}
+
+/* What is not there may come from another queue. */
+static int
+sync_wait(struct stream *stream, uint64_t instruction, uint64_t addr, uint64_t value,
+          unsigned size_B)
+{
+   uint64_t found = 0;
+   int ret = sim_vm_read(stream->vm, addr, &found, size_B);
+
+   if (size_B == 4)
+      value = (uint32_t)value;
+   if (!ret && !holds(instruction >> 28 & 0xf, (found > value) - (found < value)))
+      ret = SIM_JOB_IS_BLOCKED;
+   return ret;
+}
 
 static int
-run_instruction(struct stream *stream, uint64_t instruction, unsigned depth)
+branch(struct position *position, uint64_t instruction, int32_t value)
+{
+   const int64_t to = position->at + (int16_t)instruction * 8ll;
+
+   if (!holds(instruction >> 28 & 0x7, (value > 0) - (value < 0)))
+      return 0;
+   if (to < 0 || to > position->size_B)
+      return -EINVAL;
+   position->at = to;
+   return 0;
+}
+
+static int
+call(struct stream *stream, struct position position)
+{
+   if (stream->depth == MAX_CALL_DEPTH)
+      return -EINVAL;
+   stream->positions[++stream->depth] = position;
+   return 0;
+}
+
+static int
+run_instruction(struct stream *stream, struct position *position, uint64_t instruction)
 {
    uint8_t dst = instruction >> 48, a = instruction >> 40, b = instruction >> 32;
+   const uint8_t opcode = instruction >> 56;
+   const struct position target = {.addr = get64(stream, a), .size_B = stream->registers[b]};
    uint64_t now_ns;
 
-   switch (instruction >> 56) {
+   switch (opcode) {
    case OP_NOP:
    case OP_WAIT:
    case OP_SET_SB_ENTRY:
+   case OP_SET_EXCEPTION_HANDLER:
    case OP_REQ_RESOURCE:
    case OP_FLUSH_CACHE:
    case OP_ERROR_BARRIER:
    case OP_HEAP_SET:
+   case OP_HEAP_OPERATION:
+   case OP_RUN_COMPUTE:
+   case OP_RUN_COMPUTE_INDIRECT:
+   case OP_RUN_TILING:
+   case OP_RUN_IDVS:
+   case OP_RUN_FRAGMENT:
+   case OP_RUN_FULLSCREEN:
+   case OP_FINISH_TILING:
+   case OP_FINISH_FRAGMENT:
       return 0;
    case OP_MOVE48:
       set64(stream, dst, instruction & 0xffffffffffffull);
@@ -299,41 +410,65 @@ run_instruction(struct stream *stream, uint64_t instruction, unsigned depth)
    case OP_ADD_IMM64:
       set64(stream, dst, get64(stream, a) + (int32_t)instruction);
       return 0;
+   case OP_UMIN32:
+      stream->registers[dst] = MIN2(stream->registers[a], stream->registers[b]);
+      return 0;
    case OP_LOAD_MULTIPLE:
    case OP_STORE_MULTIPLE:
       return move_multiple(stream, get64(stream, a) + (int16_t)instruction, dst, instruction >> 16,
-                           instruction >> 56 == OP_STORE_MULTIPLE);
+                           opcode == OP_STORE_MULTIPLE);
+   case OP_BRANCH:
+      return branch(position, instruction, stream->registers[a]);
    case OP_CALL:
-      if (depth == MAX_CALL_DEPTH)
-         return -EINVAL;
-      return run_stream(stream, get64(stream, a), stream->registers[b], depth + 1);
+      return call(stream, target);
+   case OP_JUMP:
+      *position = target;
+      return 0;
    case OP_STORE_STATE:
       now_ns = sim_now_ns();
       return sim_vm_write(stream->vm, get64(stream, a) + (int16_t)instruction, &now_ns,
                           sizeof(now_ns));
+   case OP_SYNC_ADD32:
+   case OP_SYNC_SET32:
+      return sync_write(stream, get64(stream, a), stream->registers[b], 4, opcode == OP_SYNC_ADD32);
    case OP_SYNC_ADD64:
    case OP_SYNC_SET64:
-      return sync64(stream, get64(stream, a), get64(stream, b), instruction >> 56 == OP_SYNC_ADD64);
+      return sync_write(stream, get64(stream, a), get64(stream, b), 8, opcode == OP_SYNC_ADD64);
+   case OP_SYNC_WAIT32:
+   case OP_SYNC_WAIT64:
+      return sync_wait(stream, instruction, get64(stream, a), get64(stream, b),
+                       opcode == OP_SYNC_WAIT32 ? 4 : 8);
    default:
       return -EINVAL;
    }
 }
 
+/* 0 at its end; a stream that is blocked can be run again, and goes on where it was. */
 static int
-run_stream(struct stream *stream, uint64_t addr, uint32_t size_B, unsigned depth)
+run_stream(struct stream *stream)
 {
-   for (uint32_t at = 0; at < size_B; at += 8) {
+   for (;;) {
+      struct position *position = &stream->positions[stream->depth];
       uint64_t instruction;
-      int ret = sim_vm_read(stream->vm, addr + at, &instruction, sizeof(instruction));
 
+      if (position->at >= position->size_B) {
+         if (!stream->depth)
+            return 0;
+         stream->depth--;
+         continue;
+      }
+      int ret = sim_vm_read(stream->vm, position->addr + position->at, &instruction,
+                            sizeof(instruction));
       if (!ret && ++stream->instructions > MAX_INSTRUCTIONS)
          ret = -ETIME;
+      position->at += sizeof(instruction);
       if (!ret)
-         ret = run_instruction(stream, instruction, depth);
+         ret = run_instruction(stream, position, instruction);
+      if (ret == SIM_JOB_IS_BLOCKED)
+         position->at -= sizeof(instruction);
       if (ret)
          return ret;
    }
-   return 0;
 }
 
 /* Jobs */
@@ -343,16 +478,15 @@ group_job_run(struct sim_job *base)
 {
    struct group_job *job = container_of(base, struct group_job, base.base);
    struct group *group = job->group;
-   struct stream stream = {
-      .vm = group->vm,
-      .registers = group->queues[job->queue].registers,
-   };
 
    if (p_atomic_read(&group->destroyed) || p_atomic_read(&group->fatal_queues) ||
        p_atomic_read(&group->vm->unusable))
       return -ECANCELED;
-   if (run_stream(&stream, job->stream, job->size_B, 0) == 0)
-      return 0;
+   const unsigned before = job->stream.instructions;
+   const int ret = run_stream(&job->stream);
+   base->has_progressed = job->stream.instructions > before + 1;
+   if (ret >= 0)
+      return ret;
    /* A page fault or an unknown instruction ends the whole group. */
    p_atomic_set(&group->fatal_queues, group->fatal_queues | 1u << job->queue);
    return -EINVAL;
@@ -392,15 +526,19 @@ group_job_create(struct sim_file *file, uint32_t group_handle,
    job->base.base.run = group_job_run;
    job->base.base.free = group_job_free;
    job->queue = submit->queue_index;
-   job->stream = submit->stream_addr;
-   job->size_B = submit->stream_size;
 
    job->group = group_find(file, group_handle);
    if (!job->group || p_atomic_read(&job->group->fatal_queues) ||
        job->queue >= job->group->queue_count)
       ret = -EINVAL;
-   if (!ret)
+   if (!ret) {
+      job->stream = (struct stream){
+         .vm = job->group->vm,
+         .registers = job->group->queues[job->queue].registers,
+         .positions = {{.addr = submit->stream_addr, .size_B = submit->stream_size}},
+      };
       ret = panthor_job_init(&job->base, &job->group->queues[job->queue].entity, &submit->syncs);
+   }
    if (ret) {
       group_put(job->group);
       free(job);

@@ -69,10 +69,29 @@ find_ready_job_locked(struct sim_sched *sched)
       if (list_is_empty(&entity->jobs))
          continue;
       struct sim_job *job = list_first_entry(&entity->jobs, struct sim_job, link);
-      if ((!found || job->order < found->order) && job_is_ready_locked(job))
+      if (!job->is_blocked && (!found || job->order < found->order) && job_is_ready_locked(job))
          found = job;
    }
    return found;
+}
+
+static void
+unblock_jobs_locked(struct sim_sched *sched)
+{
+   list_for_each_entry (struct sim_entity, entity, &sched->entities, link) {
+      if (!list_is_empty(&entity->jobs))
+         list_first_entry(&entity->jobs, struct sim_job, link)->is_blocked = false;
+   }
+}
+
+/* It stays the first of its entity, and the others get their turn. */
+static void
+block_job_locked(struct sim_sched *sched, struct sim_job *job)
+{
+   if (job->has_progressed)
+      unblock_jobs_locked(sched);
+   job->is_blocked = true;
+   list_add(&job->link, &job->entity->jobs);
 }
 
 static void *
@@ -95,10 +114,16 @@ sched_thread(void *arg)
 
       sim_fault_delay_job();
       int ret = job->run(job);
-      sim_fence_signal(job->finished, ret);
-      job_release(job);
+      if (ret != SIM_JOB_IS_BLOCKED) {
+         sim_fence_signal(job->finished, ret);
+         job_release(job);
+      }
 
       sim_sync_lock();
+      if (ret == SIM_JOB_IS_BLOCKED)
+         block_job_locked(sched, job);
+      else
+         unblock_jobs_locked(sched);
       sched->running_job = false;
       sim_sync_changed_locked();
    }
@@ -163,6 +188,7 @@ sim_entity_finish(struct sim_entity *entity)
 void
 sim_job_init(struct sim_job *job, struct sim_entity *entity)
 {
+   job->entity = entity;
    sim_sync_lock();
    uint64_t seqno = ++entity->last_seqno;
    sim_sync_unlock();
@@ -223,6 +249,15 @@ sim_sched_hold(struct sim_sched *sched, bool hold)
 {
    sim_sync_lock();
    sched->held = hold;
+   sim_sync_changed_locked();
+   sim_sync_unlock();
+}
+
+void
+sim_sched_unblock(struct sim_sched *sched)
+{
+   sim_sync_lock();
+   unblock_jobs_locked(sched);
    sim_sync_changed_locked();
    sim_sync_unlock();
 }

@@ -16,6 +16,8 @@
 
 #include "sim_fence.h"
 
+#define SIM_JOB_IS_BLOCKED 1
+
 struct sim_sched;
 
 struct sim_entity {
@@ -36,7 +38,12 @@ struct sim_job {
    uint32_t dep_count;
    uint32_t dep_capacity;
    uint64_t order;
-   /* 0 or a negative errno, for the fence; no lock is held. */
+   struct sim_entity *entity;
+   bool has_progressed;
+   bool is_blocked;
+   /* 0 or a negative errno, for the fence; no lock is held. Or SIM_JOB_IS_BLOCKED: it is run again
+    * when another job of the scheduler has run, or blocked and said that it has progressed.
+    */
    int (*run)(struct sim_job *job);
    void (*free)(struct sim_job *job);
 };
@@ -62,6 +69,9 @@ void sim_entity_push_job(struct sim_entity *entity, struct sim_job *job);
 
 /* While held, no job starts. */
 void sim_sched_hold(struct sim_sched *sched, bool hold);
+
+/* What blocked jobs wait for may be there: they are run again. */
+void sim_sched_unblock(struct sim_sched *sched);
 
 /* Until no job is left that could run; does not wait for jobs whose dependencies do not come. */
 void sim_sched_wait_idle(struct sim_sched *sched);

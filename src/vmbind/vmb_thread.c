@@ -193,18 +193,19 @@ bind_job(struct vmb_queue *queue, const struct vmb_thread_job *job)
    return dev->kmd->bind_wait && job->op_count ? dev->kmd->bind_wait(vm->kvm) : 0;
 }
 
-/* Nobody would wake those who wait for it. */
+/* Nobody else would wake those who wait for it.  If it takes long the device is lost, but the waits of those who
+ * clean up after it must come to an end as well. */
 static void
 signal_patiently(struct vmb_device *dev, const struct vmb_kmd_sync *sync)
 {
    int ret = vmb_sync_signal(dev, sync);
 
-   for (unsigned i = 0; ret == -ENOMEM && i < TRIES; i++) {
-      usleep(1000 << i);
+   for (unsigned i = 0; ret == -ENOMEM; i++) {
+      if (i == TRIES)
+         vmb_device_set_lost(dev, "what had been bound could not be signalled");
+      usleep(1000 << MIN2(i, TRIES));
       ret = vmb_sync_signal(dev, sync);
    }
-   if (ret == -ENOMEM)
-      vmb_device_set_lost(dev, "what had been bound could not be signalled");
 }
 
 static void

@@ -151,8 +151,9 @@ struct vmb_range_params {
 int vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
                      struct vmb_range **range_out);
 
-/** Unbinds all of it and gives the addresses back once that has completed.
- * The GPU must be done with it. */
+/** Unbinds all of it and gives the addresses back once that has completed.  The GPU must be done with it.  Where
+ * binds can be done at once, one that shows nothing but null is unbound with what is bound next, by
+ * vmb_vm_get_sync() at the latest; BOs are let go at once. */
 void vmb_range_destroy(struct vmb_range *range);
 
 /**

@@ -266,6 +266,16 @@ test_submit(void **state)
    assert_ok(syncobj_wait(fd, done, 0, 0, in_ms(60000)));
    assert_int_equal(cpu[PAGE / 4], 0xab);
 
+   /* The same by way of a buffer that is called; above 48 bits addresses are as the program likes. */
+   const uint32_t chain[] = {3u << 30 | 2 << 16 | 0x3f << 8, (uint32_t)BASE,
+                             (uint32_t)(BASE >> 32) | 0xffff0000, sizeof(stream) / 4};
+   memcpy(cpu + 64, chain, sizeof(chain));
+   cpu[3] |= 0xffff0000;
+   cpu[PAGE / 4] = 0;
+   assert_ok(submit(fd, id, BASE + 256, sizeof(chain), &done, &handle));
+   assert_ok(syncobj_wait(fd, done, 0, 0, in_ms(60000)));
+   assert_int_equal(cpu[PAGE / 4], 0xab);
+
    /* A fault makes the context guilty, and no other. */
    assert_ok(submit(fd, id, BASE + GIB, 64, &done, &handle));
    assert_ok(syncobj_wait(fd, done, 0, 0, in_ms(60000)));

@@ -310,22 +310,11 @@ test_xe_purges(void **state)
 /* panthor and msm: the same, and what differs */
 
 static void
-test_panthor(void **state)
+panthor_evicts(const char *name)
 {
-   struct drm_panthor_vm_bind_op op;
-   (void)state;
-
-   /* Before it had a shrinker, what was mapped was pinned. */
-   int old = open_node("panthor-1.0");
-   uint32_t vm = panthor_vm_create(old), bo = panthor_bo_create(old, PAGE, 0);
-   op = panthor_map(bo, 0, 4 * MIB, PAGE);
-   assert_ok(panthor_bind(old, vm, 0, &op, 1));
-   assert_error(drm_sim_evict(old, bo), EPERM);
-   close(old);
-
-   int fd = open_node("panthor-1.9");
-   vm = panthor_vm_create(fd), bo = panthor_bo_create(fd, PAGE, vm);
-   op = panthor_map(bo, 0, 4 * MIB, PAGE);
+   int fd = open_node(name);
+   uint32_t vm = panthor_vm_create(fd), bo = panthor_bo_create(fd, PAGE, vm);
+   struct drm_panthor_vm_bind_op op = panthor_map(bo, 0, 4 * MIB, PAGE);
    assert_ok(panthor_bind(fd, vm, 0, &op, 1));
    assert_ok(drm_sim_evict(fd, bo));
    assert_true(is_hole(fd, vm, 4 * MIB));
@@ -346,6 +335,23 @@ test_panthor(void **state)
    assert_ok(call(fd, DRM_IOCTL_PANTHOR_GROUP_SUBMIT, &args));
    assert_false(is_hole(fd, vm, 4 * MIB));
    close(fd);
+}
+
+static void
+test_panthor(void **state)
+{
+   (void)state;
+
+   /* Before it had a shrinker, what was mapped was pinned. */
+   int old = open_node("panthor-1.0");
+   uint32_t vm = panthor_vm_create(old), bo = panthor_bo_create(old, PAGE, 0);
+   struct drm_panthor_vm_bind_op op = panthor_map(bo, 0, 4 * MIB, PAGE);
+   assert_ok(panthor_bind(old, vm, 0, &op, 1));
+   assert_error(drm_sim_evict(old, bo), EPERM);
+   close(old);
+
+   panthor_evicts("panthor-1.8");
+   panthor_evicts("panthor-1.9");
 }
 
 static int

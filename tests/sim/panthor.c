@@ -244,6 +244,17 @@ test_versions(void **state)
    assert_error(call(fd, DRM_IOCTL_PANTHOR_BO_QUERY_INFO, &info), EINVAL);
    close(fd);
 
+   /* What came without a version: Linux 7.2 has it. */
+   fd = open_node("panthor-1.8");
+   vm = panthor_vm_create(fd);
+   op.va = 4 * MIB;
+   assert_ok(panthor_bind(fd, vm, 0, &op, 1));
+   struct drm_panthor_gpu_info gpu;
+   struct drm_panthor_dev_query query = {.type = DRM_PANTHOR_DEV_QUERY_GPU_INFO};
+   assert_ok(call(fd, DRM_IOCTL_PANTHOR_DEV_QUERY, &query));
+   assert_int_equal(query.size, sizeof(gpu));
+   close(fd);
+
    fd = open_node("panthor-1.9");
    assert_ok(call(fd, DRM_IOCTL_PANTHOR_BO_CREATE, &wb));
    info.handle = wb.handle;
@@ -603,6 +614,175 @@ test_group(void **state)
    close(fd);
 }
 
+/* An instruction: its opcode, three registers or what is in their place, and 32 bits */
+static uint64_t
+cs(uint8_t opcode, uint8_t dst, uint8_t a, uint8_t b, uint32_t immediate)
+{
+   return (uint64_t)opcode << 56 | (uint64_t)dst << 48 | (uint64_t)a << 40 | (uint64_t)b << 32 |
+          immediate;
+}
+
+enum {
+   MOVE48 = 1,
+   MOVE32 = 2,
+   RUN_COMPUTE = 4,
+   ADD_IMM32 = 16,
+   UMIN32 = 18,
+   STORE = 21,
+   BRANCH = 22,
+   JUMP = 33,
+   SYNC_ADD64 = 51,
+   SYNC_WAIT64 = 53,
+};
+
+#define IF_GREATER (1u << 28)
+#define IF_ALWAYS  (6u << 28)
+#define ONE_WORD   (1u << 16)
+#define BACK(n)    ((uint16_t)-(n))
+
+struct group_test {
+   int fd;
+   uint32_t vm;
+   uint32_t group;
+   uint32_t done;
+   uint64_t *cpu;
+};
+
+/* A group of two queues, and three pages bound at 4 MiB */
+static struct group_test
+group_test_start(void)
+{
+   struct group_test t = {.fd = open_node("panthor")};
+   const struct drm_panthor_queue_create queues[] = {{.ringbuf_size = 4096}, {.ringbuf_size = 4096}};
+   struct drm_panthor_group_create create = {
+      .queues = {sizeof(queues[0]), 2, (uintptr_t)queues},
+      .max_compute_cores = 1,
+      .compute_core_mask = 1,
+   };
+
+   create.vm_id = t.vm = panthor_vm_create(t.fd);
+   t.done = syncobj_create(t.fd, 0);
+   uint32_t bo = panthor_bo_create(t.fd, 3 * PAGE, 0);
+   struct drm_panthor_vm_bind_op op = panthor_map(bo, 0, 4 * MIB, 3 * PAGE);
+   assert_ok(panthor_bind(t.fd, t.vm, 0, &op, 1));
+   t.cpu = panthor_map_cpu(t.fd, bo, 3 * PAGE);
+   assert_ok(call(t.fd, DRM_IOCTL_PANTHOR_GROUP_CREATE, &create));
+   t.group = create.group_handle;
+   return t;
+}
+
+static void
+group_test_finish(struct group_test *t)
+{
+   munmap(t->cpu, 3 * PAGE);
+   close(t->fd);
+}
+
+static void
+test_branches_and_jumps(void **state)
+{
+   struct group_test t = group_test_start();
+   struct drm_panthor_sync_op signal = sync_op(true, t.done, 0);
+   /* r2 counts up while r3 counts down from 5; then a jump over a store of something else */
+   const uint64_t stream[] = {
+      cs(MOVE48, 0, 0, 0, 4 * MIB + PAGE),
+      cs(MOVE32, 2, 0, 0, 0),
+      cs(MOVE32, 3, 0, 0, 5),
+      cs(ADD_IMM32, 2, 2, 0, 7),
+      cs(ADD_IMM32, 3, 3, 0, -1),
+      cs(BRANCH, 0, 3, 0, IF_GREATER | BACK(3)),
+      cs(RUN_COMPUTE, 0, 0, 0, 0),
+      cs(BRANCH, 0, 0, 0, IF_ALWAYS | 1),
+      cs(MOVE32, 2, 0, 0, 99),
+      cs(MOVE32, 4, 0, 0, 30),
+      cs(UMIN32, 5, 2, 4, 0),
+      cs(MOVE48, 6, 0, 0, 4 * MIB + 2 * PAGE),
+      cs(MOVE32, 8, 0, 0, 16),
+      cs(JUMP, 0, 6, 8, 0),
+      cs(MOVE32, 2, 0, 0, 99),
+   };
+   (void)state;
+
+   memcpy(t.cpu, stream, sizeof(stream));
+   t.cpu[2 * PAGE / 8] = cs(STORE, 2, 0, 0, ONE_WORD);
+   t.cpu[2 * PAGE / 8 + 1] = cs(STORE, 5, 0, 0, ONE_WORD | 4);
+   assert_ok(group_submit(t.fd, t.group, 4 * MIB, sizeof(stream), &signal, 1));
+   assert_ok(syncobj_wait(t.fd, t.done, 0, 0, in_ms(60000)));
+   assert_int_equal(t.cpu[PAGE / 8], 30ull << 32 | 35);
+
+   /* Out of the stream: a fault */
+   t.cpu[0] = cs(BRANCH, 0, 0, 0, IF_ALWAYS | BACK(2));
+   assert_ok(group_submit(t.fd, t.group, 4 * MIB, 8, &signal, 1));
+   assert_ok(syncobj_wait(t.fd, t.done, 0, 0, in_ms(60000)));
+   assert_error(group_submit(t.fd, t.group, 4 * MIB, 8, &signal, 1), EINVAL);
+   group_test_finish(&t);
+}
+
+/* The first queue waits for the second one's word, twice, and the second one for the first one's. */
+static void
+test_queues_wait_for_each_other(void **state)
+{
+   struct group_test t = group_test_start();
+   const uint32_t second = syncobj_create(t.fd, 0);
+   struct drm_panthor_sync_op signals[] = {sync_op(true, t.done, 0), sync_op(true, second, 0)};
+   const uint64_t common[] = {
+      cs(MOVE48, 0, 0, 0, 4 * MIB + PAGE),
+      cs(MOVE48, 2, 0, 0, 4 * MIB + PAGE + 16),
+      cs(MOVE48, 4, 0, 0, 0),
+      cs(MOVE48, 6, 0, 0, 1),
+   };
+   const uint64_t first_stream[] = {
+      cs(SYNC_WAIT64, 0, 2, 4, IF_GREATER),
+      cs(SYNC_ADD64, 0, 0, 6, 0),
+      cs(SYNC_WAIT64, 0, 2, 6, IF_GREATER),
+      cs(SYNC_ADD64, 0, 0, 6, 0),
+   };
+   const uint64_t second_stream[] = {
+      cs(SYNC_ADD64, 0, 2, 6, 0),
+      cs(SYNC_WAIT64, 0, 0, 4, IF_GREATER),
+      cs(SYNC_ADD64, 0, 2, 6, 0),
+   };
+   struct drm_panthor_queue_submit submits[] = {
+      {
+         .stream_size = sizeof(common) + sizeof(first_stream),
+         .stream_addr = 4 * MIB,
+         .syncs = {sizeof(signals[0]), 1, (uintptr_t)&signals[0]},
+      },
+      {
+         .queue_index = 1,
+         .stream_size = sizeof(common) + sizeof(second_stream),
+         .stream_addr = 4 * MIB + 2 * PAGE,
+         .syncs = {sizeof(signals[1]), 1, (uintptr_t)&signals[1]},
+      },
+   };
+   struct drm_panthor_group_submit args = {
+      .group_handle = t.group,
+      .queue_submits = {sizeof(submits[0]), 2, (uintptr_t)submits},
+   };
+   (void)state;
+
+   memcpy(t.cpu, common, sizeof(common));
+   memcpy(t.cpu + sizeof(common) / 8, first_stream, sizeof(first_stream));
+   memcpy(t.cpu + 2 * PAGE / 8, common, sizeof(common));
+   memcpy(t.cpu + (2 * PAGE + sizeof(common)) / 8, second_stream, sizeof(second_stream));
+   assert_ok(call(t.fd, DRM_IOCTL_PANTHOR_GROUP_SUBMIT, &args));
+   assert_ok(syncobj_wait(t.fd, t.done, 0, 0, in_ms(60000)));
+   assert_ok(syncobj_wait(t.fd, second, 0, 0, in_ms(60000)));
+   assert_int_equal(t.cpu[PAGE / 8], 2);
+   assert_int_equal(t.cpu[PAGE / 8 + 2], 2);
+
+   /* One that waits for what never comes goes with the group. */
+   struct drm_panthor_group_destroy destroy = {.group_handle = t.group};
+   args.queue_submits.count = 1;
+   t.cpu[3] = cs(MOVE48, 4, 0, 0, 100);
+   assert_ok(call(t.fd, DRM_IOCTL_PANTHOR_GROUP_SUBMIT, &args));
+   assert_ok(drm_sim_wait_idle(t.fd, t.vm));
+   assert_error(syncobj_wait(t.fd, t.done, 0, 0, 0), ETIME);
+   assert_ok(call(t.fd, DRM_IOCTL_PANTHOR_GROUP_DESTROY, &destroy));
+   assert_ok(syncobj_wait(t.fd, t.done, 0, 0, in_ms(60000)));
+   group_test_finish(&t);
+}
+
 static void
 test_tiler_heap(void **state)
 {
@@ -681,6 +861,8 @@ main(void)
       cmocka_unit_test(test_closed_bo_stays_mapped),
       cmocka_unit_test(test_destroyed_vm_with_queued_binds),
       cmocka_unit_test(test_group),
+      cmocka_unit_test(test_branches_and_jumps),
+      cmocka_unit_test(test_queues_wait_for_each_other),
       cmocka_unit_test(test_tiler_heap),
    };
    return cmocka_run_group_tests_name("sim panthor", tests, NULL, NULL);

@@ -3,8 +3,12 @@
 # SPDX-License-Identifier: MIT
 """The scripts' help and refusals, and what scripts/test makes of results: table, JUnit, exit codes."""
 
+import glob
 import json
 import os
+import pathlib
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,10 +37,12 @@ def run(*command, stdin=None):
 
 class Scripts(unittest.TestCase):
     def test_help(self):
-        for script in ("bench", "demo", "install", "into-mesa", "setup", "test", "test-fresh", "test-kernel"):
+        for script in ("bench", "cts-gl", "demo", "install", "into-mesa", "piglit", "setup", "test", "test-fresh",
+                       "test-kernel"):
             asked = run(os.path.join(ROOT, "scripts", script), "--help")
             self.assertEqual(asked.returncode, 0, asked.stderr)
             self.assertIn("scripts/" + script, asked.stdout)
+            self.assertRegex(asked.stdout, r"(?i)\bexamples?:\n")
             self.assertNotIn("SPDX", asked.stdout)
             self.assertEqual(asked.stderr, "")
 
@@ -67,6 +73,64 @@ class Scripts(unittest.TestCase):
             self.assertEqual(refused.returncode, status, refused.stderr)
             self.assertIn(says, refused.stderr)
             self.assertEqual(len(refused.stderr.splitlines()), 1, refused.stderr)
+
+
+class IntoMesa(unittest.TestCase):
+    """Into what the tarball holds of the files that are changed; scripts/into-mesa --help shows the whole build."""
+
+    @classmethod
+    def setUpClass(cls):
+        tarballs = glob.glob(os.path.join(ROOT, "subprojects", "packagecache", "mesa-*.tar.xz"))
+        if not tarballs:
+            raise unittest.SkipTest("Mesa's tarball is not there: scripts/setup fetches it")
+        directory = tempfile.TemporaryDirectory(prefix="vmbind-into-mesa-")
+        cls.addClassCleanup(directory.cleanup)
+        patches = glob.glob(os.path.join(ROOT, "subprojects", "packagefiles", "mesa", "*.patch"))
+        changed = {"VERSION", "meson.build", "meson_options.txt"}
+        for patch in patches:
+            with open(patch) as file:
+                changed.update(re.findall(r"^--- a/(\S+)", file.read(), re.MULTILINE))
+        version = os.path.basename(tarballs[0])[:-len(".tar.xz")]
+        unpacked = run("tar", "-xf", tarballs[0], "-C", directory.name,
+                       *(version + "/" + name for name in sorted(changed)))
+        if unpacked.returncode:
+            raise AssertionError(unpacked.stderr)
+        cls.original = os.path.join(directory.name, version)
+        cls.count = len(patches)
+
+    def setUp(self):
+        self.tree = self.original + "-" + self._testMethodName
+        shutil.copytree(self.original, self.tree)
+
+    def state(self):
+        return {str(path.relative_to(self.tree)): path.read_bytes()
+                for path in pathlib.Path(self.tree).rglob("*") if path.is_file()}
+
+    def lay(self):
+        laid = run(os.path.join(ROOT, "scripts", "into-mesa"), self.tree)
+        self.assertEqual(laid.returncode, 0, laid.stderr)
+        return self.state()
+
+    def test_once_and_again(self):
+        before, once = self.state(), self.lay()
+        self.assertIn(b"'swrast', 'vmbind',", once["meson_options.txt"])
+        self.assertIn(b"subdir('src/vmbind')", once["meson.build"])
+        self.assertEqual(sum(name.startswith("src/vmbind/patches/") for name in once), self.count)
+        self.assertTrue(all(once[name] != before[name] for name in before if name != "VERSION"))
+        for source in ("src/vmbind/vmb_vm.c", "src/vulkan/vmbind/vmbvk_bind.c", "tests/core/behaviour.c"):
+            with open(os.path.join(ROOT, source), "rb") as file:
+                self.assertEqual(once["src/vmbind/" + source], file.read())
+        # What an earlier version had and this one has not.
+        with open(os.path.join(self.tree, "src/vmbind/src/vmbind/vmb_gone.c"), "w"):
+            pass
+        self.assertEqual(self.lay(), once)
+
+    def test_another_mesa(self):
+        with open(os.path.join(self.tree, "meson_options.txt"), "w"):
+            pass
+        refused = run(os.path.join(ROOT, "scripts", "into-mesa"), self.tree)
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr, r"^into-mesa: the build files of \S+ \(25\.0\.7\) are not as expected\n$")
 
 
 class Select(unittest.TestCase):

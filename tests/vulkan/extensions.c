@@ -22,13 +22,19 @@ static const char *const extensions[] = {
    VK_EXT_DEVICE_ADDRESS_BINDING_REPORT_EXTENSION_NAME,
    VK_EXT_MEMORY_PRIORITY_EXTENSION_NAME,
    VK_EXT_PAGEABLE_DEVICE_LOCAL_MEMORY_EXTENSION_NAME,
+   VK_EXT_HOST_IMAGE_COPY_EXTENSION_NAME,
 };
 
 static void
 init(struct vkt *t)
 {
+   static VkPhysicalDeviceHostImageCopyFeaturesEXT host_copies = {
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_HOST_IMAGE_COPY_FEATURES_EXT,
+      .hostImageCopy = VK_TRUE,
+   };
    static VkPhysicalDevicePageableDeviceLocalMemoryFeaturesEXT pageable = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PAGEABLE_DEVICE_LOCAL_MEMORY_FEATURES_EXT,
+      .pNext = &host_copies,
       .pageableDeviceLocalMemory = VK_TRUE,
    };
    static VkPhysicalDeviceMapMemoryPlacedFeaturesEXT placed = {
@@ -135,6 +141,45 @@ placed_maps(struct vkt *t, VkDeviceSize size_B)
    vkDestroyBuffer(t->device, buffer, NULL);
    vkFreeMemory(t->device, memory, NULL);
    vkt_buffer_destroy(t, &out);
+}
+
+/* Small memory shares BOs though it can be placed: each at its own place, with nothing of its neighbour's. */
+static void
+placed_neighbours(struct vkt *t)
+{
+   const VkDeviceSize size_B = 4096, step_B = 64 * 1024;
+   uint8_t *const place = vkt_pages(8 * step_B, PROT_NONE);
+   VkDeviceMemory memories[8];
+
+   for (unsigned i = 0; i < VKT_ARRAY_SIZE(memories); i++) {
+      const VkMemoryMapPlacedInfoEXT info = {
+         .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_PLACED_INFO_EXT,
+         .pPlacedAddress = place + i * step_B,
+      };
+      void *ptr;
+
+      memories[i] = vkt_alloc(t, size_B, NULL);
+      vkt_check(vkt_proc(t, vkMapMemory2KHR)(t->device,
+                                             &(VkMemoryMapInfoKHR){
+                                                .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_INFO_KHR,
+                                                .pNext = &info,
+                                                .flags = VK_MEMORY_MAP_PLACED_BIT_EXT,
+                                                .memory = memories[i],
+                                                .size = VK_WHOLE_SIZE,
+                                             },
+                                             &ptr));
+      memset(ptr, i + 1, size_B);
+   }
+   for (unsigned i = 0; i < VKT_ARRAY_SIZE(memories); i++) {
+      const uint8_t *bytes = place + i * step_B;
+
+      vkt_expect(bytes[0] == i + 1 && bytes[size_B - 1] == i + 1, "memory %u: %u %u", i, bytes[0],
+                 bytes[size_B - 1]);
+      /* Freed while it is mapped. */
+      vkFreeMemory(t->device, memories[i], NULL);
+      vkt_expect(!is_mapped(bytes), "still there");
+   }
+   munmap(place, 8 * step_B);
 }
 
 /* ------------------------------------------------------- device_address_binding_report */
@@ -475,6 +520,119 @@ priorities(struct vkt *t)
    vkFreeMemory(t->device, memory, NULL);
 }
 
+/* --------------------------------------------------------------- host_image_copy */
+
+/* An image of four blocks, of which the first and the last one are bound: what the host copies to the
+ * others is lost, and it reads zeros there (Vulkan, "Copying Data Between Host Memory and Images",
+ * "Accessing Unbound Regions").  Between two sparse images, too.
+ */
+static void
+host_copies(struct vkt *t)
+{
+   static uint32_t texels[256 * 256], found[256 * 256];
+   const bool strict = t->props.sparseProperties.residencyNonResidentStrict;
+   const VkImageSubresourceLayers layer = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1};
+   const VkExtent3D extent = {256, 256, 1};
+   const VkDeviceMemory memory = vkt_alloc(t, 4 * BLOCK_B, NULL);
+   VkImage images[2];
+
+   for (uint32_t i = 0; i < 2; i++) {
+      vkt_check(vkCreateImage(
+         t->device,
+         &(VkImageCreateInfo){
+            .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+            .flags = VK_IMAGE_CREATE_SPARSE_BINDING_BIT | VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT,
+            .imageType = VK_IMAGE_TYPE_2D,
+            .format = VK_FORMAT_R32_UINT,
+            .extent = extent,
+            .mipLevels = 1,
+            .arrayLayers = 1,
+            .samples = VK_SAMPLE_COUNT_1_BIT,
+            .usage = VK_IMAGE_USAGE_HOST_TRANSFER_BIT_EXT,
+         },
+         NULL, &images[i]));
+
+      VkSparseImageMemoryBind binds[2] = {
+         {.subresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0}, .extent = {128, 128, 1}},
+         {.subresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0}, .extent = {128, 128, 1},
+          .offset = {128, 128, 0}},
+      };
+      for (uint32_t b = 0; b < 2; b++) {
+         binds[b].memory = memory;
+         binds[b].memoryOffset = (2 * i + b) * BLOCK_B;
+      }
+      vkt_bind_and_wait(t, &(VkBindSparseInfo){
+                              .imageBindCount = 1,
+                              .pImageBinds = &(VkSparseImageMemoryBindInfo){images[i], 2, binds},
+                           });
+      vkt_check(vkt_proc(t, vkTransitionImageLayoutEXT)(
+         t->device, 1,
+         &(VkHostImageLayoutTransitionInfoEXT){
+            .sType = VK_STRUCTURE_TYPE_HOST_IMAGE_LAYOUT_TRANSITION_INFO_EXT,
+            .image = images[i],
+            .newLayout = VK_IMAGE_LAYOUT_GENERAL,
+            .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1},
+         }));
+   }
+
+   for (uint32_t i = 0; i < 256 * 256; i++)
+      texels[i] = i + 1;
+   vkt_check(vkt_proc(t, vkCopyMemoryToImageEXT)(
+      t->device, &(VkCopyMemoryToImageInfoEXT){
+                    .sType = VK_STRUCTURE_TYPE_COPY_MEMORY_TO_IMAGE_INFO_EXT,
+                    .dstImage = images[0],
+                    .dstImageLayout = VK_IMAGE_LAYOUT_GENERAL,
+                    .regionCount = 1,
+                    .pRegions =
+                       &(VkMemoryToImageCopyEXT){
+                          .sType = VK_STRUCTURE_TYPE_MEMORY_TO_IMAGE_COPY_EXT,
+                          .pHostPointer = texels,
+                          .imageSubresource = layer,
+                          .imageExtent = extent,
+                       },
+                 }));
+   vkt_check(vkt_proc(t, vkCopyImageToImageEXT)(
+      t->device, &(VkCopyImageToImageInfoEXT){
+                    .sType = VK_STRUCTURE_TYPE_COPY_IMAGE_TO_IMAGE_INFO_EXT,
+                    .srcImage = images[0],
+                    .srcImageLayout = VK_IMAGE_LAYOUT_GENERAL,
+                    .dstImage = images[1],
+                    .dstImageLayout = VK_IMAGE_LAYOUT_GENERAL,
+                    .regionCount = 1,
+                    .pRegions =
+                       &(VkImageCopy2){
+                          .sType = VK_STRUCTURE_TYPE_IMAGE_COPY_2,
+                          .srcSubresource = layer,
+                          .dstSubresource = layer,
+                          .extent = extent,
+                       },
+                 }));
+
+   for (uint32_t i = 0; i < 2; i++) {
+      vkt_check(vkt_proc(t, vkCopyImageToMemoryEXT)(
+         t->device, &(VkCopyImageToMemoryInfoEXT){
+                       .sType = VK_STRUCTURE_TYPE_COPY_IMAGE_TO_MEMORY_INFO_EXT,
+                       .srcImage = images[i],
+                       .srcImageLayout = VK_IMAGE_LAYOUT_GENERAL,
+                       .regionCount = 1,
+                       .pRegions =
+                          &(VkImageToMemoryCopyEXT){
+                             .sType = VK_STRUCTURE_TYPE_IMAGE_TO_MEMORY_COPY_EXT,
+                             .pHostPointer = found,
+                             .imageSubresource = layer,
+                             .imageExtent = extent,
+                          },
+                    }));
+      for (uint32_t at = 0; at < 256 * 256; at++) {
+         const bool bound = (at % 256 < 128) == (at / 256 < 128);
+         vkt_expect((!bound && !strict) || found[at] == (bound ? at + 1 : 0),
+                    "image %u: texel %u is 0x%x", i, at, found[at]);
+      }
+      vkDestroyImage(t->device, images[i], NULL);
+   }
+   vkFreeMemory(t->device, memory, NULL);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -487,8 +645,10 @@ main(int argc, char **argv)
    init(&t);
    placed_maps(&t, 3 * BLOCK_B);
    placed_maps(&t, 5000);
+   placed_neighbours(&t);
    binding_reports(&t);
    priorities(&t);
+   host_copies(&t);
    vkt_finish(&t);
 
    captured_addresses(argv[0]);

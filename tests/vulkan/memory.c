@@ -164,6 +164,139 @@ shared(struct vkt *a, struct vkt *b, VkExternalMemoryHandleTypeFlagBits handle, 
    vkFreeMemory(b->device, theirs[1], NULL);
 }
 
+#define WIDTH  200
+#define HEIGHT 100
+
+struct shared_image {
+   VkImage image;
+   VkMemoryRequirements reqs;
+};
+
+static struct shared_image
+create_shared_image(struct vkt *t, VkImageTiling tiling, VkExternalMemoryHandleTypeFlagBits handle)
+{
+   const VkExternalMemoryImageCreateInfo external = {
+      .sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_IMAGE_CREATE_INFO,
+      .handleTypes = handle,
+   };
+   struct shared_image image;
+
+   vkt_check(vkCreateImage(
+      t->device,
+      &(VkImageCreateInfo){
+         .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+         .pNext = &external,
+         .imageType = VK_IMAGE_TYPE_2D,
+         .format = VK_FORMAT_R32_UINT,
+         .extent = {WIDTH, HEIGHT, 1},
+         .mipLevels = 1,
+         .arrayLayers = 1,
+         .samples = VK_SAMPLE_COUNT_1_BIT,
+         .tiling = tiling,
+         .usage = VK_IMAGE_USAGE_TRANSFER_SRC_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT,
+      },
+      NULL, &image.image));
+   vkGetImageMemoryRequirements(t->device, image.image, &image.reqs);
+   return image;
+}
+
+static bool
+is_shareable(struct vkt *t, VkImageTiling tiling, VkExternalMemoryHandleTypeFlagBits handle)
+{
+   const VkExternalMemoryFeatureFlags both =
+      VK_EXTERNAL_MEMORY_FEATURE_EXPORTABLE_BIT | VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT;
+   const VkPhysicalDeviceExternalImageFormatInfo external = {
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_IMAGE_FORMAT_INFO,
+      .handleType = handle,
+   };
+   VkExternalImageFormatProperties props = {
+      .sType = VK_STRUCTURE_TYPE_EXTERNAL_IMAGE_FORMAT_PROPERTIES,
+   };
+   VkImageFormatProperties2 format_props = {
+      .sType = VK_STRUCTURE_TYPE_IMAGE_FORMAT_PROPERTIES_2,
+      .pNext = &props,
+   };
+
+   vkt_check(vkGetPhysicalDeviceImageFormatProperties2(
+      t->pdev,
+      &(VkPhysicalDeviceImageFormatInfo2){
+         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_IMAGE_FORMAT_INFO_2,
+         .pNext = &external,
+         .format = VK_FORMAT_R32_UINT,
+         .type = VK_IMAGE_TYPE_2D,
+         .tiling = tiling,
+         .usage = VK_IMAGE_USAGE_TRANSFER_SRC_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT,
+      },
+      &format_props));
+   return (props.externalMemoryProperties.externalMemoryFeatures & both) == both;
+}
+
+/* To an image of one device, and out of the same memory as an image of the other. */
+static void
+shared_image(struct vkt *a, struct vkt *b, VkImageTiling tiling,
+             VkExternalMemoryHandleTypeFlagBits handle, bool dedicated)
+{
+   vkt_expect(is_shareable(a, tiling, handle), "tiling %d, handle type %x", tiling, handle);
+   const struct shared_image mine = create_shared_image(a, tiling, handle);
+   const struct shared_image theirs = create_shared_image(b, tiling, handle);
+   vkt_expect(mine.reqs.size == theirs.reqs.size, "-");
+
+   VkMemoryDedicatedAllocateInfo dedicated_info = {
+      .sType = VK_STRUCTURE_TYPE_MEMORY_DEDICATED_ALLOCATE_INFO,
+      .image = mine.image,
+   };
+   const VkExportMemoryAllocateInfo export_info = {
+      .sType = VK_STRUCTURE_TYPE_EXPORT_MEMORY_ALLOCATE_INFO,
+      .pNext = dedicated ? &dedicated_info : NULL,
+      .handleTypes = handle,
+   };
+   VkImportMemoryFdInfoKHR import = {
+      .sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_FD_INFO_KHR,
+      .pNext = export_info.pNext,
+      .handleType = handle,
+      .fd = -1,
+   };
+   const VkDeviceMemory my_memory = alloc(a, mine.reqs.size, &export_info);
+   vkt_check(vkt_proc(a, vkGetMemoryFdKHR)(a->device,
+                                           &(VkMemoryGetFdInfoKHR){
+                                              .sType = VK_STRUCTURE_TYPE_MEMORY_GET_FD_INFO_KHR,
+                                              .memory = my_memory,
+                                              .handleType = handle,
+                                           },
+                                           &import.fd));
+   dedicated_info.image = theirs.image;
+   const VkDeviceMemory their_memory = alloc(b, theirs.reqs.size, &import);
+   vkt_check(vkBindImageMemory(a->device, mine.image, my_memory, 0));
+   vkt_check(vkBindImageMemory(b->device, theirs.image, their_memory, 0));
+
+   struct vkt_buffer in = vkt_buffer_create(a, WIDTH * HEIGHT * 4);
+   struct vkt_buffer out = vkt_buffer_create(b, WIDTH * HEIGHT * 4);
+   const VkBufferImageCopy copy = {
+      .imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1},
+      .imageExtent = {WIDTH, HEIGHT, 1},
+   };
+   for (unsigned i = 0; i < WIDTH * HEIGHT; i++)
+      ((uint32_t *)in.map)[i] = 0xabc0000 + i;
+   vkt_make_general(a, mine.image);
+   vkt_make_general(b, theirs.image);
+   VkCommandBuffer cmd = vkt_begin(a);
+   vkCmdCopyBufferToImage(cmd, in.buffer, mine.image, VK_IMAGE_LAYOUT_GENERAL, 1, &copy);
+   vkt_run(a, cmd);
+   cmd = vkt_begin(b);
+   vkCmdCopyImageToBuffer(cmd, theirs.image, VK_IMAGE_LAYOUT_GENERAL, out.buffer, 1, &copy);
+   vkt_barrier(cmd);
+   vkt_run(b, cmd);
+   vkt_expect(!memcmp(in.map, out.map, WIDTH * HEIGHT * 4), "tiling %d, handle type %x", tiling,
+              handle);
+
+   vkt_buffer_destroy(b, &out);
+   vkt_buffer_destroy(a, &in);
+   vkDestroyImage(b->device, theirs.image, NULL);
+   vkDestroyImage(a->device, mine.image, NULL);
+   vkFreeMemory(b->device, their_memory, NULL);
+   vkFreeMemory(a->device, my_memory, NULL);
+}
+
 static void
 no_memory_in_a_pipe(struct vkt *t)
 {
@@ -524,6 +657,11 @@ main(void)
    shared(&a, &b, VK_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD_BIT, "opaque fd");
    shared(&a, &b, VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT, "dma-buf");
    shared(&a, &a, VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT, "dma-buf of its own");
+   for (unsigned i = 0; i < 8; i++)
+      shared_image(&a, &b, i & 1 ? VK_IMAGE_TILING_LINEAR : VK_IMAGE_TILING_OPTIMAL,
+                   i & 2 ? VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT
+                         : VK_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD_BIT,
+                   i & 4);
    no_memory_in_a_pipe(&a);
    dedicated_memory(&a);
    host_memory(&a);

@@ -626,6 +626,80 @@ images_need_what_was_said(struct vkt *t)
    vkt_expect(count > 15, "%u", count);
 }
 
+/* maxBufferSize: what is told can be had, and used up to its end; above it there is a clean error. */
+static void
+largest_buffer(struct vkt *t)
+{
+   const VkDeviceSize block_B = 64 * 1024;
+   VkPhysicalDeviceMaintenance4Properties limits = {
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES,
+   };
+   VkPhysicalDeviceProperties2 props = {
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+      .pNext = &limits,
+   };
+   VkMemoryRequirements reqs;
+
+   vkGetPhysicalDeviceProperties2(t->pdev, &props);
+   const VkBuffer buffer = vkt_sparse_buffer_create(t, limits.maxBufferSize,
+                                                    VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   vkGetBufferMemoryRequirements(t->device, buffer, &reqs);
+   vkt_expect(reqs.size >= limits.maxBufferSize && reqs.alignment == block_B, "%llu bytes",
+              (unsigned long long)reqs.size);
+
+   const VkDeviceSize end_B = reqs.size - block_B;
+   const VkDeviceMemory memory = vkt_alloc(t, block_B, NULL);
+   const VkSparseMemoryBind bind = {.resourceOffset = end_B, .size = block_B, .memory = memory};
+   const VkSparseBufferMemoryBindInfo info = {buffer, 1, &bind};
+   vkt_bind_and_wait(t, &(VkBindSparseInfo){.bufferBindCount = 1, .pBufferBinds = &info});
+
+   const VkDeviceSize size_B = (limits.maxBufferSize - end_B) / 4 * 4;
+   struct vkt_buffer in = vkt_buffer_create(t, 4096), copy = vkt_buffer_create(t, size_B);
+   const uint32_t last = 0xe4d;
+   for (unsigned i = 0; i < 1024; i++)
+      ((uint32_t *)in.map)[i] = 0x5ca7;
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkCmdFillBuffer(cmd, buffer, 0, VK_WHOLE_SIZE, 0x1a57);
+   vkt_barrier(cmd);
+   vkCmdUpdateBuffer(cmd, buffer, end_B + size_B - 4, 4, &last);
+   /* The second goes to where nothing is bound. */
+   const VkBufferCopy in_regions[] = {{0, end_B + block_B / 2, 4096}, {0, end_B - 2 * block_B, 4096}};
+   vkCmdFillBuffer(cmd, buffer, end_B - 4096, 8192, 0x5ca7);
+   vkCmdCopyBuffer(cmd, in.buffer, buffer, 2, in_regions);
+   vkt_barrier(cmd);
+   vkCmdCopyBuffer(cmd, buffer, copy.buffer, 1, &(VkBufferCopy){end_B, 0, size_B});
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+   for (VkDeviceSize i = 0; i < size_B / 4; i++) {
+      const bool scarred = i < 1024 || (i >= 8192 && i < 8192 + 1024);
+      const uint32_t expected = scarred ? 0x5ca7 : i == size_B / 4 - 1 ? last : 0x1a57;
+
+      vkt_expect(((uint32_t *)copy.map)[i] == expected, "word %llu: 0x%x", (unsigned long long)i,
+                 ((uint32_t *)copy.map)[i]);
+   }
+   vkt_buffer_destroy(t, &copy);
+   vkt_buffer_destroy(t, &in);
+   vkDestroyBuffer(t->device, buffer, NULL);
+   vkFreeMemory(t->device, memory, NULL);
+
+   if (!getenv("VKT_VALIDATE")) {
+      static const VkDeviceSize more_B[] = {1ull << 32, 1ull << 40, UINT64_MAX};
+      for (unsigned i = 0; i < VKT_ARRAY_SIZE(more_B); i++) {
+         VkBuffer none;
+         const VkResult result =
+            vkCreateBuffer(t->device,
+                           &(VkBufferCreateInfo){
+                              .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                              .flags = VK_BUFFER_CREATE_SPARSE_BINDING_BIT,
+                              .size = more_B[i],
+                              .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT,
+                           },
+                           NULL, &none);
+         vkt_expect(result == VK_ERROR_OUT_OF_DEVICE_MEMORY, "%d", result);
+      }
+   }
+}
+
 int
 main(void)
 {
@@ -634,6 +708,7 @@ main(void)
    vkt_init(&t);
    buffers_need_what_was_said(&t);
    images_need_what_was_said(&t);
+   largest_buffer(&t);
    limits_stay(&t);
    queue_counts(&t);
    allocations_fail(&t);

@@ -309,6 +309,32 @@ writes_stay_with_the_memory(struct vkt *t)
 }
 
 /* A bind that waits for a copy out of the old memory, and a copy that waits for the bind. */
+/* Memory may go while it is bound: what was bound there is not used until something else is (Vulkan,
+ * vkFreeMemory, and "Sparse Resources": freeing unbinds nothing). */
+static void
+memory_freed_while_bound(struct vkt *t)
+{
+   struct pool first = pool_create(t, BLOCKS);
+   struct sparse sparse = sparse_create(t, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   VkSparseMemoryBind binds[2];
+
+   binds[0] = bind_of(&sparse, &first, 0, 0, BLOCKS);
+   bind(t, &sparse, binds, 1);
+   expect(t, &sparse);
+   vkFreeMemory(t->device, first.memory, NULL);
+
+   /* Half of it anew, and the rest not at all; other memory has come since. */
+   struct pool second = pool_create(t, BLOCKS);
+   binds[0] = bind_of(&sparse, &second, 0, BLOCKS / 2, BLOCKS / 2);
+   binds[1] = bind_of(&sparse, NULL, BLOCKS / 2, UNBOUND, BLOCKS - BLOCKS / 2);
+   bind(t, &sparse, binds, 2);
+   expect(t, &sparse);
+
+   /* And the buffer after its memory. */
+   vkFreeMemory(t->device, second.memory, NULL);
+   vkDestroyBuffer(t->device, sparse.buffer, NULL);
+}
+
 static void
 binds_in_the_order_of_semaphores(struct vkt *t)
 {
@@ -418,6 +444,7 @@ main(void)
    last_bind_wins(&t);
    aliased_memory(&t);
    writes_stay_with_the_memory(&t);
+   memory_freed_while_bound(&t);
    binds_in_the_order_of_semaphores(&t);
    requirements_without_a_buffer(&t);
    vkt_finish(&t);

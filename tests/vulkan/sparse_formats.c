@@ -261,10 +261,16 @@ expect_tails(struct vkt *t, const char *name, const struct format *f,
    }
 }
 
+/* Several planes, or texels that share a part. */
+static bool
+is_ycbcr(const struct format *f)
+{
+   return strstr(f->name, "PLANE") || strstr(f->name, "_422_");
+}
+
 static bool
 test_format(struct vkt *t, const struct format *f, const struct shape *shape)
 {
-   const bool is_planar = strstr(f->name, "PLANE") != NULL;
    const VkImageCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
       .flags = shape->flags | VK_IMAGE_CREATE_SPARSE_BINDING_BIT |
@@ -279,12 +285,12 @@ test_format(struct vkt *t, const struct format *f, const struct shape *shape)
    };
    char name[128];
 
-   /* Planes have one level, and their images sides that they divide. */
-   if (is_planar && (shape->levels > 1 || shape->type == VK_IMAGE_TYPE_3D ||
-                     shape->size.width % 2 || shape->size.height % 2))
+   /* They have one level, and sides that their planes divide. */
+   if (is_ycbcr(f) && (shape->levels > 1 || shape->type == VK_IMAGE_TYPE_3D ||
+                       shape->size.width % 2 || shape->size.height % 2))
       return false;
    /* The validation layer takes a plane to be as large as the image. */
-   if (is_planar && t->messenger)
+   if (is_ycbcr(f) && t->messenger)
       return false;
    if (!vkt_image_supported(t, &info))
       return false;
@@ -408,7 +414,7 @@ static void
 test_without_residency(struct vkt *t)
 {
    for (uint32_t f = 0; f < VKT_ARRAY_SIZE(formats); f++) {
-      if (strstr(formats[f].name, "PLANE")) {
+      if (is_ycbcr(&formats[f])) {
          /* The validation layer takes a plane to be as large as the image. */
          if (!t->messenger)
             test_opaque(t, &formats[f], VK_IMAGE_TYPE_2D, (VkExtent3D){300, 200, 1}, 1, 2);

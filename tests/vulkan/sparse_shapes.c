@@ -440,95 +440,13 @@ expect_by_copy(struct vkt *t, const struct image *image, const struct buffers *b
    }
 }
 
-/* Without attachments: shaders write to buffers. */
 static void
 draw(VkCommandBuffer cmd, const struct vkt_compute *set, const uint32_t push[4], uint32_t layers)
 {
-   const VkRect2D area = {{0, 0}, {push[0], push[1]}};
-
-   vkCmdBeginRendering(cmd, &(VkRenderingInfo){
-                               .sType = VK_STRUCTURE_TYPE_RENDERING_INFO,
-                               .renderArea = area,
-                               .layerCount = 1,
-                            });
-   vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, set->pipeline);
-   vkCmdSetViewport(cmd, 0, 1, &(VkViewport){0, 0, push[0], push[1], 0, 1});
-   vkCmdSetScissor(cmd, 0, 1, &area);
+   vkt_begin_drawing(cmd, set->pipeline, push[0], push[1]);
    vkt_set_bind(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, set, push);
    vkCmdDraw(cmd, 3, layers, 0, 0);
    vkCmdEndRendering(cmd);
-}
-
-static VkPipeline
-create_pipeline(struct vkt *t, VkPipelineLayout layout, const struct shader *shader)
-{
-   const VkShaderModule vertex = vkt_module_create(t, shape_vert, sizeof(shape_vert));
-   const VkShaderModule fragment = vkt_module_create(t, shader->code, shader->size_B);
-   static const VkDynamicState dynamic[] = {VK_DYNAMIC_STATE_VIEWPORT, VK_DYNAMIC_STATE_SCISSOR};
-   VkPipeline pipeline;
-
-   vkt_check(vkCreateGraphicsPipelines(
-      t->device, VK_NULL_HANDLE, 1,
-      &(VkGraphicsPipelineCreateInfo){
-         .sType = VK_STRUCTURE_TYPE_GRAPHICS_PIPELINE_CREATE_INFO,
-         .pNext =
-            &(VkPipelineRenderingCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_RENDERING_CREATE_INFO,
-            },
-         .stageCount = 2,
-         .pStages =
-            (VkPipelineShaderStageCreateInfo[]){
-               {
-                  .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                  .stage = VK_SHADER_STAGE_VERTEX_BIT,
-                  .module = vertex,
-                  .pName = "main",
-               },
-               {
-                  .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                  .stage = VK_SHADER_STAGE_FRAGMENT_BIT,
-                  .module = fragment,
-                  .pName = "main",
-               },
-            },
-         .pVertexInputState =
-            &(VkPipelineVertexInputStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO,
-            },
-         .pInputAssemblyState =
-            &(VkPipelineInputAssemblyStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_INPUT_ASSEMBLY_STATE_CREATE_INFO,
-               .topology = VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST,
-            },
-         .pViewportState =
-            &(VkPipelineViewportStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_VIEWPORT_STATE_CREATE_INFO,
-               .viewportCount = 1,
-               .scissorCount = 1,
-            },
-         .pRasterizationState =
-            &(VkPipelineRasterizationStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_RASTERIZATION_STATE_CREATE_INFO,
-               .lineWidth = 1,
-            },
-         .pMultisampleState =
-            &(VkPipelineMultisampleStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_MULTISAMPLE_STATE_CREATE_INFO,
-               .rasterizationSamples = VK_SAMPLE_COUNT_1_BIT,
-            },
-         .pDynamicState =
-            &(VkPipelineDynamicStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_DYNAMIC_STATE_CREATE_INFO,
-               .dynamicStateCount = VKT_ARRAY_SIZE(dynamic),
-               .pDynamicStates = dynamic,
-            },
-         .layout = layout,
-      },
-      NULL, &pipeline));
-   vkDestroyShaderModule(t->device, fragment, NULL);
-   vkDestroyShaderModule(t->device, vertex, NULL);
-
-   return pipeline;
 }
 
 static void
@@ -587,7 +505,13 @@ create_compute(struct vkt *t, const struct image *image, const struct buffers *b
       return vkt_compute_create(t, shader->code, shader->size_B, bindings, kind == STORE ? 1 : 3);
 
    struct vkt_compute set = vkt_set_create(t, bindings, VKT_ARRAY_SIZE(bindings));
-   set.pipeline = create_pipeline(t, set.layout, shader);
+   set.pipeline = vkt_pipeline_create(t, set.layout,
+                                      &(struct vkt_pipeline){
+                                         .vertex = shape_vert,
+                                         .vertex_size_B = sizeof(shape_vert),
+                                         .fragment = shader->code,
+                                         .fragment_size_B = shader->size_B,
+                                      });
    return set;
 }
 

@@ -231,6 +231,110 @@ fences(struct vkt *t)
    vkDestroyFence(t->device, fence, NULL);
 }
 
+static VkResult
+wait_for(struct vkt *t, VkSemaphore semaphore, uint64_t value, VkSemaphoreWaitFlags flags,
+         uint64_t timeout_ns)
+{
+   return vkWaitSemaphores(t->device,
+                           &(VkSemaphoreWaitInfo){
+                              .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+                              .flags = flags,
+                              .semaphoreCount = 1,
+                              .pSemaphores = &semaphore,
+                              .pValues = &value,
+                           },
+                           timeout_ns);
+}
+
+static void
+submit_or_bind(struct vkt *t, struct vkt_queue *queue, const struct vkt_syncs *syncs)
+{
+   if (queue == t->sparse)
+      vkt_bind(t, queue, &(VkBindSparseInfo){0}, syncs);
+   else
+      vkt_submit(t, queue, NULL, syncs);
+}
+
+/* One semaphore several times in a batch, and what waits for points that were passed over. */
+static void
+points_of_one_semaphore(struct vkt *t, struct vkt_queue *queue)
+{
+   const VkSemaphore timeline = vkt_semaphore_create(t, VK_SEMAPHORE_TYPE_TIMELINE);
+   const VkFence fence = vkt_fence_create(t);
+
+   vkt_expect(wait_for(t, timeline, 0, 0, 0) == VK_SUCCESS, "0 is reached from the start");
+   vkt_expect(wait_for(t, timeline, 1, VK_SEMAPHORE_WAIT_ANY_BIT, 0) == VK_TIMEOUT, "-");
+   for (uint64_t base = 0; base < 30; base += 10) {
+      /* Before there is anything that signals. */
+      submit_or_bind(t, t->graphics == queue ? t->sparse : t->graphics,
+                     &(struct vkt_syncs){
+                        .waits = {{timeline, base + 2}, {timeline, base + 7}, {timeline, base + 9}},
+                        .wait_count = 3,
+                        .fence = fence,
+                     });
+      vkt_expect(vkGetFenceStatus(t->device, fence) == VK_NOT_READY, "-");
+      submit_or_bind(t, queue,
+                     &(struct vkt_syncs){
+                        .signals = {{timeline, base + 3}, {timeline, base + 7}, {timeline, base + 9}},
+                        .signal_count = 3,
+                     });
+      vkt_fence_wait(t, fence);
+      vkt_check(vkResetFences(t->device, 1, &fence));
+      for (uint64_t value = base + 1; value <= base + 9; value++) {
+         vkt_expect(wait_for(t, timeline, value, 0, 0) == VK_SUCCESS, "-");
+         vkt_expect(wait_for(t, timeline, value, VK_SEMAPHORE_WAIT_ANY_BIT, 0) == VK_SUCCESS, "-");
+      }
+      vkt_expect(wait_for(t, timeline, base + 10, 0, 0) == VK_TIMEOUT, "-");
+   }
+   vkt_check(vkDeviceWaitIdle(t->device));
+
+   vkDestroyFence(t->device, fence, NULL);
+   vkDestroySemaphore(t->device, timeline, NULL);
+}
+
+/* From the host's one signal on: a batch for every queue, each of which another one waits for, and all of which
+ * one waits for. */
+static void
+one_to_all(struct vkt *t)
+{
+   const VkSemaphore timeline = vkt_semaphore_create(t, VK_SEMAPHORE_TYPE_TIMELINE);
+   const VkFence fence = vkt_fence_create(t);
+   uint64_t value = 5;
+
+   for (uint32_t round = 0; round < 20; round++) {
+      for (uint32_t i = 0; i < t->queue_count; i++) {
+         struct vkt_queue *queue = &t->queues[(i * 3 + round) % t->queue_count];
+         const struct vkt_syncs syncs = {
+            .waits = {{timeline, value}, {timeline, 5}},
+            .wait_count = 2,
+            .signals = {{timeline, value + 1 + i % 3}},
+            .signal_count = 1,
+         };
+
+         if (queue->flags == VK_QUEUE_SPARSE_BINDING_BIT)
+            vkt_bind(t, queue, &(VkBindSparseInfo){0}, &syncs);
+         else
+            vkt_submit(t, queue, NULL, &syncs);
+         value = syncs.signals[0].value;
+      }
+   }
+   vkt_submit(t, t->graphics, NULL,
+              &(struct vkt_syncs){.waits = {{timeline, value}}, .wait_count = 1, .fence = fence});
+   vkt_expect(counter_value(t, timeline) == 0, "-");
+   vkt_check(vkSignalSemaphore(t->device, &(VkSemaphoreSignalInfo){
+                                             .sType = VK_STRUCTURE_TYPE_SEMAPHORE_SIGNAL_INFO,
+                                             .semaphore = timeline,
+                                             .value = 5,
+                                          }));
+   vkt_fence_wait(t, fence);
+   vkt_expect(counter_value(t, timeline) == value, "%llu",
+              (unsigned long long)counter_value(t, timeline));
+   vkt_check(vkDeviceWaitIdle(t->device));
+
+   vkDestroyFence(t->device, fence, NULL);
+   vkDestroySemaphore(t->device, timeline, NULL);
+}
+
 int
 main(void)
 {
@@ -242,6 +346,12 @@ main(void)
    wait_before_signal(&t);
    chain_submitted_backwards(&t);
    through_a_bind_queue_and_back(&t);
+   /* The layer waits for points that are passed over, and says itself that it should not. */
+   if (!getenv("VKT_VALIDATE")) {
+      points_of_one_semaphore(&t, t.graphics);
+      points_of_one_semaphore(&t, t.sparse);
+   }
+   one_to_all(&t);
    vkt_finish(&t);
 
    return 0;

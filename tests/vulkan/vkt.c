@@ -516,13 +516,16 @@ vkt_barrier(VkCommandBuffer cmd)
 
 #define MAX_BINDINGS 4
 #define PUSH_SIZE_B  16
-#define STAGES       (VK_SHADER_STAGE_COMPUTE_BIT | VK_SHADER_STAGE_FRAGMENT_BIT)
+#define STAGES                                                                                     \
+   (VK_SHADER_STAGE_COMPUTE_BIT | VK_SHADER_STAGE_VERTEX_BIT | VK_SHADER_STAGE_FRAGMENT_BIT)
 
 static void
 write_set(struct vkt *t, VkDescriptorSet set, const struct vkt_binding *bindings, uint32_t count)
 {
    for (uint32_t i = 0; i < count; i++) {
-      const VkDescriptorBufferInfo buffer = {bindings[i].buffer, 0, VK_WHOLE_SIZE};
+      const VkDescriptorBufferInfo buffer = {
+         bindings[i].buffer, bindings[i].offset_B,
+         bindings[i].range_B ? bindings[i].range_B : VK_WHOLE_SIZE};
       const VkDescriptorImageInfo image = {bindings[i].sampler, bindings[i].image,
                                            VK_IMAGE_LAYOUT_GENERAL};
       vkUpdateDescriptorSets(t->device, 1,
@@ -665,6 +668,104 @@ vkt_dispatch(struct vkt *t, VkCommandBuffer cmd, const struct vkt_compute *c,
    vkt_set_bind(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, c, push);
    vkCmdDispatch(cmd, x, y, z);
    (void)t;
+}
+
+/* ------------------------------------------------- drawing without attachments */
+
+VkPipeline
+vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pipeline *p)
+{
+   static const VkDynamicState dynamic[] = {VK_DYNAMIC_STATE_VIEWPORT, VK_DYNAMIC_STATE_SCISSOR};
+   static const VkVertexInputAttributeDescription word = {.format = VK_FORMAT_R32_UINT};
+   static const VkVertexInputBindingDescription words = {.stride = 4};
+   const VkShaderModule vertex = vkt_module_create(t, p->vertex, p->vertex_size_B);
+   const VkShaderModule fragment =
+      p->fragment ? vkt_module_create(t, p->fragment, p->fragment_size_B) : VK_NULL_HANDLE;
+   VkPipeline pipeline;
+
+   vkt_check(vkCreateGraphicsPipelines(
+      t->device, VK_NULL_HANDLE, 1,
+      &(VkGraphicsPipelineCreateInfo){
+         .sType = VK_STRUCTURE_TYPE_GRAPHICS_PIPELINE_CREATE_INFO,
+         .pNext =
+            &(VkPipelineRenderingCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_RENDERING_CREATE_INFO,
+            },
+         .stageCount = fragment ? 2 : 1,
+         .pStages =
+            (VkPipelineShaderStageCreateInfo[]){
+               {
+                  .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_VERTEX_BIT,
+                  .module = vertex,
+                  .pName = "main",
+               },
+               {
+                  .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_FRAGMENT_BIT,
+                  .module = fragment,
+                  .pName = "main",
+               },
+            },
+         .pVertexInputState =
+            &(VkPipelineVertexInputStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO,
+               .vertexBindingDescriptionCount = p->vertex_words,
+               .pVertexBindingDescriptions = &words,
+               .vertexAttributeDescriptionCount = p->vertex_words,
+               .pVertexAttributeDescriptions = &word,
+            },
+         .pInputAssemblyState =
+            &(VkPipelineInputAssemblyStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_INPUT_ASSEMBLY_STATE_CREATE_INFO,
+               .topology = p->fragment ? VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST
+                                       : VK_PRIMITIVE_TOPOLOGY_POINT_LIST,
+            },
+         .pViewportState =
+            &(VkPipelineViewportStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_VIEWPORT_STATE_CREATE_INFO,
+               .viewportCount = 1,
+               .scissorCount = 1,
+            },
+         .pRasterizationState =
+            &(VkPipelineRasterizationStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_RASTERIZATION_STATE_CREATE_INFO,
+               .rasterizerDiscardEnable = !p->fragment,
+               .lineWidth = 1,
+            },
+         .pMultisampleState =
+            &(VkPipelineMultisampleStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_MULTISAMPLE_STATE_CREATE_INFO,
+               .rasterizationSamples = VK_SAMPLE_COUNT_1_BIT,
+            },
+         .pDynamicState =
+            &(VkPipelineDynamicStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_DYNAMIC_STATE_CREATE_INFO,
+               .dynamicStateCount = VKT_ARRAY_SIZE(dynamic),
+               .pDynamicStates = dynamic,
+            },
+         .layout = layout,
+      },
+      NULL, &pipeline));
+   vkDestroyShaderModule(t->device, fragment, NULL);
+   vkDestroyShaderModule(t->device, vertex, NULL);
+
+   return pipeline;
+}
+
+void
+vkt_begin_drawing(VkCommandBuffer cmd, VkPipeline pipeline, uint32_t width, uint32_t height)
+{
+   const VkRect2D area = {{0, 0}, {width, height}};
+
+   vkCmdBeginRendering(cmd, &(VkRenderingInfo){
+                               .sType = VK_STRUCTURE_TYPE_RENDERING_INFO,
+                               .renderArea = area,
+                               .layerCount = 1,
+                            });
+   vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, pipeline);
+   vkCmdSetViewport(cmd, 0, 1, &(VkViewport){0, 0, width, height, 0, 1});
+   vkCmdSetScissor(cmd, 0, 1, &area);
 }
 
 #define LARGEST_PAGE_B (64u << 10)

@@ -160,6 +160,9 @@ void vkt_barrier(VkCommandBuffer cmd);
 struct vkt_binding {
    VkDescriptorType type;
    VkBuffer buffer;
+   VkDeviceSize offset_B;
+   /** 0: all of it from there on. */
+   VkDeviceSize range_B;
    VkBufferView view;
    VkSampler sampler;
    VkImageView image;
@@ -188,6 +191,24 @@ struct vkt_compute vkt_compute_create(struct vkt *t, const uint32_t *spirv, size
 void vkt_compute_destroy(struct vkt *t, struct vkt_compute *compute);
 void vkt_dispatch(struct vkt *t, VkCommandBuffer cmd, const struct vkt_compute *compute,
                   const uint32_t push[4], uint32_t x, uint32_t y, uint32_t z);
+
+/* ------------------------------------------------- drawing without attachments */
+
+/** Shaders that write to buffers. */
+struct vkt_pipeline {
+   const uint32_t *vertex;
+   size_t vertex_size_B;
+   /** Triangles; or, without a fragment shader, points that go nowhere. */
+   const uint32_t *fragment;
+   size_t fragment_size_B;
+   /** A vertex is a word of vertex buffer 0. */
+   bool vertex_words;
+};
+
+VkPipeline vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout,
+                               const struct vkt_pipeline *pipeline);
+/** Until vkCmdEndRendering(). */
+void vkt_begin_drawing(VkCommandBuffer cmd, VkPipeline pipeline, uint32_t width, uint32_t height);
 
 /** Fresh pages of the process, at an address that is a multiple of every GPU's pages. */
 void *vkt_pages(size_t size_B, int prot);

@@ -93,7 +93,7 @@ create_sparse_buffer(struct vmbvk_device *device, const VkBufferCreateInfo *info
    VkResult result;
 
    /* Gallium's buffers have 32-bit sizes. */
-   if (info->size > UINT32_MAX - VMBIND_SPARSE_BLOCK_SIZE_B)
+   if (info->size > device->lvp.vk.physical->properties.maxBufferSize)
       return vk_errorf(device, VK_ERROR_OUT_OF_DEVICE_MEMORY, "a buffer of %" PRIu64 " bytes",
                        info->size);
 

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lp_limits.h"
 #include "lp_texture.h"
 #include "util/os_misc.h"
 #include "util/u_atomic.h"
@@ -100,7 +101,6 @@ alloc_new(struct vmbvk_device *device, struct vmbvk_device_memory *mem,
    const struct vmbind_memory_params params = {
       .size_B = mem->lvp.size,
       .shareable = req->shareable,
-      .placeable = device->lvp.vk.enabled_features.memoryMapPlaced,
       .replayable = req->replayable || req->addr_B,
       .addr_B = req->addr_B,
       .name = req->shareable ? "shared memory" : "memory",
@@ -262,7 +262,7 @@ vmbvk_FreeMemory(VkDevice _device, VkDeviceMemory _mem, const VkAllocationCallba
    report(device, mem, VK_DEVICE_ADDRESS_BINDING_TYPE_UNBIND_EXT);
    /* "Memory is implicitly unmapped." */
    if (mem->placed)
-      munmap(mem->placed, vmbind_memory_size_B(mem->memory));
+      munmap(mem->placed, mem->placed_size_B);
    if (mem->memory)
       vmbind_memory_free(device->lvp.pscreen, mem->memory);
    count_down(device, mem->lvp.size);
@@ -347,12 +347,18 @@ vmbvk_GetPhysicalDeviceImageFormatProperties2(VkPhysicalDevice physicalDevice,
       vk_find_struct(props->pNext, EXTERNAL_IMAGE_FORMAT_PROPERTIES);
 
    VkResult result = lvp_GetPhysicalDeviceImageFormatProperties2(physicalDevice, info, props);
-   if (result == VK_SUCCESS && external && external_info &&
+   if (result != VK_SUCCESS)
+      return result;
+
+   /* More than that llvmpipe does not create. */
+   props->imageFormatProperties.maxResourceSize =
+      MIN2(props->imageFormatProperties.maxResourceSize, LP_MAX_TEXTURE_SIZE);
+   if (external && external_info &&
        external_info->handleType == VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT)
       external->externalMemoryProperties.externalMemoryFeatures |=
          VK_EXTERNAL_MEMORY_FEATURE_EXPORTABLE_BIT;
 
-   return result;
+   return VK_SUCCESS;
 }
 
 /* ---------------------------------------------------------------------- maps */
@@ -368,12 +374,14 @@ vmbvk_MapMemory2KHR(VkDevice _device, const VkMemoryMapInfoKHR *pMemoryMapInfo, 
 
    const VkMemoryMapPlacedInfoEXT *placed =
       vk_find_struct_const(pMemoryMapInfo->pNext, MEMORY_MAP_PLACED_INFO_EXT);
-   int ret = mem->memory ? vmbind_memory_map_at(mem->memory, placed->pPlacedAddress) : -EPERM;
-   if (ret)
+   const int64_t ret =
+      mem->memory ? vmbind_memory_map_at(mem->memory, mem->lvp.size, placed->pPlacedAddress) : -EPERM;
+   if (ret < 0)
       return vk_errorf(device, VK_ERROR_MEMORY_MAP_FAILED, "cannot map at %p: %s",
                        placed->pPlacedAddress, strerror(-ret));
 
    mem->placed = placed->pPlacedAddress;
+   mem->placed_size_B = ret;
    *ppData = mem->placed;
    return VK_SUCCESS;
 }
@@ -388,7 +396,7 @@ vmbvk_UnmapMemory2KHR(VkDevice _device, const VkMemoryUnmapInfoKHR *pMemoryUnmap
    if (!mem->placed)
       return VK_SUCCESS;
 
-   const uint64_t size_B = vmbind_memory_size_B(mem->memory);
+   const uint64_t size_B = mem->placed_size_B;
    if (!(pMemoryUnmapInfo->flags & VK_MEMORY_UNMAP_RESERVE_BIT_EXT))
       munmap(mem->placed, size_B);
    else if (mmap(mem->placed, size_B, PROT_NONE,

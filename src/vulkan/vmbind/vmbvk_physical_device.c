@@ -97,8 +97,12 @@ set_features(struct vk_features *f, struct vk_device_extension_table *ext,
 
    f->bufferDeviceAddressCaptureReplay = true;
 
-   /* llvmpipe can do it as patched. */
+   /* llvmpipe can do these as patched. */
    f->shaderResourceMinLod = true;
+   ext->EXT_shader_image_atomic_int64 = true;
+   f->shaderImageInt64Atomics = true;
+   f->sparseImageInt64Atomics = true;
+   f->sparseImageFloat32AtomicMinMax = f->shaderImageFloat32AtomicMinMax;
 }
 
 static void
@@ -293,7 +297,7 @@ vmbvk_enumerate_physical_devices(struct vk_instance *vk_instance)
    char refused[64] = "", why[256] = "";
    VkResult result = VK_SUCCESS;
 
-   const int count = MAX2(drmGetDevices2(0, devices, ARRAY_SIZE(devices)), 0);
+   const int count = drmGetDevices2(0, devices, ARRAY_SIZE(devices));
 
    for (int i = 0; i < count && result == VK_SUCCESS; i++) {
       if (!(devices[i]->available_nodes & (1 << DRM_NODE_RENDER)))
@@ -309,7 +313,8 @@ vmbvk_enumerate_physical_devices(struct vk_instance *vk_instance)
       }
    }
 
-   drmFreeDevices(devices, count);
+   if (count > 0)
+      drmFreeDevices(devices, count);
 
    if (result == VK_SUCCESS && list_is_empty(&instance->lvp.vk.physical_devices.list))
       say_why_none(refused, why);

@@ -126,6 +126,7 @@ struct vmbvk_device_memory {
    struct vmbind_memory *memory;
    /** Where the application wants to see it as well, or NULL. */
    void *placed;
+   uint64_t placed_size_B;
 };
 
 static inline struct vmbvk_physical_device *

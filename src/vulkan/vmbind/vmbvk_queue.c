@@ -190,10 +190,13 @@ vmbvk_queue_init(struct vmbvk_device *device, struct vmbvk_queue *queue,
    util_dynarray_init(&queue->syncs, NULL);
    util_dynarray_init(&queue->runs, NULL);
 
-   /* Commands are executed when they are submitted: the application must not wait for that. */
-   result = vk_queue_enable_submit_thread(&queue->vk);
-   if (result != VK_SUCCESS)
-      goto fail_bind_queue;
+   /* Commands are executed when they are submitted: the application must not wait for that. Binds go to the
+    * kernel at once; the runtime starts the thread if one waits for what has not been submitted. */
+   if (queue->vk.queue_family_index != VMBVK_QUEUE_FAMILY_SPARSE) {
+      result = vk_queue_enable_submit_thread(&queue->vk);
+      if (result != VK_SUCCESS)
+         goto fail_bind_queue;
+   }
 
    return VK_SUCCESS;
 

@@ -13,6 +13,7 @@
 #include <xf86drm.h>
 
 #include "cost.h"
+#include "ioctls.h"
 #include "vmbind/vmb_vm.h"
 
 #define CHECK(call)                                                                               \
@@ -82,6 +83,25 @@ create_resource(struct bench *b, unsigned pages)
    return range;
 }
 
+/* What a driver does before it submits GPU work. */
+static void
+before_gpu_work(struct bench *b)
+{
+   struct vmb_sync sync;
+
+   CHECK(vmb_vm_get_sync(b->vm, &sync));
+}
+
+/* One that is in use already: what is unbound of it is null, as after PanVK's vkCreateBuffer. */
+static struct vmb_range *
+create_used_resource(struct bench *b, unsigned pages)
+{
+   struct vmb_range *range = create_resource(b, pages);
+
+   before_gpu_work(b);
+   return range;
+}
+
 static void
 fill_binds(const struct bench *b, struct vmb_bind *binds, unsigned pages, enum cost_pattern pattern,
            bool unbind)
@@ -126,8 +146,9 @@ measure(struct bench *b, struct vmb_range *range, unsigned pages, enum cost_patt
    CHECK(drmSyncobjReset(vmb_device_fd(b->dev), &b->done, 1));
 }
 
+/* With GPU work when the resource is bound and when it is gone, or one such resource after the other. */
 static void
-measure_cycle(struct bench *b, unsigned pages, struct best *best)
+measure_cycle(struct bench *b, unsigned pages, bool gpu_work, struct best *best)
 {
    fill_binds(b, b->binds, pages, COST_IN_ORDER, false);
    fill_binds(b, b->unbinds, pages, COST_IN_ORDER, true);
@@ -135,8 +156,12 @@ measure_cycle(struct bench *b, unsigned pages, struct best *best)
    struct vmb_range *range = create_resource(b, pages);
 
    bind_and_wait(b, range, b->binds, pages);
+   if (gpu_work)
+      before_gpu_work(b);
    bind_and_wait(b, range, b->unbinds, pages);
    vmb_range_destroy(range);
+   if (gpu_work)
+      before_gpu_work(b);
    best_add(best, from, cost_now());
    CHECK(drmSyncobjReset(vmb_device_fd(b->dev), &b->done, 1));
 }
@@ -145,20 +170,28 @@ static void
 bench(struct bench *b, unsigned pages)
 {
    struct best in_order = { 0 }, shuffled = { 0 }, again = { 0 }, scattered = { 0 }, unbind = { 0 },
-               cycle = { 0 };
+               first = { 0 }, cycle = { 0 }, used_cycle = { 0 };
 
    for (unsigned i = 0; i < COST_REPEAT; i++) {
-      struct vmb_range *range = create_resource(b, pages);
+      struct vmb_range *range = create_used_resource(b, pages);
 
       measure(b, range, pages, COST_IN_ORDER, false, &in_order);
       measure(b, range, pages, COST_IN_ORDER, true, &unbind);
       measure(b, range, pages, COST_SHUFFLED, false, &shuffled);
       measure(b, range, pages, COST_SHUFFLED, false, &again);
       vmb_range_destroy(range);
-      range = create_resource(b, pages);
+      range = create_used_resource(b, pages);
       measure(b, range, pages, COST_SCATTERED, false, &scattered);
       vmb_range_destroy(range);
-      measure_cycle(b, pages, &cycle);
+      /* What one that was destroyed leaves to the next is counted there: so the first one does not count. */
+      measure_cycle(b, pages, false, &first);
+      if (i == COST_REPEAT - 1)
+         ioctls_start();
+      measure_cycle(b, pages, false, &cycle);
+      if (i == COST_REPEAT - 1)
+         ioctls_print("core", "cycle", pages);
+      before_gpu_work(b);
+      measure_cycle(b, pages, true, &used_cycle);
    }
    best_print(&in_order, "core", "in-order", pages);
    best_print(&shuffled, "core", "shuffled", pages);
@@ -166,6 +199,7 @@ bench(struct bench *b, unsigned pages)
    best_print(&again, "core", "again", pages);
    best_print(&unbind, "core", "unbind", pages);
    best_print(&cycle, "core", "cycle", pages);
+   best_print(&used_cycle, "core", "used-cycle", pages);
 }
 
 int

@@ -4,7 +4,6 @@
  * See cost.h.
  */
 
-#define _GNU_SOURCE
 #include "cost.h"
 
 #include <fcntl.h>

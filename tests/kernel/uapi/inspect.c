@@ -80,25 +80,44 @@ append(struct trees *trees, const struct inspect_mapping *map)
    trees->maps[trees->count++] = (struct mapping_of){ trees->vms - 1, *map };
 }
 
-/* All that there is, at one moment. */
-static struct trees
-read_trees(void)
+/* False if the kernel says no more: while one of its workers frees a VM, there is a moment in which the VM has no
+ * name any more and is still in the list, and then the file cannot be read. */
+static bool
+try_read_trees(struct trees *trees)
 {
    FILE *file = open_or_die(TREES, "r");
-   struct trees trees = { 0 };
    struct inspect_mapping map;
    char line[256];
    bool wanted = false;
 
+   *trees = (struct trees){ 0 };
    while (fgets(line, sizeof(line), file)) {
       if (is_vm(line)) {
          wanted = is_gpu_vm(line);
-         trees.vms += wanted;
+         trees->vms += wanted;
       } else if (wanted && parse_mapping(line, &map)) {
-         append(&trees, &map);
+         append(trees, &map);
       }
    }
+   const bool complete = !ferror(file);
    fclose(file);
+   return complete;
+}
+
+/* All that there is, at one moment. */
+static struct trees
+read_trees(void)
+{
+   struct trees trees;
+
+   for (unsigned i = 0; !try_read_trees(&trees); i++) {
+      if (i == 6000) {
+         fprintf(stderr, "%s cannot be read\n", TREES);
+         abort();
+      }
+      free(trees.maps);
+      usleep(10000);
+   }
    return trees;
 }
 

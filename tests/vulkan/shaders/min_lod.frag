@@ -1,10 +1,11 @@
-#version 460
+#version 450
+#extension GL_ARB_sparse_texture2 : require
 #extension GL_ARB_sparse_texture_clamp : require
 /* SPDX-License-Identifier: MIT
  *
- * Samples one kind of texture (KIND, as enum kind of min_lod.c) with each function that takes a minimum
- * level of detail, another in each invocation.  Coordinates are such that neighbours are so far apart as
- * the level of detail says that the program wants; comparisons are added up to the level. */
+ * Samples one kind of texture (KIND, below) with each function that takes a minimum level of detail,
+ * another in each invocation.  Neighbours are as far apart in the texture as the program says, and that
+ * gives the level of detail; comparisons are added up to the level.  For Vulkan and for OpenGL. */
 
 #define TEX_1D                0
 #define TEX_1D_ARRAY          1
@@ -20,7 +21,14 @@
 #define TEX_CUBE_SHADOW       11
 #define TEX_CUBE_ARRAY_SHADOW 12
 
-layout(push_constant) uniform Push { uint functions, distance_bits, min_bits, target_first; } push;
+#ifdef VULKAN
+layout(push_constant) uniform Push { uint function, distance_bits, min_bits, target_first; } push;
+#else
+struct Push {
+   uint function, distance_bits, min_bits, target_first;
+};
+uniform Push push;
+#endif
 layout(binding = 1) writeonly buffer Target { uvec2 target[]; };
 
 const float bias = 1.25;
@@ -118,7 +126,7 @@ main()
    const vec2 dx = vec2(apart, 0.0), dy = vec2(0.0, apart);
    const float minimum = uintBitsToFloat(push.min_bits) + 0.7 * float((at.x + at.y * 3) % 5);
 
-   switch (push.functions) {
+   switch (push.function) {
    case 0: LOOK(textureClampARB(source, P, minimum)) break;
 #if HAS_BIAS
    case 1: LOOK(textureClampARB(source, P, minimum, bias)) break;

@@ -834,6 +834,7 @@ vmbind_commit_init_screen(struct pipe_screen *pscreen)
    caps->max_sparse_array_texture_layers = caps->max_texture_array_layers;
    caps->sparse_texture_full_array_cube_mipmaps = true;
    caps->query_sparse_texture_residency = true;
+   caps->clamp_sparse_texture_lod = true;
 
    return true;
 }

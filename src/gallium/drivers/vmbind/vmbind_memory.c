@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "util/os_misc.h"
+
 #include "vmbind_private.h"
 
 /* Whoever maps a piece may write to all of its pages; and less than a sparse block. */
@@ -276,7 +278,7 @@ vmbind_memory_create(struct pipe_screen *pscreen, const struct vmbind_memory_par
    struct vmbind_screen *screen = vmbind_screen(pscreen);
    assert(params->size_B > 0);
    const bool small = params->size_B <= 1u << SLAB_MAX_ORDER && !params->shareable &&
-                      !params->placeable && !params->replayable && !params->addr_B;
+                      !params->replayable && !params->addr_B;
 
    int ret = small ? slab_memory_create(screen, params->size_B, mem_out)
                    : bound_create_new(screen, params, mem_out);
@@ -447,10 +449,50 @@ vmbind_memory_bo(const struct vmbind_memory *mem)
    return mem->bo;
 }
 
-int
-vmbind_memory_map_at(struct vmbind_memory *mem, void *addr)
+/* Kernel drivers map a BO from its start on, at a multiple of the GPU's pages: a piece of one is mapped with all
+ * the rest of it, moved, and the rest unmapped. */
+static int
+map_piece_at(const struct vmbind_slab *slab, uint64_t offset_B, uint64_t size_B, void *addr)
 {
-   return mem->bo ? vmb_bo_map_at(mem->bo, mem->lp.size, addr) : -EPERM;
+   /* As much again, to align it. */
+   uint8_t *const area =
+      mmap(NULL, 2 * SLAB_SIZE_B, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+   if (area == MAP_FAILED)
+      return -errno;
+
+   uint8_t *const whole = (uint8_t *)(uintptr_t)align64((uintptr_t)area, SLAB_SIZE_B);
+   int ret = vmb_bo_map_at(slab->memory->bo, SLAB_SIZE_B, whole);
+   if (!ret && mremap(whole + offset_B, size_B, size_B, MREMAP_MAYMOVE | MREMAP_FIXED, addr) ==
+                  MAP_FAILED)
+      ret = -errno;
+
+   /* Where the piece was is a gap by now, in which others may have mapped something. */
+   munmap(area, whole - area + offset_B);
+   if (ret)
+      munmap(whole + offset_B, size_B);
+   munmap(whole + offset_B + size_B, area + 2 * SLAB_SIZE_B - (whole + offset_B + size_B));
+   return ret;
+}
+
+int64_t
+vmbind_memory_map_at(struct vmbind_memory *mem, uint64_t size_B, void *addr)
+{
+   const struct vmbind_slab *slab = slab_of(mem);
+   uint64_t page_size_B;
+
+   if (mem->bo) {
+      const int ret = vmb_bo_map_at(mem->bo, mem->lp.size, addr);
+      return ret ? ret : (int64_t)mem->lp.size;
+   }
+   if (!slab)
+      return -EPERM;
+
+   os_get_page_size(&page_size_B);
+   size_B = align64(size_B, page_size_B);
+   assert(size_B <= mem->lp.size);
+   const int ret = map_piece_at(
+      slab, vmbind_memory_addr_B(mem) - vmbind_memory_addr_B(slab->memory), size_B, addr);
+   return ret ? ret : (int64_t)size_B;
 }
 
 struct pipe_memory_allocation *

@@ -31,8 +31,6 @@ struct vmbind_memory_params {
    uint64_t size_B;
    /** Other devices and processes may see it: vmbind_memory_export(). */
    bool shareable;
-   /** It may be shown at other addresses: vmbind_memory_map_at(). */
-   bool placeable;
    /** Its address can be asked for again, by another device, with addr_B. */
    bool replayable;
    /** The address that it must have, or 0. */
@@ -73,9 +71,15 @@ uint64_t vmbind_memory_size_B(const struct vmbind_memory *mem);
 /** The BO behind it, or NULL for memory that can be bound to no sparse resource. */
 struct vmb_bo *vmbind_memory_bo(const struct vmbind_memory *mem);
 
-/** Shows all of the memory at another address of the process as well, in place of what is mapped
- * there.  The caller unmaps it.  -EPERM if it is not placeable. */
-int vmbind_memory_map_at(struct vmbind_memory *mem, void *addr);
+/**
+ * Shows the memory at another address of the process as well, in place of what is mapped there.  The
+ * caller unmaps it.
+ *
+ * \param addr    a multiple of the GPU's pages
+ * \param size_B  as much of it as the user asked for
+ * \return bytes that are mapped, whole pages; -EPERM for the process's own memory; -ENOMEM
+ */
+int64_t vmbind_memory_map_at(struct vmbind_memory *mem, uint64_t size_B, void *addr);
 
 /** For Gallium's functions, which know it by another name. */
 struct pipe_memory_allocation *vmbind_memory_to_pipe(struct vmbind_memory *mem);

@@ -68,6 +68,17 @@ struct vmbind_screen {
    bool (*resource_bind_backing)(struct pipe_screen *pscreen, struct pipe_resource *pres,
                                  struct pipe_memory_allocation *pmem, uint64_t fd_offset,
                                  uint64_t size, uint64_t offset);
+   struct pipe_context *(*context_create)(struct pipe_screen *pscreen, void *priv, unsigned flags);
+   void *(*buffer_map)(struct pipe_context *pctx, struct pipe_resource *pres, unsigned level,
+                       unsigned usage, const struct pipe_box *box,
+                       struct pipe_transfer **transfer_out);
+   void (*buffer_unmap)(struct pipe_context *pctx, struct pipe_transfer *transfer);
+   void (*resource_copy_region)(struct pipe_context *pctx, struct pipe_resource *dst,
+                                unsigned dst_level, unsigned dstx, unsigned dsty, unsigned dstz,
+                                struct pipe_resource *src, unsigned src_level,
+                                const struct pipe_box *src_box);
+   void (*clear_buffer)(struct pipe_context *pctx, struct pipe_resource *pres, unsigned offset_B,
+                        unsigned size_B, const void *value, int value_size_B);
 };
 
 /** Memory: a BO and the addresses at which all of it is bound, or a piece of a slab. */
@@ -129,6 +140,10 @@ vmbind_backing(struct llvmpipe_resource *lpr)
  */
 int vmbind_resource_attach_sparse(struct pipe_screen *pscreen, struct pipe_resource *pres,
                                   struct vmbind_backing *backing, uint64_t size_B, bool residency);
+
+/* vmbind_buffer.c: llvmpipe's context, which then can do with buffers of up to 4 GiB what it does with those of 2. */
+struct pipe_context *vmbind_buffer_context_create(struct pipe_screen *pscreen, void *priv,
+                                                  unsigned flags);
 
 static inline void
 vmbind_resource_set_address(struct llvmpipe_resource *lpr, uint64_t addr_B)

@@ -377,6 +377,7 @@ replace_functions(struct vmbind_screen *screen, struct pipe_screen *pscreen)
    screen->resource_create = pscreen->resource_create;
    screen->resource_destroy = pscreen->resource_destroy;
    screen->resource_bind_backing = pscreen->resource_bind_backing;
+   screen->context_create = pscreen->context_create;
 
    pscreen->destroy = vmbind_screen_destroy;
    pscreen->get_name = vmbind_get_name;
@@ -384,6 +385,7 @@ replace_functions(struct vmbind_screen *screen, struct pipe_screen *pscreen)
    pscreen->resource_create = vmbind_resource_create;
    pscreen->resource_destroy = vmbind_resource_destroy;
    pscreen->resource_bind_backing = vmbind_resource_bind_backing;
+   pscreen->context_create = vmbind_buffer_context_create;
    pscreen->allocate_memory = vmbind_allocate_memory;
    pscreen->free_memory = vmbind_free_memory;
    pscreen->map_memory = vmbind_map_memory;

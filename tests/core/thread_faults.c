@@ -1,0 +1,256 @@
+/* Copyright © 2026 the vmbind authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Where a thread waits, binds and signals (VMB_SYNC_THREAD): the kernel has no memory to signal with, the device
+ * goes while it is asked whether there is anything to wait for, and the program's signals are for others.
+ * libdrm's functions fail here, in this program, before they get to the simulator.
+ */
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <xf86drm.h>
+
+#include "util/u_atomic.h"
+#include "vmbind/vmb_vm.h"
+
+#include "target.h"
+
+/* Atomic: so many of the next signals find no memory. */
+static int failing_signals;
+/* Atomic: so many signals of a thread that takes the program's signals were seen, of any other, and of any. */
+static int unmasked, signals;
+/* Atomic. */
+static int wait_error;
+
+static int64_t
+now_ns(void)
+{
+   struct timespec now;
+
+   clock_gettime(CLOCK_MONOTONIC, &now);
+   return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static bool
+signal_fails(void)
+{
+   sigset_t mask;
+
+   pthread_sigmask(SIG_SETMASK, NULL, &mask);
+   p_atomic_inc(&signals);
+   if (!sigismember(&mask, SIGUSR1))
+      p_atomic_inc(&unmasked);
+   if (p_atomic_read(&failing_signals) <= 0)
+      return false;
+   p_atomic_dec(&failing_signals);
+   errno = ENOMEM;
+   return true;
+}
+
+int
+drmSyncobjSignal(int fd, const uint32_t *handles, uint32_t count)
+{
+   int (*next)(int, const uint32_t *, uint32_t) = dlsym(RTLD_NEXT, __func__);
+
+   return signal_fails() ? -1 : next(fd, handles, count);
+}
+
+int
+drmSyncobjTimelineSignal(int fd, const uint32_t *handles, uint64_t *points, uint32_t count)
+{
+   int (*next)(int, const uint32_t *, uint64_t *, uint32_t) = dlsym(RTLD_NEXT, __func__);
+
+   return signal_fails() ? -1 : next(fd, handles, points, count);
+}
+
+int
+drmSyncobjTimelineWait(int fd, uint32_t *handles, uint64_t *points, unsigned count, int64_t timeout_ns,
+                       unsigned flags, uint32_t *first)
+{
+   int (*next)(int, uint32_t *, uint64_t *, unsigned, int64_t, unsigned, uint32_t *) =
+      dlsym(RTLD_NEXT, __func__);
+
+   if (p_atomic_read(&wait_error)) {
+      errno = p_atomic_read(&wait_error);
+      return -1;
+   }
+   return next(fd, handles, points, count, timeout_ns, flags, first);
+}
+
+struct fixture {
+   int fd;
+   struct vmb_device *dev;
+   struct vmb_vm *vm;
+   struct vmb_queue *queue;
+   struct vmb_bo *bo;
+   struct vmb_range *range;
+   uint32_t held, done;
+   int fence;
+};
+
+static void
+log_nothing(void *data, enum vmb_log_level level, const char *line)
+{
+   (void)data, (void)level, (void)line;
+}
+
+static int
+setup(void **state)
+{
+   static struct fixture f;
+   const uint64_t size_B = 1 << 20;
+
+   f.fd = target_open();
+   assert_true(f.fd >= 0);
+   const struct vmb_device_params params = { .drm_fd = f.fd, .log = log_nothing };
+   assert_int_equal(vmb_device_create(&params, &f.dev), 0);
+   assert_int_equal(vmb_device_caps(f.dev)->sync_mode, VMB_SYNC_THREAD);
+   assert_int_equal(vmb_vm_create(f.dev, &(struct vmb_vm_params){ 0 }, &f.vm), 0);
+   assert_int_equal(vmb_queue_create(f.vm, &f.queue), 0);
+   assert_int_equal(
+      vmb_bo_create(f.dev, &(struct vmb_bo_params){ .size_B = size_B, .vm = f.vm }, &f.bo), 0);
+   assert_int_equal(
+      vmb_range_create(f.vm, &(struct vmb_range_params){ .size_B = size_B }, &f.range), 0);
+   assert_int_equal(drmSyncobjCreate(f.fd, 0, &f.held), 0);
+   assert_int_equal(drmSyncobjCreate(f.fd, 0, &f.done), 0);
+   f.fence = target_fence_create();
+   assert_true(f.fence >= 0);
+   assert_int_equal(drmSyncobjImportSyncFile(f.fd, f.held, f.fence), 0);
+   *state = &f;
+   return 0;
+}
+
+static int
+teardown(void **state)
+{
+   struct fixture *f = *state;
+
+   vmb_range_destroy(f->range);
+   vmb_bo_unref(f->bo);
+   vmb_queue_destroy(f->queue);
+   vmb_vm_destroy(f->vm);
+   drmSyncobjDestroy(f->fd, f->held);
+   drmSyncobjDestroy(f->fd, f->done);
+   vmb_device_destroy(f->dev);
+   close(f->fence);
+   close(f->fd);
+   return 0;
+}
+
+static int
+submit_held(struct fixture *f)
+{
+   const struct vmb_bind bind = { .range = f->range, .size_B = 1 << 16, .bo = f->bo };
+
+   return vmb_queue_submit(f->queue,
+                           &(struct vmb_submit){
+                              .binds = &bind,
+                              .bind_count = 1,
+                              .waits = &(struct vmb_sync){ f->held, 0 },
+                              .wait_count = 1,
+                              .signals = &(struct vmb_sync){ f->done, 0 },
+                              .signal_count = 1,
+                           },
+                           NULL);
+}
+
+static bool
+is_done(struct fixture *f, int64_t within_ns)
+{
+   uint32_t done = f->done;
+
+   return drmSyncobjWait(f->fd, &done, 1, now_ns() + within_ns, DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT,
+                         NULL) == 0;
+}
+
+#define SOON INT64_C(20000000000)
+
+/* Both signals of the batch, the queue's and the program's, fail at first. */
+static void
+test_a_signal_is_tried_again(void **state)
+{
+   struct fixture *f = *state;
+
+   assert_int_equal(submit_held(f), 0);
+   assert_false(is_done(f, 0));
+   p_atomic_set(&failing_signals, 3);
+   target_fence_signal(f->fence);
+   assert_true(is_done(f, SOON));
+   assert_int_equal(p_atomic_read(&failing_signals), 0);
+   assert_int_equal(vmb_queue_wait(f->queue, 0, INT64_MAX), 0);
+   assert_false(vmb_device_is_lost(f->dev));
+}
+
+/* If it does not work for long, the device is lost; it is made up for as soon as it works. */
+static void
+test_a_signal_that_fails_for_long(void **state)
+{
+   struct fixture *f = *state;
+
+   assert_int_equal(submit_held(f), 0);
+   p_atomic_set(&failing_signals, 1000000);
+   target_fence_signal(f->fence);
+   for (int64_t end = now_ns() + SOON; !vmb_device_is_lost(f->dev) && now_ns() < end;)
+      sched_yield();
+   assert_true(vmb_device_is_lost(f->dev));
+   assert_false(is_done(f, 0));
+   p_atomic_set(&failing_signals, 0);
+   assert_true(is_done(f, SOON));
+}
+
+static void
+test_the_programs_signals_are_for_others(void **state)
+{
+   struct fixture *f = *state;
+   sigset_t before, after;
+
+   pthread_sigmask(SIG_SETMASK, NULL, &before);
+   assert_false(sigismember(&before, SIGUSR1));
+   assert_int_equal(submit_held(f), 0);
+   pthread_sigmask(SIG_SETMASK, NULL, &after);
+   assert_false(sigismember(&after, SIGUSR1));
+   p_atomic_set(&signals, 0);
+   p_atomic_set(&unmasked, 0);
+   target_fence_signal(f->fence);
+   assert_true(is_done(f, SOON));
+   assert_true(p_atomic_read(&signals) >= 2);
+   assert_int_equal(p_atomic_read(&unmasked), 0);
+}
+
+/* It is asked whether the batch has anything to wait for. */
+static void
+test_the_device_is_gone(void **state)
+{
+   struct fixture *f = *state;
+
+   p_atomic_set(&wait_error, ENODEV);
+   const int ret = submit_held(f);
+   p_atomic_set(&wait_error, 0);
+   assert_int_equal(ret, -ENODEV);
+   assert_true(vmb_device_is_lost(f->dev));
+   assert_true(is_done(f, SOON));
+   target_fence_signal(f->fence);
+}
+
+int
+main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+   const struct CMUnitTest tests[] = {
+      TEST(test_a_signal_is_tried_again),
+      TEST(test_the_programs_signals_are_for_others),
+      TEST(test_the_device_is_gone),
+      TEST(test_a_signal_that_fails_for_long),
+   };
+
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}
