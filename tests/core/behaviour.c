@@ -2671,6 +2671,81 @@ test_threads_share_a_vm(void **state)
    wait_idle(f);
 }
 
+/* After the VM's sync there is something at each address of a range that was created before, whoever bound it. */
+static unsigned
+count_missing(struct fixture *f, const struct vmb_range *range)
+{
+   const uint64_t addr_B = vmb_range_addr_B(range);
+   const uint64_t last_B = addr_B + vmb_range_size_B(range) - PAGE_B;
+   const int fd = vmb_device_fd(f->dev);
+   const uint32_t vm = vmb_vm_kernel_id(f->vm);
+   struct vmb_sync sync;
+   uint32_t handle;
+   uint64_t offset_B;
+
+   if (vmb_vm_get_sync(f->vm, &sync) ||
+       (sync.point && drmSyncobjTimelineWait(fd, &sync.syncobj, &sync.point, 1, INT64_MAX,
+                                             DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL)))
+      return 1;
+   return target_has_pages() && (!target_get_page(fd, vm, addr_B, &handle, &offset_B) ||
+                                 !target_get_page(fd, vm, last_B, &handle, &offset_B));
+}
+
+static int
+bind_null_in_thread(void *data)
+{
+   struct thread *t = data;
+   struct rng rng = { t->seed };
+   struct vmb_queue *queue;
+
+   t->failures += vmb_queue_create(t->f->vm, &queue) != 0;
+   for (unsigned round = 0; round < 200; round++) {
+      const struct vmb_range_params params = {
+         .size_B = 16 * (1 + rng_below(&rng, 2)) * PAGE_B,
+         .unbound = VMB_UNBOUND_NULL,
+      };
+      struct vmb_range *range;
+
+      t->failures += vmb_range_create(t->f->vm, &params, &range) != 0;
+      if (rng_one_in(&rng, 2)) {
+         const struct vmb_bind b = bind(range, rng_below(&rng, 8), 8, t->f->bo[0], 0);
+         t->failures += submit_binds(queue, &b, 1) != 0;
+      }
+      if (rng_one_in(&rng, 2))
+         t->failures += count_missing(t->f, range);
+      if (rng_one_in(&rng, 2)) {
+         const struct vmb_bind b = bind(range, 0, 16, NULL, 0);
+         t->failures += submit_binds(queue, &b, 1) != 0;
+      }
+      vmb_range_destroy(range);
+   }
+   vmb_queue_destroy(queue);
+   return 0;
+}
+
+static void
+test_threads_share_nulls(void **state)
+{
+   struct fixture *f = *state;
+   struct thread threads[4];
+   thrd_t ids[4];
+
+   if (f->caps->null_mode == VMB_NULL_NONE)
+      skip();
+   for (unsigned i = 0; i < 4; i++) {
+      threads[i] = (struct thread){ .f = f, .seed = 7 + i };
+      assert_int_equal(thrd_create(&ids[i], bind_null_in_thread, &threads[i]), thrd_success);
+   }
+   for (unsigned i = 0; i < 4; i++) {
+      thrd_join(ids[i], NULL);
+      assert_int_equal(threads[i].failures, 0);
+   }
+   wait_idle(f);
+   bind_nulls(f);
+   wait_idle(f);
+   expect_mirror_is_kernel(f);
+}
+
 static void
 test_who_is(void **state)
 {
@@ -2787,6 +2862,7 @@ main(void)
       TEST(test_a_purged_bo_is_evicted),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
+      TEST(test_threads_share_nulls),
       TEST(test_who_is),
    };
 
