@@ -22,15 +22,15 @@
 #include "vk_enum_to_str.h"
 #include "vmbind/vmbind_screen.h"
 
-/* For kernel fences, which signal in any case. */
+/* For fences of binds, which signal in any case; where a thread of the core's binds, it brings them only then. */
 static VkResult
 wait_for_point(struct vmbvk_device *device, struct vmb_sync sync)
 {
    if (sync.point == 0)
       return VK_SUCCESS;
 
-   if (drmSyncobjTimelineWait(device->lvp.vk.drm_fd, &sync.syncobj, &sync.point, 1, INT64_MAX, 0,
-                              NULL))
+   if (drmSyncobjTimelineWait(device->lvp.vk.drm_fd, &sync.syncobj, &sync.point, 1, INT64_MAX,
+                              DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL))
       return vk_errorf(device, VK_ERROR_UNKNOWN, "waiting for binds failed: %m");
 
    return VK_SUCCESS;
