@@ -21,7 +21,7 @@
 
 #define RECLAIM_WAIT_NS INT64_C(200000000)
 
-/* Destroyed ranges that may wait to be unmapped. */
+/* Destroyed ranges that may wait to be unmapped, as long as they can be. */
 #define MOST_LATE 16
 
 #define LOW_END_B   (1ull << 32)
@@ -467,8 +467,7 @@ may_stay_mapped(const struct vmb_range *range)
    struct vmb_vm *vm = range->vm;
 
    return range->unbound == VMB_UNBOUND_NULL && !vmb_device_is_lost(vm->dev) &&
-          vmb_vm_binds_at_once(vm) && shows_null(range) &&
-          (vm->late_count < MOST_LATE || vmb_vm_bind_late(vm) == 0);
+          vmb_vm_binds_at_once(vm) && shows_null(range);
 }
 
 static int
@@ -662,6 +661,9 @@ vmb_range_destroy(struct vmb_range *range)
       vmb_vm_remove_late(vm, range);
    const bool stays = !unborn && may_stay_mapped(range);
    if (stays) {
+      /* If that fails there are more of them, until it does not. */
+      if (vm->late_count >= MOST_LATE)
+         vmb_vm_bind_late(vm);
       unlink_range(range);
       vmb_vm_add_late(vm, range, VMB_LATE_UNMAP);
    }

@@ -739,6 +739,43 @@ test_null_that_goes_later_makes_room(void **state)
    vmb_range_destroy(again);
 }
 
+/* The kernel has no memory to unmap them: they go when it has, and no address is lost. */
+static void
+test_null_that_cannot_go_goes_later(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 40 };
+   struct vmb_range *ranges[COUNT], *again;
+   uint64_t addr_B[COUNT];
+
+   if (!nulls_come_later(f) || !target_fail_binds(1, 100000, ENOMEM))
+      skip();
+   target_fail_nothing();
+   for (unsigned i = 0; i < COUNT; i++) {
+      assert_int_equal(vmb_range_create(f->vm,
+                                        &(struct vmb_range_params){
+                                           .size_B = 16 * PAGE_B, .unbound = VMB_UNBOUND_NULL },
+                                        &ranges[i]),
+                       0);
+      addr_B[i] = vmb_range_addr_B(ranges[i]);
+   }
+   bind_nulls(f);
+   f->quiet = true;
+   assert_true(target_fail_binds(1, 100000, ENOMEM));
+   for (unsigned i = 0; i < COUNT; i++)
+      vmb_range_destroy(ranges[i]);
+   target_fail_nothing();
+   expect_mirror_is_kernel(f);
+   bind_nulls(f);
+   for (unsigned i = 0; i < COUNT; i++) {
+      const struct vmb_range_params fixed = { .size_B = 16 * PAGE_B, .fixed_addr_B = addr_B[i] };
+
+      assert_false(anything_at(f, addr_B[i]));
+      assert_int_equal(vmb_range_create(f->vm, &fixed, &again), 0);
+      vmb_range_destroy(again);
+   }
+}
+
 /* A new range gets addresses that it may have, or none. */
 static void
 test_what_is_taken_over_fits(void **state)
@@ -2809,6 +2846,7 @@ main(void)
       TEST(test_bound_goes_at_once),
       TEST(test_null_is_taken_over),
       TEST(test_null_that_goes_later_makes_room),
+      TEST(test_null_that_cannot_go_goes_later),
       TEST(test_what_is_taken_over_fits),
       TEST(test_nulls_that_come_together_go_apart),
       TEST(test_a_bo_goes_when_null_stays),
