@@ -207,6 +207,16 @@ vmbind_resource_attach_sparse(struct pipe_screen *pscreen, struct pipe_resource 
    if (ret)
       return ret;
 
+   /* Not later: who creates the resource is to be told if it cannot be bound to null, and work that was submitted
+    * before may get its address by the time it runs. */
+   struct vmb_sync sync;
+   ret = vmb_vm_get_sync(screen->vm, &sync);
+   if (ret) {
+      vmb_range_destroy(backing->sparse_range);
+      backing->sparse_range = NULL;
+      return ret;
+   }
+
    /* llvmpipe has put memory under a sparse texture already. */
    if ((pres->flags & PIPE_RESOURCE_FLAG_SPARSE) && lpr->tex_data != MAP_FAILED)
       munmap(lpr->tex_data, lpr->size_required);
