@@ -1168,6 +1168,14 @@ send_late(struct vmb_vm *vm, const struct vmb_gpuvm_req *reqs, size_t count)
    return ret;
 }
 
+/* The device is lost, and nothing was sent that would signal them. */
+static void
+signal_lost(struct vmb_queue *queue, const struct vmb_sync *signals, uint32_t count)
+{
+   for (uint32_t i = 0; i < count; i++)
+      signal_all(queue, &(struct vmb_kmd_sync){ signals[i].syncobj, signals[i].point }, 1);
+}
+
 static int
 plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t *point_out)
 {
@@ -1181,6 +1189,8 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       rest.req_count -= raw->late_count;
       rest.late_count = 0;
       ret = send_late(vm, raw->reqs, raw->late_count);
+      if (ret == -ENODEV)
+         signal_lost(queue, raw->signals, raw->signal_count);
       if (!ret)
          ret = plan_raw(vm, &rest);
    }
@@ -1230,7 +1240,11 @@ void
 vmb_vm_add_late(struct vmb_vm *vm, struct vmb_range *range, enum vmb_late late)
 {
    range->late = late;
-   list_addtail(&range->late_link, &vm->late);
+   /* Those that may be taken over come first, so that nobody has to look for them among the others. */
+   if (late == VMB_LATE_UNMAP)
+      list_add(&range->late_link, &vm->late);
+   else
+      list_addtail(&range->late_link, &vm->late);
    p_atomic_inc(&vm->late_count);
 }
 
@@ -1251,10 +1265,21 @@ vmb_vm_bind_late(struct vmb_vm *vm)
       return 0;
    if (vmb_device_is_lost(vm->dev))
       return -ENODEV;
-   const int ret = build_late_reqs(vm, &built);
-   if (ret)
-      return ret;
-   return send_late(vm, vm->reqs, built.req_count);
+   int ret = build_late_reqs(vm, &built);
+   if (!ret)
+      ret = send_late(vm, vm->reqs, built.req_count);
+   release_dependencies(vm);
+   return ret;
+}
+
+/* What waits takes nothing along: GPU work that uses the ranges may be what it waits for. */
+static int
+take_late_along(struct vmb_vm *vm, const struct vmb_submit *submit, struct built *built)
+{
+   if (!vm->late_count || (!submit->wait_count && !submit->bind_count))
+      return 0;
+   return !submit->wait_count && vmb_vm_binds_at_once(vm) ? build_late_reqs(vm, built)
+                                                          : vmb_vm_bind_late(vm);
 }
 
 /* The number of pending batches from which on a submit looks whether some of
@@ -1288,18 +1313,9 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
    struct built built = { 0 };
 
    vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
-   int ret = 0;
-   if (vmb_device_is_lost(dev)) {
-      ret = -ENODEV;
-      for (uint32_t i = 0; i < submit->signal_count; i++) {
-         const struct vmb_sync *sync = &submit->signals[i];
-         signal_all(queue, &(struct vmb_kmd_sync){ sync->syncobj, sync->point }, 1);
-      }
-   }
-   if (!ret && vm->late_count && submit->wait_count)
-      ret = vmb_vm_bind_late(vm);
-   else if (!ret && vm->late_count && submit->bind_count)
-      ret = build_late_reqs(vm, &built);
+   int ret = vmb_device_is_lost(dev) ? -ENODEV : take_late_along(vm, submit, &built);
+   if (ret == -ENODEV)
+      signal_lost(queue, submit->signals, submit->signal_count);
    raw.late_count = built.req_count;
    if (!ret)
       ret = build_reqs(vm, submit->binds, submit->bind_count, &built);

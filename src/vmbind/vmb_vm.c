@@ -266,6 +266,7 @@ vmb_vm_get_sync(struct vmb_vm *vm, struct vmb_sync *sync_out)
       vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
       ret = vmb_vm_bind_late(vm);
       vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+      vmb_vm_free_deferred(vm);
    }
    *sync_out = vmb_queue_get_sync(vm->internal);
    return ret;
@@ -437,6 +438,7 @@ bind_to_null(struct vmb_range *range)
    if (later)
       vmb_vm_add_late(vm, range, VMB_LATE_NULL);
    vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   vmb_vm_free_deferred(vm);
    return later ? 0 : submit_own(range, &req);
 }
 
@@ -497,7 +499,9 @@ take_over(struct vmb_vm *vm, const struct vmb_range_params *params, struct vmb_r
 
    vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
    list_for_each_entry(struct vmb_range, old, &vm->late, late_link) {
-      if (old->late == VMB_LATE_UNMAP && old->size_B == range->size_B && old->zone == range->zone &&
+      if (found || old->late != VMB_LATE_UNMAP)
+         break;
+      if (old->size_B == range->size_B && old->zone == range->zone &&
           (!params->align_B || !(old->addr_B & (params->align_B - 1))))
          found = old;
    }
@@ -507,13 +511,14 @@ take_over(struct vmb_vm *vm, const struct vmb_range_params *params, struct vmb_r
    if (!found)
       return false;
    range->addr_B = found->addr_B;
+   free(found->name);
    free(found);
    return true;
 }
 
+/* Fills in the address and the zone. */
 static int
-alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, uint64_t size_B,
-         uint64_t *addr_B_out)
+alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, struct vmb_range *range)
 {
    static const enum vmb_va_zone zones[] = {
       [VMB_ZONE_GENERAL] = VMB_VA_ZONE_GENERAL,
@@ -524,9 +529,11 @@ alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, uint64_t size
    if (params->fixed_addr_B) {
       /* In whichever zone it lies. */
       int ret = -EINVAL;
-      for (unsigned i = 0; i < ARRAY_SIZE(zones) && ret == -EINVAL; i++)
-         ret = vmb_va_heap_alloc_at(vm->heap, zones[i], params->fixed_addr_B, size_B);
-      *addr_B_out = params->fixed_addr_B;
+      for (unsigned i = 0; i < ARRAY_SIZE(zones) && ret == -EINVAL; i++) {
+         ret = vmb_va_heap_alloc_at(vm->heap, zones[i], params->fixed_addr_B, range->reserved_B);
+         range->zone = i;
+      }
+      range->addr_B = params->fixed_addr_B;
       /* Outside of the window, or where it ends: of another device. */
       return ret == -EINVAL && params->fixed_addr_B % vm->dev->caps.page_size_B == 0 ? -EADDRINUSE
                                                                                      : ret;
@@ -534,23 +541,23 @@ alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, uint64_t size
 
    const struct vmb_va_alloc_info info = {
       .zone = zones[params->zone],
-      .size_B = size_B,
+      .size_B = range->reserved_B,
       .align_B = params->align_B,
    };
-   return vmb_va_heap_alloc(vm->heap, &info, addr_B_out);
+   return vmb_va_heap_alloc(vm->heap, &info, &range->addr_B);
 }
 
 static int
 find_addresses(struct vmb_vm *vm, const struct vmb_range_params *params, struct vmb_range *range)
 {
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   int ret = alloc_va(vm, params, range->reserved_B, &range->addr_B);
+   int ret = alloc_va(vm, params, range);
    if (ret == -ENOSPC || ret == -EADDRINUSE) {
       /* What was freed may have become free meanwhile, or is about to. */
       vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
       vmb_vm_reclaim(vm);
       vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-      ret = alloc_va(vm, params, range->reserved_B, &range->addr_B);
+      ret = alloc_va(vm, params, range);
    }
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    return ret;
@@ -563,7 +570,7 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    const struct vmb_caps *caps = &vm->dev->caps;
 
    if (!params->size_B || params->size_B > caps->va_range_B ||
-       (unsigned)params->zone > VMB_ZONE_REPLAY)
+       (params->align_B & (params->align_B - 1)) || (unsigned)params->zone > VMB_ZONE_REPLAY)
       return -EINVAL;
    if (caps->kernel_addresses ||
        (params->unbound == VMB_UNBOUND_NULL && caps->null_mode == VMB_NULL_NONE))
@@ -583,7 +590,6 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    if (caps->null_mode == VMB_NULL_REGION)
       range->reserved_B += caps->page_size_B;
    range->unbound = params->unbound;
-
    range->zone = params->zone;
 
    const bool shows_null_already = take_over(vm, params, range);
@@ -660,8 +666,10 @@ vmb_range_destroy(struct vmb_range *range)
       vmb_vm_add_late(vm, range, VMB_LATE_UNMAP);
    }
    vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
-   if (stays)
+   if (stays) {
+      vmb_vm_free_deferred(vm);
       return;
+   }
 
    const int ret = unborn ? 0 : unbind_all(range);
    unlink_range(range);

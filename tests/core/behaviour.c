@@ -739,6 +739,155 @@ test_null_that_goes_later_makes_room(void **state)
    vmb_range_destroy(again);
 }
 
+/* A new range gets addresses that it may have, or none. */
+static void
+test_what_is_taken_over_fits(void **state)
+{
+   struct fixture *f = *state;
+   const struct vmb_range_params low = {
+      .size_B = 64 * PAGE_B,
+      .zone = VMB_ZONE_LOW,
+      .unbound = VMB_UNBOUND_NULL,
+   };
+   struct vmb_range_params fixed = low, odd = low;
+   struct vmb_range *range, *other;
+
+   if (!nulls_come_later(f))
+      skip();
+   range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
+   fixed.fixed_addr_B = vmb_range_addr_B(range);
+   drop_range(f, range);
+   if (fixed.fixed_addr_B < 1ull << 32 || vmb_range_create(f->vm, &low, &range))
+      skip();
+   vmb_range_destroy(range);
+
+   /* It lies where its address is, whatever zone was named. */
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &range), 0);
+   bind_nulls(f);
+   vmb_range_destroy(range);
+   assert_int_equal(vmb_range_create(f->vm, &low, &other), 0);
+   assert_in_range(vmb_range_addr_B(other), 1, (1ull << 32) - 64 * PAGE_B);
+   bind_nulls(f);
+   vmb_range_destroy(other);
+   odd.align_B = 3 * PAGE_B;
+   assert_int_equal(vmb_range_create(f->vm, &odd, &range), -EINVAL);
+}
+
+/* Null mappings that come together may be one; of ranges that go apart each is its own. */
+static void
+test_nulls_that_come_together_go_apart(void **state)
+{
+   struct fixture *f = *state;
+   enum { COUNT = 5 };
+   struct vmb_range *ranges[COUNT];
+
+   if (!nulls_come_later(f))
+      skip();
+   for (unsigned i = 0; i < COUNT; i++)
+      ranges[i] = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   bind_nulls(f);
+   expect_mirror_is_kernel(f);
+   for (unsigned i = 1; i < COUNT; i += 2) {
+      const uint64_t addr_B = vmb_range_addr_B(ranges[i]);
+
+      drop_range(f, ranges[i]);
+      bind_nulls(f);
+      wait_idle(f);
+      assert_false(anything_at(f, addr_B));
+      assert_false(anything_at(f, addr_B + 15 * PAGE_B));
+      expect_mirror_is_kernel(f);
+   }
+   for (unsigned i = 0; i < COUNT; i += 2) {
+      expect_page(f, ranges[i], 0, NULL, 0);
+      expect_page(f, ranges[i], 15, NULL, 0);
+      drop_range(f, ranges[i]);
+   }
+}
+
+/* A BO goes with the last batch that knew of it, also if nothing is bound when that is seen. */
+static void
+test_a_bo_goes_when_null_stays(void **state)
+{
+   struct fixture *f = *state;
+   const int fd = vmb_device_fd(f->dev);
+   int fence;
+   uint32_t done;
+
+   if (!nulls_come_later(f))
+      skip();
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   struct vmb_bo *bo = new_bo(f, 4 * PAGE_B);
+   struct drm_gem_close close_again = { .handle = vmb_bo_handle(bo) };
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 4, bo, 0)), 0);
+   wait_idle(f);
+   const uint32_t held = held_syncobj(f, &fence);
+   assert_int_equal(drmSyncobjCreate(fd, 0, &done), 0);
+   const struct vmb_bind unbind = bind(range, 0, 4, NULL, 0);
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .binds = &unbind,
+      .bind_count = 1,
+      .signals = &(struct vmb_sync){ done, 0 },
+      .signal_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   vmb_bo_unref(bo);
+   release(f, held, fence);
+   assert_true(signals_soon(f, done, SOON));
+   drop_range(f, range);
+   assert_int_not_equal(drmIoctl(fd, DRM_IOCTL_GEM_CLOSE, &close_again), 0);
+   drmSyncobjDestroy(fd, done);
+}
+
+/* The device is lost with the null mappings of others: those who wait for the batch hear of it all the same. */
+static void
+lose_with_null(struct fixture *f, bool waits)
+{
+   const int fd = vmb_device_fd(f->dev);
+   enum { COUNT = 16 };
+   struct vmb_bind binds[COUNT];
+   uint32_t before, done;
+
+   if (!nulls_come_later(f))
+      skip();
+   f->quiet = true;
+   struct vmb_range *range = new_range(f, 2 * COUNT * PAGE_B, VMB_UNBOUND_NULL);
+   for (unsigned i = 0; i < COUNT; i++)
+      binds[i] = bind(range, 2 * i, 1, f->bo[0], i);
+   assert_int_equal(drmSyncobjCreate(fd, DRM_SYNCOBJ_CREATE_SIGNALED, &before), 0);
+   assert_int_equal(drmSyncobjCreate(fd, 0, &done), 0);
+   if (!target_fail_binds(1, 1000, ENODEV))
+      skip();
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ before, 0 },
+      .wait_count = waits ? 1 : 0,
+      .binds = binds,
+      .bind_count = COUNT,
+      .signals = &(struct vmb_sync){ done, 0 },
+      .signal_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), -ENODEV);
+   assert_true(vmb_device_is_lost(f->dev));
+   assert_true(signals_soon(f, done, SOON));
+   target_fail_nothing();
+   drmSyncobjDestroy(fd, before);
+   drmSyncobjDestroy(fd, done);
+   drop_range(f, range);
+}
+
+static void
+test_a_null_that_loses_the_device(void **state)
+{
+   lose_with_null(*state, false);
+}
+
+static void
+test_a_null_that_loses_the_device_before_a_wait(void **state)
+{
+   lose_with_null(*state, true);
+}
+
 static void
 test_contiguous_is_one_operation(void **state)
 {
@@ -2522,6 +2671,81 @@ test_threads_share_a_vm(void **state)
    wait_idle(f);
 }
 
+/* After the VM's sync there is something at each address of a range that was created before, whoever bound it. */
+static unsigned
+count_missing(struct fixture *f, const struct vmb_range *range)
+{
+   const uint64_t addr_B = vmb_range_addr_B(range);
+   const uint64_t last_B = addr_B + vmb_range_size_B(range) - PAGE_B;
+   const int fd = vmb_device_fd(f->dev);
+   const uint32_t vm = vmb_vm_kernel_id(f->vm);
+   struct vmb_sync sync;
+   uint32_t handle;
+   uint64_t offset_B;
+
+   if (vmb_vm_get_sync(f->vm, &sync) ||
+       (sync.point && drmSyncobjTimelineWait(fd, &sync.syncobj, &sync.point, 1, INT64_MAX,
+                                             DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL)))
+      return 1;
+   return target_has_pages() && (!target_get_page(fd, vm, addr_B, &handle, &offset_B) ||
+                                 !target_get_page(fd, vm, last_B, &handle, &offset_B));
+}
+
+static int
+bind_null_in_thread(void *data)
+{
+   struct thread *t = data;
+   struct rng rng = { t->seed };
+   struct vmb_queue *queue;
+
+   t->failures += vmb_queue_create(t->f->vm, &queue) != 0;
+   for (unsigned round = 0; round < 200; round++) {
+      const struct vmb_range_params params = {
+         .size_B = 16 * (1 + rng_below(&rng, 2)) * PAGE_B,
+         .unbound = VMB_UNBOUND_NULL,
+      };
+      struct vmb_range *range;
+
+      t->failures += vmb_range_create(t->f->vm, &params, &range) != 0;
+      if (rng_one_in(&rng, 2)) {
+         const struct vmb_bind b = bind(range, rng_below(&rng, 8), 8, t->f->bo[0], 0);
+         t->failures += submit_binds(queue, &b, 1) != 0;
+      }
+      if (rng_one_in(&rng, 2))
+         t->failures += count_missing(t->f, range);
+      if (rng_one_in(&rng, 2)) {
+         const struct vmb_bind b = bind(range, 0, 16, NULL, 0);
+         t->failures += submit_binds(queue, &b, 1) != 0;
+      }
+      vmb_range_destroy(range);
+   }
+   vmb_queue_destroy(queue);
+   return 0;
+}
+
+static void
+test_threads_share_nulls(void **state)
+{
+   struct fixture *f = *state;
+   struct thread threads[4];
+   thrd_t ids[4];
+
+   if (f->caps->null_mode == VMB_NULL_NONE)
+      skip();
+   for (unsigned i = 0; i < 4; i++) {
+      threads[i] = (struct thread){ .f = f, .seed = 7 + i };
+      assert_int_equal(thrd_create(&ids[i], bind_null_in_thread, &threads[i]), thrd_success);
+   }
+   for (unsigned i = 0; i < 4; i++) {
+      thrd_join(ids[i], NULL);
+      assert_int_equal(threads[i].failures, 0);
+   }
+   wait_idle(f);
+   bind_nulls(f);
+   wait_idle(f);
+   expect_mirror_is_kernel(f);
+}
+
 static void
 test_who_is(void **state)
 {
@@ -2585,6 +2809,11 @@ main(void)
       TEST(test_bound_goes_at_once),
       TEST(test_null_is_taken_over),
       TEST(test_null_that_goes_later_makes_room),
+      TEST(test_what_is_taken_over_fits),
+      TEST(test_nulls_that_come_together_go_apart),
+      TEST(test_a_bo_goes_when_null_stays),
+      TEST(test_a_null_that_loses_the_device),
+      TEST(test_a_null_that_loses_the_device_before_a_wait),
       TEST(test_contiguous_is_one_operation),
       TEST(test_many_operations_go_in_chunks),
       TEST(test_nothing_is_bound_before_its_wait),
@@ -2633,6 +2862,7 @@ main(void)
       TEST(test_a_purged_bo_is_evicted),
       TEST(test_random_batches),
       TEST(test_threads_share_a_vm),
+      TEST(test_threads_share_nulls),
       TEST(test_who_is),
    };
 

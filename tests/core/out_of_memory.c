@@ -37,6 +37,8 @@ struct fixture {
    struct vmb_vm *vm;
    struct vmb_queue *queue;
    struct vmb_range *range;
+   /* New, with a null mapping that may be still to come. */
+   struct vmb_range *late;
    struct vmb_bo *bos[2];
    uint32_t before, done;
 };
@@ -110,12 +112,30 @@ create(struct fixture *f)
    assert_int_equal(drmSyncobjCreate(f->fd, 0, &f->done), 0);
 }
 
+/* A range that is to be bound to null, and one that is to be unmapped. */
+static void
+create_late(struct fixture *f)
+{
+   struct vmb_range *gone;
+   struct vmb_sync sync;
+   struct vmb_range_params range = { .size_B = 7 * PAGE_B, .unbound = VMB_UNBOUND_NULL };
+
+   assert_int_equal(vmb_range_create(f->vm, &range, &gone), 0);
+   assert_int_equal(vmb_vm_get_sync(f->vm, &sync), 0);
+   vmb_range_destroy(gone);
+   range.size_B = 5 * PAGE_B;
+   assert_int_equal(vmb_range_create(f->vm, &range, &f->late), 0);
+   assert_int_equal(vmb_vm_wait_idle(f->vm, INT64_MAX), 0);
+}
+
 static void
 destroy(struct fixture *f)
 {
    drmSyncobjDestroy(f->fd, f->before);
    drmSyncobjDestroy(f->fd, f->done);
    vmb_range_destroy(f->range);
+   if (f->late)
+      vmb_range_destroy(f->late);
    for (unsigned i = 0; i < 2; i++)
       vmb_bo_unref(f->bos[i]);
    vmb_queue_destroy(f->queue);
@@ -199,14 +219,47 @@ struct expected {
    const char *fault;
    int ret;
    unsigned count;
+   /* With what ranges bind of themselves, and nothing to wait for. */
+   bool late;
    struct layout before, after;
 };
 
 static int
-submit(struct fixture *f, unsigned count)
+submit(struct fixture *f, const struct expected *e)
 {
-   return bind_each(f, 10, count, 1, &(struct vmb_sync){ f->before, 0 },
+   return bind_each(f, 10, e->count, 1, e->late ? NULL : &(struct vmb_sync){ f->before, 0 },
                     &(struct vmb_sync){ f->done, 0 });
+}
+
+static void
+create_for(struct fixture *f, const struct expected *e)
+{
+   create(f);
+   if (e->late)
+      create_late(f);
+}
+
+/* Whatever went wrong before. */
+static void
+expect_late_is_null(struct fixture *f)
+{
+   struct vmb_vm_mapping *maps;
+   struct vmb_sync sync;
+   size_t count;
+
+   if (!f->late)
+      return;
+   const uint64_t addr_B = vmb_range_addr_B(f->late);
+   assert_int_equal(vmb_vm_get_sync(f->vm, &sync), 0);
+   assert_int_equal(vmb_vm_wait_idle(f->vm, INT64_MAX), 0);
+   for (unsigned page = 0; page < 5; page++) {
+      assert_int_equal(vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, addr_B + page * PAGE_B,
+                                           addr_B + page * PAGE_B + 1, &maps, &count), 0);
+      assert_int_equal(count, 1);
+      assert_true(maps[0].flags & VMB_MAPPING_NULL);
+      free(maps);
+   }
+   expect_mirror_is_kernel(f);
 }
 
 static void
@@ -214,13 +267,13 @@ expect(struct expected *e)
 {
    struct fixture f;
 
-   create(&f);
+   create_for(&f, e);
    e->before = get_layout(&f);
    drm_sim_set_fault(e->fault);
-   assert_int_equal(submit(&f, e->count), e->ret);
+   assert_int_equal(submit(&f, e), e->ret);
    drm_sim_set_fault(NULL);
    if (e->ret)
-      assert_int_equal(submit(&f, e->count), 0);
+      assert_int_equal(submit(&f, e), 0);
    e->after = get_layout(&f);
    assert_false(same_pages(&e->before, &e->after));
    destroy(&f);
@@ -232,13 +285,13 @@ submit_with_failure(const struct expected *e, unsigned n, bool and_all_after)
 {
    struct fixture f;
 
-   create(&f);
+   create_for(&f, e);
    drm_sim_set_fault(e->fault);
    if (and_all_after)
       fail_alloc_arm_from(n);
    else
       fail_alloc_arm(n);
-   const int ret = submit(&f, e->count);
+   const int ret = submit(&f, e);
    const bool failed = fail_alloc_disarm();
    drm_sim_set_fault(NULL);
 
@@ -260,12 +313,13 @@ submit_with_failure(const struct expected *e, unsigned n, bool and_all_after)
    expect_mirror_is_kernel(&f);
 
    if (ret)
-      assert_int_equal(submit(&f, e->count), 0);
+      assert_int_equal(submit(&f, e), 0);
    assert_int_equal(vmb_vm_wait_idle(f.vm, INT64_MAX), 0);
    assert_true(is_signalled(&f));
    const struct layout then = get_layout(&f);
    assert_true(same_pages(&then, &e->after));
    expect_mirror_is_kernel(&f);
+   expect_late_is_null(&f);
    destroy(&f);
    return failed;
 }
@@ -307,15 +361,60 @@ test_chunks(void **state)
       &(struct expected){ .fault = "vm_bind:1=ENOMEM,vm_bind:3=ENOMEM", .count = BINDS - 20 });
 }
 
-static bool
-binds_on_a_thread(void)
+static struct vmb_caps
+get_caps(void)
 {
    struct fixture f;
 
    create(&f);
-   const bool thread = f.caps->sync_mode == VMB_SYNC_THREAD;
+   const struct vmb_caps caps = *f.caps;
    destroy(&f);
-   return thread;
+   return caps;
+}
+
+static void
+late_with_failures(struct expected *e)
+{
+   if (get_caps().null_mode == VMB_NULL_NONE) {
+      print_message("there are no null mappings\n");
+      skip();
+   }
+   e->late = true;
+   submit_with_failures(e);
+}
+
+static void
+test_late_with_one_bind(void **state)
+{
+   (void)state;
+   late_with_failures(&(struct expected){ .count = 1 });
+}
+
+static void
+test_late_with_many_binds(void **state)
+{
+   (void)state;
+   late_with_failures(&(struct expected){ .count = BINDS - 20 });
+}
+
+/* They are bound; the binds are not, or in part. */
+static void
+test_late_and_a_kernel_that_refuses(void **state)
+{
+   const struct vmb_caps caps = get_caps();
+
+   (void)state;
+   if (!caps.immediate_bind || caps.sync_mode == VMB_SYNC_THREAD) {
+      print_message("nothing is late, or an ioctl is an operation, or is tried again\n");
+      skip();
+   }
+   late_with_failures(&(struct expected){ .fault = "vm_bind:2=EIO", .ret = -EIO, .count = BINDS - 20 });
+}
+
+static bool
+binds_on_a_thread(void)
+{
+   return get_caps().sync_mode == VMB_SYNC_THREAD;
 }
 
 /* It refuses the second chunk: the first one is taken back, whatever memory there is. */
@@ -342,6 +441,9 @@ main(void)
       cmocka_unit_test(test_many_binds),
       cmocka_unit_test(test_chunks),
       cmocka_unit_test(test_half_a_batch),
+      cmocka_unit_test(test_late_with_one_bind),
+      cmocka_unit_test(test_late_with_many_binds),
+      cmocka_unit_test(test_late_and_a_kernel_that_refuses),
    };
 
    return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,8 @@ static int failing_signals;
 static int unmasked, signals;
 /* Atomic. */
 static int wait_error;
+/* Atomic: nothing is seen to have completed. */
+static int failing_queries;
 
 static int64_t
 now_ns(void)
@@ -84,6 +86,18 @@ drmSyncobjTimelineWait(int fd, uint32_t *handles, uint64_t *points, unsigned cou
       return -1;
    }
    return next(fd, handles, points, count, timeout_ns, flags, first);
+}
+
+int
+drmSyncobjQuery(int fd, uint32_t *handles, uint64_t *points, uint32_t count)
+{
+   int (*next)(int, uint32_t *, uint64_t *, uint32_t) = dlsym(RTLD_NEXT, __func__);
+
+   if (p_atomic_read(&failing_queries)) {
+      errno = ENOMEM;
+      return -1;
+   }
+   return next(fd, handles, points, count);
 }
 
 struct fixture {
@@ -241,6 +255,39 @@ test_the_device_is_gone(void **state)
    target_fence_signal(f->fence);
 }
 
+/* What has completed is not seen to have completed, so the bind is left to the thread: the null mapping of another
+ * range, which GPU work may use at once, is not. */
+static void
+test_null_is_covered_by_the_sync(void **state)
+{
+   struct fixture *f = *state;
+   const struct vmb_bind bind = { .range = f->range, .size_B = 1 << 16, .bo = f->bo };
+   const struct vmb_submit with_bind = { .binds = &bind, .bind_count = 1 };
+   const struct vmb_submit without = { .signals = &(struct vmb_sync){ f->done, 0 }, .signal_count = 1 };
+   const struct vmb_range_params params = { .size_B = 1 << 20, .unbound = VMB_UNBOUND_NULL };
+   struct vmb_range *null;
+   struct vmb_sync sync;
+   uint32_t handle;
+   uint64_t offset_B;
+
+   assert_int_equal(vmb_range_create(f->vm, &params, &null), 0);
+   assert_int_equal(vmb_queue_submit(f->queue, &without, NULL), 0);
+   p_atomic_set(&failing_queries, 1);
+   assert_true(target_delay_ioctls(50000));
+   assert_int_equal(vmb_queue_submit(f->queue, &with_bind, NULL), 0);
+   assert_int_equal(vmb_vm_get_sync(f->vm, &sync), 0);
+   if (sync.point) {
+      assert_int_equal(drmSyncobjTimelineWait(f->fd, &sync.syncobj, &sync.point, 1, now_ns() + SOON,
+                                              DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL),
+                       0);
+   }
+   assert_true(target_get_page(f->fd, vmb_vm_kernel_id(f->vm), vmb_range_addr_B(null), &handle, &offset_B));
+   p_atomic_set(&failing_queries, 0);
+   target_fail_nothing();
+   assert_int_equal(vmb_vm_wait_idle(f->vm, INT64_MAX), 0);
+   vmb_range_destroy(null);
+}
+
 int
 main(void)
 {
@@ -249,6 +296,7 @@ main(void)
       TEST(test_a_signal_is_tried_again),
       TEST(test_the_programs_signals_are_for_others),
       TEST(test_the_device_is_gone),
+      TEST(test_null_is_covered_by_the_sync),
       TEST(test_a_signal_that_fails_for_long),
    };
 
