@@ -46,6 +46,29 @@ gbm_device(void)
    return gbm;
 }
 
+static void
+make_current(EGLDisplay dpy, EGLenum api, const EGLint *attribs, const char *what)
+{
+   if (!eglInitialize(dpy, NULL, NULL))
+      die(1, "eglInitialize: 0x%x", eglGetError());
+   eglBindAPI(api);
+   EGLContext ctx = eglCreateContext(dpy, EGL_NO_CONFIG_KHR, EGL_NO_CONTEXT, attribs);
+   if (!ctx || !eglMakeCurrent(dpy, EGL_NO_SURFACE, EGL_NO_SURFACE, ctx))
+      die(1, "no %s context: 0x%x", what, eglGetError());
+
+   const char *renderer = (const char *)glGetString(GL_RENDERER);
+   const char *wanted = getenv("GLT_RENDERER");
+   printf("%s\n", renderer);
+   if (wanted && !strstr(renderer, wanted))
+      die(1, "this is not %s", wanted);
+}
+
+static EGLDisplay
+surfaceless_display(void)
+{
+   return eglGetPlatformDisplay(EGL_PLATFORM_SURFACELESS_MESA, EGL_DEFAULT_DISPLAY, NULL);
+}
+
 void
 glt_init(bool gbm)
 {
@@ -54,21 +77,19 @@ glt_init(bool gbm)
       EGL_CONTEXT_OPENGL_PROFILE_MASK, EGL_CONTEXT_OPENGL_CORE_PROFILE_BIT, EGL_NONE,
    };
    EGLDisplay dpy = gbm ? eglGetPlatformDisplay(EGL_PLATFORM_GBM_MESA, gbm_device(), NULL) :
-                          eglGetPlatformDisplay(EGL_PLATFORM_SURFACELESS_MESA,
-                                                EGL_DEFAULT_DISPLAY, NULL);
+                          surfaceless_display();
 
-   if (!eglInitialize(dpy, NULL, NULL))
-      die(1, "eglInitialize: 0x%x", eglGetError());
-   eglBindAPI(EGL_OPENGL_API);
-   EGLContext ctx = eglCreateContext(dpy, EGL_NO_CONFIG_KHR, EGL_NO_CONTEXT, attribs);
-   if (!ctx || !eglMakeCurrent(dpy, EGL_NO_SURFACE, EGL_NO_SURFACE, ctx))
-      die(1, "no OpenGL 4.5 context: 0x%x", eglGetError());
+   make_current(dpy, EGL_OPENGL_API, attribs, "OpenGL 4.5");
+}
 
-   const char *renderer = (const char *)glGetString(GL_RENDERER);
-   const char *wanted = getenv("GLT_RENDERER");
-   printf("%s\n", renderer);
-   if (wanted && !strstr(renderer, wanted))
-      die(1, "this is not %s", wanted);
+void
+glt_init_es(void)
+{
+   static const EGLint attribs[] = {
+      EGL_CONTEXT_MAJOR_VERSION, 3, EGL_CONTEXT_MINOR_VERSION, 1, EGL_NONE,
+   };
+
+   make_current(surfaceless_display(), EGL_OPENGL_ES_API, attribs, "OpenGL ES 3.1");
 }
 
 bool

@@ -23,6 +23,10 @@
  * no window system at all.  Ends the program with a message if there is none. */
 void glt_init(bool gbm);
 
+/** The same of OpenGL ES, 3.1 or a later one that it is a part of, on no window system.  What both
+ * APIs have is called by the same names. */
+void glt_init_es(void);
+
 /** Ends the program with GLT_SKIP if an extension is missing. */
 void glt_require(const char *extension);
 bool glt_has(const char *extension);
