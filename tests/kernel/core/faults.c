@@ -127,6 +127,30 @@ expect_a_fresh_device_to_work(void)
    close_gpu(&gpu);
 }
 
+/* -------------------------------------------------------------------- oracle
+ *
+ * Nothing goes wrong here.  The kernel cleans up behind the job of each look; the next one comes at once. */
+
+static void
+test_pages_are_there_whenever_one_looks(void **state)
+{
+   struct gpu gpu;
+   uint32_t handle;
+   uint64_t offset_B;
+
+   (void)state;
+   open_gpu(&gpu);
+   assert_int_equal(submit_pages(&gpu, 0, 32, NULL, NULL), 0);
+   assert_int_equal(vmb_vm_wait_idle(gpu.vm, INT64_MAX), 0);
+   for (unsigned page = 0; page < 64; page += 2) {
+      assert_true(target_get_page(vmb_device_fd(gpu.dev), vmb_vm_kernel_id(gpu.vm),
+                                  vmb_range_addr_B(gpu.range) + page * PAGE_B, &handle, &offset_B));
+      assert_int_equal(handle, vmb_bo_handle(gpu.bo));
+      assert_int_equal(offset_B, page * PAGE_B);
+   }
+   close_gpu(&gpu);
+}
+
 /* ------------------------------------------------------------------- waiters */
 
 struct waiters {
@@ -566,6 +590,7 @@ int
 main(int argc, char **argv)
 {
    const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_pages_are_there_whenever_one_looks),
       cmocka_unit_test(test_failure_at_run_time),
       cmocka_unit_test(test_failure_among_threads),
       cmocka_unit_test(test_stuck_mmu),

@@ -174,8 +174,20 @@ create_group(int drm_fd, uint32_t kernel_vm, uint32_t *group_out)
    return 0;
 }
 
+/* A job that reads where nothing is makes the kernel take the address space from the VM: then there are no
+ * pages, whatever is bound. */
+static int
+check_group(int drm_fd, uint32_t group)
+{
+   struct drm_panthor_group_get_state state = { .group_handle = group };
+
+   if (drmIoctl(drm_fd, DRM_IOCTL_PANTHOR_GROUP_GET_STATE, &state))
+      return -errno;
+   return state.state ? -EFAULT : 0;
+}
+
 /* The stream is in what the kernel maps for the group, so that the VM's own part stays as it is: the
- * middle of any such page is zeros, and zeros are no-ops. */
+ * middle of any such page is zeros, and zeros are no-ops.  All groups of the VM but this one are gone. */
 static int
 run_job(int drm_fd, uint32_t kernel_vm, uint32_t group)
 {
@@ -200,7 +212,7 @@ run_job(int drm_fd, uint32_t kernel_vm, uint32_t group)
    if (!ret && drmSyncobjWait(drm_fd, &done, 1, in_ten_seconds(), 0, NULL))
       ret = -errno;
    drmSyncobjDestroy(drm_fd, done);
-   return ret;
+   return ret ? ret : check_group(drm_fd, group);
 }
 
 static unsigned
@@ -208,6 +220,9 @@ address_space_of(int drm_fd, uint32_t kernel_vm)
 {
    struct drm_panthor_group_destroy destroy = { 0 };
 
+   /* The kernel's workers unmap a group some time after it was destroyed (from 7.2 on; 6.12 does it at once).
+    * What is left of an earlier one would be taken for the new one's. */
+   inspect_wait_for_no_kernel_part(vm_index(drm_fd, kernel_vm));
    int ret = create_group(drm_fd, kernel_vm, &destroy.group_handle);
    if (!ret) {
       ret = run_job(drm_fd, kernel_vm, destroy.group_handle);

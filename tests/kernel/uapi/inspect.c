@@ -154,6 +154,18 @@ inspect_kernel_part(unsigned index)
    return addr_B;
 }
 
+void
+inspect_wait_for_no_kernel_part(unsigned index)
+{
+   for (unsigned i = 0; inspect_kernel_part(index); i++) {
+      if (i == 6000) {
+         fprintf(stderr, "the kernel keeps its part of the VM\n");
+         abort();
+      }
+      usleep(10000);
+   }
+}
+
 unsigned
 inspect_vm_count(void)
 {

@@ -48,6 +48,8 @@ struct inspect_object inspect_object(int drm_fd, uint32_t handle);
  * \return an address, 0 if there is nothing
  */
 uint64_t inspect_kernel_part(unsigned index);
+/** Waits until there is nothing of it, so that what comes then is the next group's. */
+void inspect_wait_for_no_kernel_part(unsigned index);
 
 /** One page of the GPU's page tables. */
 struct inspect_page {
