@@ -57,12 +57,13 @@ map(struct vkt *t, VkDeviceMemory memory)
    return ptr;
 }
 
-/* Binds the memory's blocks to a sparse buffer, last one first, copies what the GPU reads there to
+/* Binds the memory's blocks, which were imported by handles of such types if any, to a sparse buffer, last one first, copies what the GPU reads there to
  * \p out, and then has the GPU fill the buffer's first block. */
 static void
-read_and_fill_through_sparse(struct vkt *t, VkDeviceMemory memory, uint32_t *out, uint32_t value)
+read_and_fill_through_sparse(struct vkt *t, VkDeviceMemory memory,
+                             VkExternalMemoryHandleTypeFlags handles, uint32_t *out, uint32_t value)
 {
-   const VkBuffer sparse = vkt_sparse_buffer_create(t, SIZE_B, 0);
+   const VkBuffer sparse = vkt_sparse_buffer_create_for(t, SIZE_B, handles);
    struct vkt_buffer copy = vkt_buffer_create(t, SIZE_B);
    VkSparseMemoryBind binds[BLOCKS];
 
@@ -90,13 +91,14 @@ read_and_fill_through_sparse(struct vkt *t, VkDeviceMemory memory, uint32_t *out
 }
 
 static void
-check_sparse(struct vkt *t, VkDeviceMemory memory, uint32_t *words, const char *what)
+check_sparse(struct vkt *t, VkDeviceMemory memory, VkExternalMemoryHandleTypeFlags handles,
+             uint32_t *words, const char *what)
 {
    static uint32_t seen[SIZE_B / 4];
 
    for (unsigned i = 0; i < SIZE_B / 4; i++)
       words[i] = 0x5000000 + i;
-   read_and_fill_through_sparse(t, memory, seen, 0x77);
+   read_and_fill_through_sparse(t, memory, handles, seen, 0x77);
    for (unsigned i = 0; i < SIZE_B / 4; i++) {
       const unsigned from = (BLOCKS - 1 - i / WORDS) * WORDS + i % WORDS;
       vkt_expect(seen[i] == 0x5000000 + from, "%s: the GPU reads 0x%x at word %u", what, seen[i],
@@ -152,15 +154,15 @@ shared(struct vkt *a, struct vkt *b, VkExternalMemoryHandleTypeFlagBits handle, 
    }
 
    /* Each sees what the others write, also through a sparse buffer. */
-   check_sparse(b, theirs[0], words, what);
-   check_sparse(b, theirs[1], map(b, theirs[0]), what);
-   check_sparse(a, mine, map(b, theirs[1]), what);
+   check_sparse(b, theirs[0], handle, words, what);
+   check_sparse(b, theirs[1], handle, map(b, theirs[0]), what);
+   check_sparse(a, mine, handle, map(b, theirs[1]), what);
 
    /* The importer's lives on. */
    vkFreeMemory(a->device, mine, NULL);
    vkFreeMemory(b->device, theirs[0], NULL);
    vkUnmapMemory(b->device, theirs[1]);
-   check_sparse(b, theirs[1], map(b, theirs[1]), what);
+   check_sparse(b, theirs[1], handle, map(b, theirs[1]), what);
    vkFreeMemory(b->device, theirs[1], NULL);
 }
 
@@ -343,7 +345,7 @@ dedicated_memory(struct vkt *t)
                .buffer = buffer,
             });
    vkt_check(vkBindBufferMemory(t->device, buffer, of_buffer, 0));
-   check_sparse(t, of_buffer, map(t, of_buffer), "a buffer's memory");
+   check_sparse(t, of_buffer, 0, map(t, of_buffer), "a buffer's memory");
 
    vkt_check(vkCreateImage(t->device,
                            &(VkImageCreateInfo){
@@ -366,7 +368,7 @@ dedicated_memory(struct vkt *t)
                .image = image,
             });
    vkt_check(vkBindImageMemory(t->device, image, of_image, 0));
-   check_sparse(t, of_image, map(t, of_image), "an image's memory");
+   check_sparse(t, of_image, 0, map(t, of_image), "an image's memory");
 
    vkDestroyImage(t->device, image, NULL);
    vkDestroyBuffer(t->device, buffer, NULL);
@@ -412,7 +414,8 @@ host_memory(struct vkt *t)
                  "the GPU wrote 0x%x 0x%x 0x%x", words[0], words[WORDS - 1], words[WORDS]);
       vkDestroyBuffer(t->device, buffer, NULL);
 
-      check_sparse(t, memory, words, "host memory");
+      check_sparse(t, memory, VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT, words,
+                   "host memory");
       vkFreeMemory(t->device, memory, NULL);
       vkt_expect(words[0] == 0x5000000 && words[SIZE_B / 4 - 1] == 0x77, "0x%x 0x%x", words[0],
                  words[SIZE_B / 4 - 1]);

@@ -281,6 +281,18 @@ vkt_sparse_buffer_create(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags
    return create_buffer(t, size_B, VK_BUFFER_CREATE_SPARSE_BINDING_BIT | flags, NULL);
 }
 
+VkBuffer
+vkt_sparse_buffer_create_for(struct vkt *t, VkDeviceSize size_B,
+                             VkExternalMemoryHandleTypeFlags handles)
+{
+   const VkExternalMemoryBufferCreateInfo external = {
+      .sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO,
+      .handleTypes = handles,
+   };
+
+   return create_buffer(t, size_B, VK_BUFFER_CREATE_SPARSE_BINDING_BIT, &external);
+}
+
 struct vkt_buffer
 vkt_buffer_create(struct vkt *t, VkDeviceSize size_B)
 {

@@ -112,6 +112,10 @@ VkBuffer vkt_buffer_create_on(struct vkt *t, VkDeviceSize size_B, VkDeviceMemory
 /** Without memory. */
 VkBuffer vkt_sparse_buffer_create(struct vkt *t, VkDeviceSize size_B, VkBufferCreateFlags flags);
 
+/** The same, to be bound to memory that was imported by such handles. */
+VkBuffer vkt_sparse_buffer_create_for(struct vkt *t, VkDeviceSize size_B,
+                                      VkExternalMemoryHandleTypeFlags handles);
+
 /* ---------------------------------------------------------------- commands */
 
 VkCommandBuffer vkt_begin(struct vkt *t);
