@@ -63,61 +63,6 @@ says_what_it_can(struct vkt *t)
    }
 }
 
-/* ------------------------------------------------------------------ handles */
-
-static VkSemaphore
-create_exportable(struct vkt *t, VkSemaphoreType type, VkExternalSemaphoreHandleTypeFlags handles)
-{
-   const VkSemaphoreTypeCreateInfo type_info = {
-      .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
-      .semaphoreType = type,
-   };
-   const VkExportSemaphoreCreateInfo export_info = {
-      .sType = VK_STRUCTURE_TYPE_EXPORT_SEMAPHORE_CREATE_INFO,
-      .pNext = &type_info,
-      .handleTypes = handles,
-   };
-   VkSemaphore semaphore;
-
-   vkt_check(vkCreateSemaphore(t->device,
-                               &(VkSemaphoreCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO,
-                                  .pNext = &export_info,
-                               },
-                               NULL, &semaphore));
-   return semaphore;
-}
-
-static int
-export_semaphore(struct vkt *t, VkSemaphore semaphore, VkExternalSemaphoreHandleTypeFlagBits handle)
-{
-   int fd = -1;
-
-   vkt_check(vkt_proc(t, vkGetSemaphoreFdKHR)(
-      t->device,
-      &(VkSemaphoreGetFdInfoKHR){
-         .sType = VK_STRUCTURE_TYPE_SEMAPHORE_GET_FD_INFO_KHR,
-         .semaphore = semaphore,
-         .handleType = handle,
-      },
-      &fd));
-   return fd;
-}
-
-static void
-import_semaphore(struct vkt *t, VkSemaphore semaphore, VkExternalSemaphoreHandleTypeFlagBits handle,
-                 VkSemaphoreImportFlags flags, int fd)
-{
-   vkt_check(vkt_proc(t, vkImportSemaphoreFdKHR)(
-      t->device, &(VkImportSemaphoreFdInfoKHR){
-                    .sType = VK_STRUCTURE_TYPE_IMPORT_SEMAPHORE_FD_INFO_KHR,
-                    .semaphore = semaphore,
-                    .flags = flags,
-                    .handleType = handle,
-                    .fd = fd,
-                 }));
-}
-
 static void
 submit_or_bind(struct vkt *t, struct vkt_queue *queue, const struct vkt_syncs *syncs)
 {
@@ -163,11 +108,11 @@ expect_done(struct vkt *t, VkFence fence)
 static void
 opaque_binary(struct vkt *a, struct vkt *b, struct vkt_queue *from, struct vkt_queue *to)
 {
-   const VkSemaphore mine = create_exportable(a, VK_SEMAPHORE_TYPE_BINARY, OPAQUE_FD);
+   const VkSemaphore mine = vkt_semaphore_create_exportable(a, VK_SEMAPHORE_TYPE_BINARY, OPAQUE_FD);
    const VkSemaphore theirs = vkt_semaphore_create(b, VK_SEMAPHORE_TYPE_BINARY);
    const VkFence fence = vkt_fence_create(b);
 
-   import_semaphore(b, theirs, OPAQUE_FD, 0, export_semaphore(a, mine, OPAQUE_FD));
+   vkt_semaphore_import(b, theirs, OPAQUE_FD, 0, vkt_semaphore_export(a, mine, OPAQUE_FD));
    for (unsigned round = 0; round < 3; round++) {
       signal_from(a, from, mine, 0);
       wait_in(b, to, theirs, 0, fence);
@@ -184,12 +129,12 @@ opaque_binary(struct vkt *a, struct vkt *b, struct vkt_queue *from, struct vkt_q
 static void
 opaque_timeline(struct vkt *a, struct vkt *b, struct vkt_queue *from, struct vkt_queue *to)
 {
-   const VkSemaphore mine = create_exportable(a, VK_SEMAPHORE_TYPE_TIMELINE, OPAQUE_FD);
+   const VkSemaphore mine = vkt_semaphore_create_exportable(a, VK_SEMAPHORE_TYPE_TIMELINE, OPAQUE_FD);
    const VkSemaphore theirs = vkt_semaphore_create(b, VK_SEMAPHORE_TYPE_TIMELINE);
    const VkFence fence = vkt_fence_create(b);
    uint64_t value;
 
-   import_semaphore(b, theirs, OPAQUE_FD, 0, export_semaphore(a, mine, OPAQUE_FD));
+   vkt_semaphore_import(b, theirs, OPAQUE_FD, 0, vkt_semaphore_export(a, mine, OPAQUE_FD));
    for (uint64_t point = 3; point <= 9; point += 3) {
       wait_in(b, to, theirs, point, fence);
       expect_not_yet(b, fence);
@@ -225,24 +170,24 @@ opaque_timeline(struct vkt *a, struct vkt *b, struct vkt_queue *from, struct vkt
 static void
 sync_fd(struct vkt *a, struct vkt *b, struct vkt_queue *from, struct vkt_queue *to)
 {
-   const VkSemaphore mine = create_exportable(a, VK_SEMAPHORE_TYPE_BINARY, SYNC_FD);
+   const VkSemaphore mine = vkt_semaphore_create_exportable(a, VK_SEMAPHORE_TYPE_BINARY, SYNC_FD);
    const VkSemaphore theirs = vkt_semaphore_create(b, VK_SEMAPHORE_TYPE_BINARY);
    const VkFence fence = vkt_fence_create(b);
 
    for (unsigned round = 0; round < 3; round++) {
       signal_from(a, from, mine, 0);
-      const int fd = export_semaphore(a, mine, SYNC_FD);
+      const int fd = vkt_semaphore_export(a, mine, SYNC_FD);
       if (round == 1) {
          struct pollfd pollfd = {.fd = fd, .events = POLLIN};
          vkt_expect(fd < 0 || poll(&pollfd, 1, 10000) == 1, "the sync file never signals");
       }
-      import_semaphore(b, theirs, SYNC_FD, VK_SEMAPHORE_IMPORT_TEMPORARY_BIT, fd);
+      vkt_semaphore_import(b, theirs, SYNC_FD, VK_SEMAPHORE_IMPORT_TEMPORARY_BIT, fd);
       wait_in(b, to, theirs, 0, fence);
       expect_done(b, fence);
    }
 
    /* -1 is a signalled one. */
-   import_semaphore(b, theirs, SYNC_FD, VK_SEMAPHORE_IMPORT_TEMPORARY_BIT, -1);
+   vkt_semaphore_import(b, theirs, SYNC_FD, VK_SEMAPHORE_IMPORT_TEMPORARY_BIT, -1);
    wait_in(b, to, theirs, 0, fence);
    expect_done(b, fence);
 
@@ -330,17 +275,17 @@ semaphore_ways(struct vkt *t, VkExternalSemaphoreHandleTypeFlagBits handle, VkSe
                enum way way)
 {
    struct vkt_queue *const queue = t->graphics;
-   const VkSemaphore mine = create_exportable(t, VK_SEMAPHORE_TYPE_BINARY, handle);
+   const VkSemaphore mine = vkt_semaphore_create_exportable(t, VK_SEMAPHORE_TYPE_BINARY, handle);
    const VkSemaphore theirs = vkt_semaphore_create(t, VK_SEMAPHORE_TYPE_BINARY);
    const VkFence fence = vkt_fence_create(t);
 
    /* Twice: the second import takes the place of the first. */
    for (unsigned round = 0; round < 2; round++) {
       signal_from(t, queue, mine, 0);
-      const int fd = send_along(export_semaphore(t, mine, handle), way);
+      const int fd = send_along(vkt_semaphore_export(t, mine, handle), way);
       if (round == 1 && handle == OPAQUE_FD)
-         import_semaphore(t, theirs, handle, flags, dup(fd));
-      import_semaphore(t, theirs, handle, flags, fd);
+         vkt_semaphore_import(t, theirs, handle, flags, dup(fd));
+      vkt_semaphore_import(t, theirs, handle, flags, fd);
       wait_in(t, queue, theirs, 0, fence);
       expect_done(t, fence);
    }
@@ -452,13 +397,13 @@ fence_ways(struct vkt *t, VkExternalFenceHandleTypeFlagBits handle, VkFenceImpor
 static void
 many(struct vkt *t)
 {
-   VkSemaphore mine = create_exportable(t, VK_SEMAPHORE_TYPE_BINARY, OPAQUE_FD);
+   VkSemaphore mine = vkt_semaphore_create_exportable(t, VK_SEMAPHORE_TYPE_BINARY, OPAQUE_FD);
    VkSemaphore theirs[1000];
 
    for (unsigned i = 0; i < VKT_ARRAY_SIZE(theirs); i++) {
       theirs[i] = vkt_semaphore_create(t, VK_SEMAPHORE_TYPE_BINARY);
-      import_semaphore(t, theirs[i], OPAQUE_FD, i & 1 ? VK_SEMAPHORE_IMPORT_TEMPORARY_BIT : 0,
-                       export_semaphore(t, mine, OPAQUE_FD));
+      vkt_semaphore_import(t, theirs[i], OPAQUE_FD, i & 1 ? VK_SEMAPHORE_IMPORT_TEMPORARY_BIT : 0,
+                       vkt_semaphore_export(t, mine, OPAQUE_FD));
    }
    const VkFence fence = vkt_fence_create(t);
    for (unsigned i = 0; i < VKT_ARRAY_SIZE(theirs); i += 100) {

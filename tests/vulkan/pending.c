@@ -52,49 +52,22 @@ fence_signal(int timeline)
 static void
 import_fence(struct vkt *t, VkSemaphore semaphore, int fence)
 {
-   vkt_check(vkt_proc(t, vkImportSemaphoreFdKHR)(
-      t->device, &(VkImportSemaphoreFdInfoKHR){
-                    .sType = VK_STRUCTURE_TYPE_IMPORT_SEMAPHORE_FD_INFO_KHR,
-                    .semaphore = semaphore,
-                    .flags = VK_SEMAPHORE_IMPORT_TEMPORARY_BIT,
-                    .handleType = VK_EXTERNAL_SEMAPHORE_HANDLE_TYPE_SYNC_FD_BIT,
-                    .fd = fence,
-                 }));
+   vkt_semaphore_import(t, semaphore, VK_EXTERNAL_SEMAPHORE_HANDLE_TYPE_SYNC_FD_BIT,
+                        VK_SEMAPHORE_IMPORT_TEMPORARY_BIT, fence);
 }
 
 /* Returns when the kernel has the submission that signals it. */
 static int
 export_fence(struct vkt *t, VkSemaphore semaphore)
 {
-   int fd = -1;
-
-   vkt_check(vkt_proc(t, vkGetSemaphoreFdKHR)(
-      t->device,
-      &(VkSemaphoreGetFdInfoKHR){
-         .sType = VK_STRUCTURE_TYPE_SEMAPHORE_GET_FD_INFO_KHR,
-         .semaphore = semaphore,
-         .handleType = VK_EXTERNAL_SEMAPHORE_HANDLE_TYPE_SYNC_FD_BIT,
-      },
-      &fd));
-   return fd;
+   return vkt_semaphore_export(t, semaphore, VK_EXTERNAL_SEMAPHORE_HANDLE_TYPE_SYNC_FD_BIT);
 }
 
 static VkSemaphore
 create_exportable(struct vkt *t)
 {
-   const VkExportSemaphoreCreateInfo export_info = {
-      .sType = VK_STRUCTURE_TYPE_EXPORT_SEMAPHORE_CREATE_INFO,
-      .handleTypes = VK_EXTERNAL_SEMAPHORE_HANDLE_TYPE_SYNC_FD_BIT,
-   };
-   VkSemaphore semaphore;
-
-   vkt_check(vkCreateSemaphore(t->device,
-                               &(VkSemaphoreCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO,
-                                  .pNext = &export_info,
-                               },
-                               NULL, &semaphore));
-   return semaphore;
+   return vkt_semaphore_create_exportable(t, VK_SEMAPHORE_TYPE_BINARY,
+                                          VK_EXTERNAL_SEMAPHORE_HANDLE_TYPE_SYNC_FD_BIT);
 }
 
 /* -------------------------------------------------------------- the worst moment */

@@ -472,6 +472,62 @@ vkt_semaphore_create(struct vkt *t, VkSemaphoreType type)
    return semaphore;
 }
 
+VkSemaphore
+vkt_semaphore_create_exportable(struct vkt *t, VkSemaphoreType type,
+                                VkExternalSemaphoreHandleTypeFlags handles)
+{
+   const VkSemaphoreTypeCreateInfo type_info = {
+      .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
+      .semaphoreType = type,
+   };
+   const VkExportSemaphoreCreateInfo export_info = {
+      .sType = VK_STRUCTURE_TYPE_EXPORT_SEMAPHORE_CREATE_INFO,
+      .pNext = &type_info,
+      .handleTypes = handles,
+   };
+   VkSemaphore semaphore;
+
+   vkt_check(vkCreateSemaphore(t->device,
+                               &(VkSemaphoreCreateInfo){
+                                  .sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO,
+                                  .pNext = &export_info,
+                               },
+                               NULL, &semaphore));
+   return semaphore;
+}
+
+int
+vkt_semaphore_export(struct vkt *t, VkSemaphore semaphore,
+                     VkExternalSemaphoreHandleTypeFlagBits handle)
+{
+   int fd = -1;
+
+   vkt_check(vkt_proc(t, vkGetSemaphoreFdKHR)(
+      t->device,
+      &(VkSemaphoreGetFdInfoKHR){
+         .sType = VK_STRUCTURE_TYPE_SEMAPHORE_GET_FD_INFO_KHR,
+         .semaphore = semaphore,
+         .handleType = handle,
+      },
+      &fd));
+   return fd;
+}
+
+void
+vkt_semaphore_import(struct vkt *t, VkSemaphore semaphore,
+                     VkExternalSemaphoreHandleTypeFlagBits handle, VkSemaphoreImportFlags flags,
+                     int fd)
+{
+   vkt_check(vkt_proc(t, vkImportSemaphoreFdKHR)(
+      t->device, &(VkImportSemaphoreFdInfoKHR){
+                    .sType = VK_STRUCTURE_TYPE_IMPORT_SEMAPHORE_FD_INFO_KHR,
+                    .semaphore = semaphore,
+                    .flags = flags,
+                    .handleType = handle,
+                    .fd = fd,
+                 }));
+}
+
 VkFence
 vkt_fence_create(struct vkt *t)
 {

@@ -149,6 +149,15 @@ void vkt_run(struct vkt *t, VkCommandBuffer cmd);
 void vkt_bind_and_wait(struct vkt *t, const VkBindSparseInfo *info);
 
 VkSemaphore vkt_semaphore_create(struct vkt *t, VkSemaphoreType type);
+VkSemaphore vkt_semaphore_create_exportable(struct vkt *t, VkSemaphoreType type,
+                                            VkExternalSemaphoreHandleTypeFlags handles);
+/** \return the file descriptor, the caller's */
+int vkt_semaphore_export(struct vkt *t, VkSemaphore semaphore,
+                         VkExternalSemaphoreHandleTypeFlagBits handle);
+/** The semaphore takes \p fd over. */
+void vkt_semaphore_import(struct vkt *t, VkSemaphore semaphore,
+                          VkExternalSemaphoreHandleTypeFlagBits handle,
+                          VkSemaphoreImportFlags flags, int fd);
 VkFence vkt_fence_create(struct vkt *t);
 /** Waits at most a minute, on however busy a machine: then it is a failure. */
 void vkt_fence_wait(struct vkt *t, VkFence fence);
