@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -260,14 +261,20 @@ collect_page(void *data, const struct inspect_page *page)
    };
 }
 
+/* One thread looks at a time: what is made to look would be taken for another's. */
+static pthread_mutex_t look_lock = PTHREAD_MUTEX_INITIALIZER;
+
 void
 target_get_pages(int drm_fd, uint32_t kernel_vm, uint64_t addr_B, uint64_t end_B,
                  struct target_page **pages_out, size_t *count_out)
 {
-   struct page_search search = { .as = address_space_of(drm_fd, kernel_vm) };
+   struct page_search search = { 0 };
 
+   pthread_mutex_lock(&look_lock);
+   search.as = address_space_of(drm_fd, kernel_vm);
    read_names(drm_fd, &search.names);
    inspect_pages(addr_B, end_B, collect_page, &search);
+   pthread_mutex_unlock(&look_lock);
    *pages_out = search.pages;
    *count_out = search.count;
 }
