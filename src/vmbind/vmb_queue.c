@@ -952,6 +952,9 @@ choose_immediate(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint
    *immediate_out = false;
    if (!caps->immediate_bind || (raw->wait_count && !thread))
       return 0;
+   /* What is to be signaled takes ioctls of its own then: with more than one it is no gain. */
+   if (!thread && !raw->immediate && raw->signal_count > 1)
+      return 0;
 
    const int ret = thread ? vmb_thread_poll(vm->dev, vm->syncs, wait_count) : 0;
    if (ret)
