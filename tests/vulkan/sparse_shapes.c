@@ -443,10 +443,17 @@ expect_by_copy(struct vkt *t, const struct image *image, const struct buffers *b
 static void
 draw(VkCommandBuffer cmd, const struct vkt_compute *set, const uint32_t push[4], uint32_t layers)
 {
-   vkt_begin_drawing(cmd, set->pipeline, push[0], push[1]);
+   vkt_begin_drawing(cmd, set->pipeline, push[0], push[1], NULL);
    vkt_set_bind(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, set, push);
    vkCmdDraw(cmd, 3, layers, 0, 0);
    vkCmdEndRendering(cmd);
+}
+
+static VkDescriptorType
+descriptor_type(enum kind kind)
+{
+   return kind == STORE || kind == LOAD ? VK_DESCRIPTOR_TYPE_STORAGE_IMAGE
+                                        : VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER;
 }
 
 static void
@@ -454,25 +461,17 @@ dispatch(struct vkt *t, const struct image *image, const struct vkt_compute *com
          enum kind kind, VkSampler sampler, uint32_t level, uint32_t seed)
 {
    const VkExtent3D e = level_extent(image, level);
-   const bool is_storage = kind == STORE || kind == LOAD;
    const bool is_whole = kind == SAMPLE || kind == PIXEL_SAMPLE;
    const uint32_t bits_or_lod = kind == STORE ? component_bits(image) : is_whole ? level : 0;
    const uint32_t push[4] = {e.width, e.height, bits_or_lod, seed};
 
-   vkUpdateDescriptorSets(
-      t->device, 1,
-      &(VkWriteDescriptorSet){
-         .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-         .dstSet = compute->set,
-         .descriptorCount = 1,
-         .descriptorType = is_storage ? VK_DESCRIPTOR_TYPE_STORAGE_IMAGE
-                                      : VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER,
-         .pImageInfo =
-            &(VkDescriptorImageInfo){
-               sampler, is_whole ? image->whole : image->level_views[level],
-               VK_IMAGE_LAYOUT_GENERAL},
-      },
-      0, NULL);
+   vkt_set_write(t, compute,
+                 &(struct vkt_binding){
+                    .type = descriptor_type(kind),
+                    .sampler = sampler,
+                    .image = is_whole ? image->whole : image->level_views[level],
+                 },
+                 1);
 
    VkCommandBuffer cmd = vkt_begin(t);
    if (is_drawn(kind))
@@ -489,11 +488,9 @@ create_compute(struct vkt *t, const struct image *image, const struct buffers *b
                enum kind kind, VkSampler sampler)
 {
    const struct shader *shader = &image->type->shaders[kind];
-   const bool is_storage = kind == STORE || kind == LOAD;
    const struct vkt_binding bindings[] = {
       {
-         .type = is_storage ? VK_DESCRIPTOR_TYPE_STORAGE_IMAGE
-                            : VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER,
+         .type = descriptor_type(kind),
          .sampler = sampler,
          .image = image->level_views[0],
       },

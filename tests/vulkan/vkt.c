@@ -457,19 +457,7 @@ vkt_bind_and_wait(struct vkt *t, const VkBindSparseInfo *info)
 VkSemaphore
 vkt_semaphore_create(struct vkt *t, VkSemaphoreType type)
 {
-   VkSemaphore semaphore;
-   const VkSemaphoreTypeCreateInfo type_info = {
-      .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
-      .semaphoreType = type,
-   };
-
-   vkt_check(vkCreateSemaphore(t->device,
-                               &(VkSemaphoreCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO,
-                                  .pNext = &type_info,
-                               },
-                               NULL, &semaphore));
-   return semaphore;
+   return vkt_semaphore_create_exportable(t, type, 0);
 }
 
 VkSemaphore
@@ -490,7 +478,7 @@ vkt_semaphore_create_exportable(struct vkt *t, VkSemaphoreType type,
    vkt_check(vkCreateSemaphore(t->device,
                                &(VkSemaphoreCreateInfo){
                                   .sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO,
-                                  .pNext = &export_info,
+                                  .pNext = handles ? (const void *)&export_info : &type_info,
                                },
                                NULL, &semaphore));
    return semaphore;
@@ -587,8 +575,9 @@ vkt_barrier(VkCommandBuffer cmd)
 #define STAGES                                                                                     \
    (VK_SHADER_STAGE_COMPUTE_BIT | VK_SHADER_STAGE_VERTEX_BIT | VK_SHADER_STAGE_FRAGMENT_BIT)
 
-static void
-write_set(struct vkt *t, VkDescriptorSet set, const struct vkt_binding *bindings, uint32_t count)
+void
+vkt_set_write(struct vkt *t, const struct vkt_compute *c, const struct vkt_binding *bindings,
+              uint32_t count)
 {
    for (uint32_t i = 0; i < count; i++) {
       const VkDescriptorBufferInfo buffer = {
@@ -599,7 +588,7 @@ write_set(struct vkt *t, VkDescriptorSet set, const struct vkt_binding *bindings
       vkUpdateDescriptorSets(t->device, 1,
                              &(VkWriteDescriptorSet){
                                 .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                                .dstSet = set,
+                                .dstSet = c->set,
                                 .dstBinding = i,
                                 .descriptorCount = 1,
                                 .descriptorType = bindings[i].type,
@@ -648,7 +637,7 @@ create_set(struct vkt *t, struct vkt_compute *c, const struct vkt_binding *bindi
                                          .pSetLayouts = &c->set_layout,
                                       },
                                       &c->set));
-   write_set(t, c->set, bindings, count);
+   vkt_set_write(t, c, bindings, count);
 }
 
 struct vkt_compute
@@ -722,7 +711,7 @@ vkt_compute_destroy(struct vkt *t, struct vkt_compute *c)
 
 void
 vkt_set_bind(VkCommandBuffer cmd, VkPipelineBindPoint point, const struct vkt_compute *c,
-             const uint32_t push[4])
+             const void *push)
 {
    vkCmdBindDescriptorSets(cmd, point, c->layout, 0, 1, &c->set, 0, NULL);
    vkCmdPushConstants(cmd, c->layout, STAGES, 0, PUSH_SIZE_B, push);
@@ -738,7 +727,7 @@ vkt_dispatch(struct vkt *t, VkCommandBuffer cmd, const struct vkt_compute *c,
    (void)t;
 }
 
-/* ------------------------------------------------- drawing without attachments */
+/* ----------------------------------------------------------------- drawing */
 
 VkPipeline
 vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pipeline *p)
@@ -746,6 +735,12 @@ vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pip
    static const VkDynamicState dynamic[] = {VK_DYNAMIC_STATE_VIEWPORT, VK_DYNAMIC_STATE_SCISSOR};
    static const VkVertexInputAttributeDescription word = {.format = VK_FORMAT_R32_UINT};
    static const VkVertexInputBindingDescription words = {.stride = 4};
+   static const VkPipelineRenderingCreateInfo no_attachments = {
+      .sType = VK_STRUCTURE_TYPE_PIPELINE_RENDERING_CREATE_INFO,
+   };
+   const VkPipelineRenderingCreateInfo *attachments =
+      p->attachments ? p->attachments : &no_attachments;
+   const bool is_drawn = p->fragment || p->attachments;
    const VkShaderModule vertex = vkt_module_create(t, p->vertex, p->vertex_size_B);
    const VkShaderModule fragment =
       p->fragment ? vkt_module_create(t, p->fragment, p->fragment_size_B) : VK_NULL_HANDLE;
@@ -755,10 +750,7 @@ vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pip
       t->device, VK_NULL_HANDLE, 1,
       &(VkGraphicsPipelineCreateInfo){
          .sType = VK_STRUCTURE_TYPE_GRAPHICS_PIPELINE_CREATE_INFO,
-         .pNext =
-            &(VkPipelineRenderingCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_RENDERING_CREATE_INFO,
-            },
+         .pNext = attachments,
          .stageCount = fragment ? 2 : 1,
          .pStages =
             (VkPipelineShaderStageCreateInfo[]){
@@ -786,8 +778,8 @@ vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pip
          .pInputAssemblyState =
             &(VkPipelineInputAssemblyStateCreateInfo){
                .sType = VK_STRUCTURE_TYPE_PIPELINE_INPUT_ASSEMBLY_STATE_CREATE_INFO,
-               .topology = p->fragment ? VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST
-                                       : VK_PRIMITIVE_TOPOLOGY_POINT_LIST,
+               .topology = is_drawn ? VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST
+                                    : VK_PRIMITIVE_TOPOLOGY_POINT_LIST,
             },
          .pViewportState =
             &(VkPipelineViewportStateCreateInfo){
@@ -798,13 +790,20 @@ vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pip
          .pRasterizationState =
             &(VkPipelineRasterizationStateCreateInfo){
                .sType = VK_STRUCTURE_TYPE_PIPELINE_RASTERIZATION_STATE_CREATE_INFO,
-               .rasterizerDiscardEnable = !p->fragment,
+               .rasterizerDiscardEnable = !is_drawn,
                .lineWidth = 1,
             },
          .pMultisampleState =
             &(VkPipelineMultisampleStateCreateInfo){
                .sType = VK_STRUCTURE_TYPE_PIPELINE_MULTISAMPLE_STATE_CREATE_INFO,
-               .rasterizationSamples = VK_SAMPLE_COUNT_1_BIT,
+               .rasterizationSamples = p->samples ? p->samples : VK_SAMPLE_COUNT_1_BIT,
+            },
+         .pDepthStencilState = p->depth_stencil,
+         .pColorBlendState =
+            &(VkPipelineColorBlendStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_COLOR_BLEND_STATE_CREATE_INFO,
+               .attachmentCount = attachments->colorAttachmentCount,
+               .pAttachments = p->blend,
             },
          .pDynamicState =
             &(VkPipelineDynamicStateCreateInfo){
@@ -822,15 +821,16 @@ vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pip
 }
 
 void
-vkt_begin_drawing(VkCommandBuffer cmd, VkPipeline pipeline, uint32_t width, uint32_t height)
+vkt_begin_drawing(VkCommandBuffer cmd, VkPipeline pipeline, uint32_t width, uint32_t height,
+                  const VkRenderingInfo *attachments)
 {
    const VkRect2D area = {{0, 0}, {width, height}};
+   VkRenderingInfo info = attachments ? *attachments : (VkRenderingInfo){0};
 
-   vkCmdBeginRendering(cmd, &(VkRenderingInfo){
-                               .sType = VK_STRUCTURE_TYPE_RENDERING_INFO,
-                               .renderArea = area,
-                               .layerCount = 1,
-                            });
+   info.sType = VK_STRUCTURE_TYPE_RENDERING_INFO;
+   info.renderArea = area;
+   info.layerCount = 1;
+   vkCmdBeginRendering(cmd, &info);
    vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, pipeline);
    vkCmdSetViewport(cmd, 0, 1, &(VkViewport){0, 0, width, height, 0, 1});
    vkCmdSetScissor(cmd, 0, 1, &area);
