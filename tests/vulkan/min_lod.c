@@ -115,27 +115,21 @@ static const struct sampling samplings[] = {
 static VkSampler
 create_sampler(struct vkt *t, const struct sampling *s, bool shadow)
 {
-   VkSampler sampler;
-
-   vkt_check(vkCreateSampler(t->device,
-                             &(VkSamplerCreateInfo){
-                                .sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO,
-                                .minFilter = s->min,
-                                .magFilter = s->mag,
-                                .mipmapMode = s->mip,
-                                .addressModeU = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
-                                .addressModeV = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
-                                .addressModeW = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
-                                .mipLodBias = s->bias,
-                                .minLod = s->min_lod,
-                                .maxLod = s->max_lod,
-                                .anisotropyEnable = s->anisotropy > 1,
-                                .maxAnisotropy = s->anisotropy,
-                                .compareEnable = shadow,
-                                .compareOp = VK_COMPARE_OP_LESS_OR_EQUAL,
-                             },
-                             NULL, &sampler));
-   return sampler;
+   return vkt_sampler_create(t, &(VkSamplerCreateInfo){
+                                   .minFilter = s->min,
+                                   .magFilter = s->mag,
+                                   .mipmapMode = s->mip,
+                                   .addressModeU = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
+                                   .addressModeV = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
+                                   .addressModeW = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
+                                   .mipLodBias = s->bias,
+                                   .minLod = s->min_lod,
+                                   .maxLod = s->max_lod,
+                                   .anisotropyEnable = s->anisotropy > 1,
+                                   .maxAnisotropy = s->anisotropy,
+                                   .compareEnable = shadow,
+                                   .compareOp = VK_COMPARE_OP_LESS_OR_EQUAL,
+                                });
 }
 
 /* ------------------------------------------------------------------- images */
@@ -220,24 +214,6 @@ create_image(struct vkt *t, const struct kind *kind, bool sparse)
    if (sparse)
       vkt_sparse_image_bind(t, &image, all_but_level_0, true);
    return image;
-}
-
-static VkImageView
-create_view(struct vkt *t, const struct kind *kind, const struct vkt_image *image)
-{
-   VkImageView view;
-
-   vkt_check(vkCreateImageView(t->device,
-                               &(VkImageViewCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-                                  .image = image->image,
-                                  .viewType = kind->view_type,
-                                  .format = image->info.format,
-                                  .subresourceRange = {vkt_format_aspects(image->info.format), 0,
-                                                       LEVELS, 0, kind->layers},
-                               },
-                               NULL, &view));
-   return view;
 }
 
 /* ---------------------------------------------------------------- pipelines */
@@ -437,7 +413,9 @@ test_kind(struct vkt *t, const struct kind *kind, bool sparse)
    vkt_expect(vkt_image_supported(t, &info), "%s is not supported", kind->name);
 
    struct vkt_image image = create_image(t, kind, sparse);
-   const VkImageView view = create_view(t, kind, &image);
+   const VkImageView view = vkt_view_create(
+      t, image.image, kind->view_type, info.format,
+      (VkImageSubresourceRange){vkt_format_aspects(info.format), 0, LEVELS, 0, kind->layers});
    struct vkt_buffer target = vkt_buffer_create(t, DRAWS * PIXELS * sizeof(struct answer));
    /* All samplers for 2D alone: what they do is the same for all. */
    const uint32_t sampler_count = kind->view_type == VK_IMAGE_VIEW_TYPE_2D ||

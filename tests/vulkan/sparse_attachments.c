@@ -158,31 +158,15 @@ clear_value(const struct test *test, uint32_t seed)
    return (VkClearValue){.color = {.float32 = {0.25f * seed, 0.5f, 0.75f, 1.0f}}};
 }
 
-static VkImageView
-create_view(struct vkt *t, const struct vkt_image *image, uint32_t level, uint32_t layer)
-{
-   VkImageView view;
-
-   vkt_check(vkCreateImageView(
-      t->device,
-      &(VkImageViewCreateInfo){
-         .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-         .image = image->image,
-         .viewType = VK_IMAGE_VIEW_TYPE_2D,
-         .format = image->info.format,
-         .subresourceRange = {vkt_format_aspects(image->info.format), level, 1, layer, 1},
-      },
-      NULL, &view));
-   return view;
-}
-
 /* One layer, or one slice: a clear of the whole, triangles, a clear of a part. */
 static void
 render_layer(struct vkt *t, const struct test *test, const struct scene *scene,
              const struct vkt_image *image, uint32_t level, uint32_t layer)
 {
    const VkExtent3D size = vkt_level_size(&image->info, level);
-   const VkImageView view = create_view(t, image, level, layer);
+   const VkImageView view = vkt_view_create(
+      t, image->image, VK_IMAGE_VIEW_TYPE_2D, test->format,
+      (VkImageSubresourceRange){vkt_format_aspects(test->format), level, 1, layer, 1});
    const VkRenderingAttachmentInfo attachment = {
       .sType = VK_STRUCTURE_TYPE_RENDERING_ATTACHMENT_INFO,
       .imageView = view,
@@ -338,24 +322,12 @@ read_samples(struct vkt *t, const struct test *test, const struct vkt_image *ima
    const VkExtent3D size = image->info.extent;
    struct vkt_buffer buffer =
       vkt_buffer_create(t, 16ull * 4 * size.width * size.height * image->info.arrayLayers);
-   VkImageView view;
-   VkSampler sampler;
-
-   vkt_check(vkCreateImageView(t->device,
-                               &(VkImageViewCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-                                  .image = image->image,
-                                  .viewType = VK_IMAGE_VIEW_TYPE_2D_ARRAY,
-                                  .format = test->format,
-                                  .subresourceRange = {test->kind == DEPTH
-                                                          ? VK_IMAGE_ASPECT_DEPTH_BIT
-                                                          : VK_IMAGE_ASPECT_COLOR_BIT,
-                                                       0, 1, 0, image->info.arrayLayers},
-                               },
-                               NULL, &view));
-   vkt_check(vkCreateSampler(
-      t->device, &(VkSamplerCreateInfo){.sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO}, NULL,
-      &sampler));
+   const VkImageAspectFlags aspect =
+      test->kind == DEPTH ? VK_IMAGE_ASPECT_DEPTH_BIT : VK_IMAGE_ASPECT_COLOR_BIT;
+   const VkImageView view = vkt_view_create(
+      t, image->image, VK_IMAGE_VIEW_TYPE_2D_ARRAY, test->format,
+      (VkImageSubresourceRange){aspect, 0, 1, 0, image->info.arrayLayers});
+   const VkSampler sampler = vkt_sampler_create(t, &(VkSamplerCreateInfo){0});
    const struct vkt_binding bindings[] = {
       {.type = VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, .sampler = sampler, .image = view},
       {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = buffer.buffer},

@@ -172,19 +172,9 @@ texel_count(const struct image *image, uint32_t level)
 static VkImageView
 create_view(struct vkt *t, const struct image *image, uint32_t level, uint32_t count)
 {
-   VkImageView view;
-
-   vkt_check(vkCreateImageView(t->device,
-                               &(VkImageViewCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-                                  .image = image->image,
-                                  .viewType = image->type->view,
-                                  .format = image->format->format,
-                                  .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, level, count, 0,
-                                                       image->size->layers},
-                               },
-                               NULL, &view));
-   return view;
+   return vkt_view_create(t, image->image, image->type->view, image->format->format,
+                          (VkImageSubresourceRange){VK_IMAGE_ASPECT_COLOR_BIT, level, count, 0,
+                                                    image->size->layers});
 }
 
 static struct image
@@ -220,7 +210,7 @@ image_create(struct vkt *t, const struct format *format, const struct size *size
    vkt_expect(image.sparse.imageMipTailSize % image.reqs.alignment == 0, "a tail of parts");
    image.memories = calloc((size_t)image.levels * 2 * size->layers + size->layers, sizeof(VkDeviceMemory));
 
-   vkt_make_general(t, image.image);
+   vkt_make_general(t, image.image, VK_IMAGE_ASPECT_COLOR_BIT);
    image.whole = create_view(t, &image, 0, image.levels);
    for (uint32_t level = 0; level < image.levels; level++)
       image.level_views[level] = create_view(t, &image, level, 1);
@@ -605,20 +595,6 @@ test_image(struct vkt *t, const struct format *format, const struct size *size,
    image_destroy(t, &image);
 }
 
-static VkSampler
-create_sampler(struct vkt *t)
-{
-   VkSampler sampler;
-
-   vkt_check(vkCreateSampler(t->device,
-                             &(VkSamplerCreateInfo){
-                                .sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO,
-                                .maxLod = VK_LOD_CLAMP_NONE,
-                             },
-                             NULL, &sampler));
-   return sampler;
-}
-
 int
 main(void)
 {
@@ -637,7 +613,7 @@ main(void)
       .values = vkt_buffer_create(&t, most * 16),
       .codes = vkt_buffer_create(&t, most * 4),
    };
-   const VkSampler sampler = create_sampler(&t);
+   const VkSampler sampler = vkt_sampler_create(&t, &(VkSamplerCreateInfo){.maxLod = VK_LOD_CLAMP_NONE});
 
    for (uint32_t s = 0; s < VKT_ARRAY_SIZE(sizes); s++) {
       for (uint32_t f = 0; f < VKT_ARRAY_SIZE(formats); f++)

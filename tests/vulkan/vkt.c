@@ -6,6 +6,7 @@
 
 #include "vkt.h"
 
+#include <dirent.h>
 #include <sys/mman.h>
 
 #define VALIDATION_LAYER "VK_LAYER_KHRONOS_validation"
@@ -435,6 +436,15 @@ vkt_bind(struct vkt *t, struct vkt_queue *queue, const VkBindSparseInfo *info,
 }
 
 void
+vkt_sync(struct vkt *t, struct vkt_queue *queue, const struct vkt_syncs *syncs)
+{
+   if (queue == t->sparse)
+      vkt_bind(t, queue, &(VkBindSparseInfo){0}, syncs);
+   else
+      vkt_submit(t, queue, NULL, syncs);
+}
+
+void
 vkt_run(struct vkt *t, VkCommandBuffer cmd)
 {
    const VkFence fence = vkt_fence_create(t);
@@ -534,7 +544,7 @@ vkt_fence_wait(struct vkt *t, VkFence fence)
 }
 
 void
-vkt_make_general(struct vkt *t, VkImage image)
+vkt_make_general(struct vkt *t, VkImage image, VkImageAspectFlags aspects)
 {
    VkCommandBuffer cmd = vkt_begin(t);
 
@@ -548,8 +558,7 @@ vkt_make_general(struct vkt *t, VkImage image)
                            .srcQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED,
                            .dstQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED,
                            .image = image,
-                           .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0,
-                                                VK_REMAINING_MIP_LEVELS, 0,
+                           .subresourceRange = {aspects, 0, VK_REMAINING_MIP_LEVELS, 0,
                                                 VK_REMAINING_ARRAY_LAYERS},
                         });
    vkt_run(t, cmd);
@@ -569,6 +578,51 @@ vkt_barrier(VkCommandBuffer cmd)
 }
 
 /* ----------------------------------------------------------------- compute */
+
+VkImageView
+vkt_view_create(struct vkt *t, VkImage image, VkImageViewType type, VkFormat format,
+                VkImageSubresourceRange range)
+{
+   VkImageView view;
+
+   vkt_check(vkCreateImageView(t->device,
+                               &(VkImageViewCreateInfo){
+                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
+                                  .image = image,
+                                  .viewType = type,
+                                  .format = format,
+                                  .subresourceRange = range,
+                               },
+                               NULL, &view));
+   return view;
+}
+
+VkBufferView
+vkt_buffer_view_create(struct vkt *t, VkBuffer buffer, VkFormat format)
+{
+   VkBufferView view;
+
+   vkt_check(vkCreateBufferView(t->device,
+                                &(VkBufferViewCreateInfo){
+                                   .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+                                   .buffer = buffer,
+                                   .format = format,
+                                   .range = VK_WHOLE_SIZE,
+                                },
+                                NULL, &view));
+   return view;
+}
+
+VkSampler
+vkt_sampler_create(struct vkt *t, const VkSamplerCreateInfo *info)
+{
+   VkSamplerCreateInfo typed = *info;
+   VkSampler sampler;
+
+   typed.sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO;
+   vkt_check(vkCreateSampler(t->device, &typed, NULL, &sampler));
+   return sampler;
+}
 
 #define MAX_BINDINGS 4
 #define PUSH_SIZE_B  16
@@ -834,6 +888,37 @@ vkt_begin_drawing(VkCommandBuffer cmd, VkPipeline pipeline, uint32_t width, uint
    vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, pipeline);
    vkCmdSetViewport(cmd, 0, 1, &(VkViewport){0, 0, width, height, 0, 1});
    vkCmdSetScissor(cmd, 0, 1, &area);
+}
+
+/* ------------------------------------------------------------- the process */
+
+unsigned
+vkt_count_lines(const char *path)
+{
+   FILE *file = fopen(path, "r");
+   unsigned count = 0;
+   int c;
+
+   vkt_expect(file, "%s", path);
+   while ((c = fgetc(file)) != EOF)
+      count += c == '\n';
+   fclose(file);
+
+   return count;
+}
+
+unsigned
+vkt_count_entries(const char *path)
+{
+   DIR *dir = opendir(path);
+   unsigned count = 0;
+
+   vkt_expect(dir, "%s", path);
+   while (readdir(dir))
+      count++;
+   closedir(dir);
+
+   return count;
 }
 
 #define LARGEST_PAGE_B (64u << 10)

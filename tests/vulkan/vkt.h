@@ -143,6 +143,9 @@ void vkt_submit(struct vkt *t, struct vkt_queue *queue, VkCommandBuffer cmd,
 void vkt_bind(struct vkt *t, struct vkt_queue *queue, const VkBindSparseInfo *info,
               const struct vkt_syncs *syncs);
 
+/** Nothing but the syncs: on the queue for binds as a bind, on others as a submission. */
+void vkt_sync(struct vkt *t, struct vkt_queue *queue, const struct vkt_syncs *syncs);
+
 /** Ends, submits and waits. */
 void vkt_run(struct vkt *t, VkCommandBuffer cmd);
 /** Binds and waits. */
@@ -163,13 +166,20 @@ VkFence vkt_fence_create(struct vkt *t);
 /** Waits at most a minute, on however busy a machine: then it is a failure. */
 void vkt_fence_wait(struct vkt *t, VkFence fence);
 
-/** From undefined to the general layout. */
-void vkt_make_general(struct vkt *t, VkImage image);
+/** From undefined to the general layout, all levels and layers of the aspects. */
+void vkt_make_general(struct vkt *t, VkImage image, VkImageAspectFlags aspects);
 
 /** All memory accesses before, before all after. */
 void vkt_barrier(VkCommandBuffer cmd);
 
 /* ----------------------------------------------------------------- compute */
+
+VkImageView vkt_view_create(struct vkt *t, VkImage image, VkImageViewType type, VkFormat format,
+                            VkImageSubresourceRange range);
+/** Of the whole buffer. */
+VkBufferView vkt_buffer_view_create(struct vkt *t, VkBuffer buffer, VkFormat format);
+/** \p info without its sType. */
+VkSampler vkt_sampler_create(struct vkt *t, const VkSamplerCreateInfo *info);
 
 struct vkt_binding {
    VkDescriptorType type;
@@ -233,6 +243,12 @@ VkPipeline vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout,
 /** Until vkCmdEndRendering(), to the whole of one layer of \p attachments; NULL: there are none. */
 void vkt_begin_drawing(VkCommandBuffer cmd, VkPipeline pipeline, uint32_t width, uint32_t height,
                        const VkRenderingInfo *attachments);
+
+/* ------------------------------------------------------------- the process */
+
+/** How many lines a file has, and how many entries a directory: of /proc/self, what the process has. */
+unsigned vkt_count_lines(const char *path);
+unsigned vkt_count_entries(const char *path);
 
 /** Fresh pages of the process, at an address that is a multiple of every GPU's pages. */
 void *vkt_pages(size_t size_B, int prot);
