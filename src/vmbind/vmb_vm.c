@@ -114,6 +114,7 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
                                .block_size_B = caps->block_split ? 0 : caps->block_size_B,
                                .exact_unmap = caps->exact_unmap,
                             });
+   vm->ordered = vm->plan.params.ordered;
 
    const struct vmb_gpuvm_params gpuvm_params = {
       .va_start_B = caps->va_start_B,

@@ -100,7 +100,7 @@ log_line(void *data, enum vmb_log_level level, const char *line)
 }
 
 static int
-setup_device(void **state, uint64_t cache_B)
+setup_device(void **state, uint64_t cache_B, bool ordered)
 {
    struct fixture *f = calloc(1, sizeof(*f));
 
@@ -114,7 +114,7 @@ setup_device(void **state, uint64_t cache_B)
    };
    assert_int_equal(vmb_device_create(&params, &f->dev), 0);
    f->caps = vmb_device_caps(f->dev);
-   assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ 0 }, &f->vm), 0);
+   assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ .ordered = ordered }, &f->vm), 0);
    assert_int_equal(vmb_queue_create(f->vm, &f->queue), 0);
    for (unsigned i = 0; i < 2; i++)
       f->bo[i] = new_bo(f, 64 * PAGE_B);
@@ -125,13 +125,19 @@ setup_device(void **state, uint64_t cache_B)
 static int
 setup(void **state)
 {
-   return setup_device(state, 0);
+   return setup_device(state, 0, false);
 }
 
 static int
 setup_with_cache(void **state)
 {
-   return setup_device(state, CACHE_B);
+   return setup_device(state, CACHE_B, false);
+}
+
+static int
+setup_ordered(void **state)
+{
+   return setup_device(state, 0, true);
 }
 
 static int
@@ -932,6 +938,36 @@ test_contiguous_is_one_operation(void **state)
    free(binds);
    drop_range(f, range);
    vmb_bo_unref(bo);
+}
+
+/* Unless the VM was told not to: as many as there are binds, in their order. */
+static void
+test_an_ordered_vm(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_stats before, after;
+
+   if (f->caps->exact_unmap)
+      skip();
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   vmb_device_get_stats(f->dev, &before);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 4, f->bo[0], 0), bind(range, 4, 4, f->bo[0], 4),
+                           bind(range, 8, 4, f->bo[0], 8), bind(range, 2, 4, f->bo[1], 0),
+                           bind(range, 9, 1, NULL, 0), bind(range, 0, 1, f->bo[0], 0)),
+                    0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(ops_of(&after) - ops_of(&before), 6);
+   assert_int_equal(after.merged, before.merged);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   expect_page(f, range, 1, f->bo[0], 1);
+   expect_page(f, range, 3, f->bo[1], 1);
+   expect_page(f, range, 6, f->bo[0], 6);
+   expect_page(f, range, 8, f->bo[0], 8);
+   expect_hole(f, range, 9);
+   expect_page(f, range, 10, f->bo[0], 10);
+   drop_range(f, range);
+   wait_idle(f);
 }
 
 static void
@@ -2832,6 +2868,7 @@ main(void)
       TEST(test_a_null_that_loses_the_device),
       TEST(test_a_null_that_loses_the_device_before_a_wait),
       TEST(test_contiguous_is_one_operation),
+      cmocka_unit_test_setup_teardown(test_an_ordered_vm, setup_ordered, teardown),
       TEST(test_many_operations_go_in_chunks),
       TEST(test_nothing_is_bound_before_its_wait),
       TEST(test_signal_only_submits),
