@@ -466,14 +466,21 @@ test_unbound_is_null(void **state)
    wait_idle(f);
 }
 
-/* Where null mappings come with what is bound next; elsewhere there is nothing to test. */
+/* Whether null mappings come with what is bound next. */
+static bool
+nulls_come_later(const struct fixture *f)
+{
+   return f->caps->immediate_bind && f->caps->null_mode != VMB_NULL_NONE &&
+          f->caps->null_mode != VMB_NULL_REGION;
+}
+
+/* Elsewhere there is nothing to test. */
 static struct fixture *
 with_late_nulls(void **state)
 {
    struct fixture *f = *state;
 
-   if (!f->caps->immediate_bind || f->caps->null_mode == VMB_NULL_NONE ||
-       f->caps->null_mode == VMB_NULL_REGION)
+   if (!nulls_come_later(f))
       skip();
    return f;
 }
