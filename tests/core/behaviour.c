@@ -807,6 +807,35 @@ test_what_is_taken_over_fits(void **state)
    assert_int_equal(vmb_range_create(f->vm, &odd, &range), -EINVAL);
 }
 
+/* Nor addresses that are aligned too little. */
+static void
+test_what_is_taken_over_is_aligned(void **state)
+{
+   struct fixture *f = with_late_nulls(state);
+   enum { COUNT = 4, ALIGN_B = 4 * SMALL_PAGES * PAGE_B };
+   struct vmb_range *ranges[COUNT], *odd = NULL, *aligned;
+   const struct vmb_range_params params = {
+      .size_B = SMALL_PAGES * PAGE_B,
+      .align_B = ALIGN_B,
+      .unbound = VMB_UNBOUND_NULL,
+   };
+
+   new_small_ranges(f, ranges, COUNT);
+   for (unsigned i = 0; i < COUNT; i++) {
+      if (vmb_range_addr_B(ranges[i]) % ALIGN_B)
+         odd = ranges[i];
+   }
+   assert_non_null(odd);
+   drop_range(f, odd);
+   assert_int_equal(vmb_range_create(f->vm, &params, &aligned), 0);
+   assert_int_equal(vmb_range_addr_B(aligned) % ALIGN_B, 0);
+   vmb_range_destroy(aligned);
+   for (unsigned i = 0; i < COUNT; i++) {
+      if (ranges[i] != odd)
+         drop_range(f, ranges[i]);
+   }
+}
+
 /* Null mappings that come together may be one; of ranges that go apart each is its own. */
 static void
 test_nulls_that_come_together_go_apart(void **state)
@@ -2870,6 +2899,7 @@ main(void)
       TEST(test_null_that_goes_later_makes_room),
       TEST(test_null_that_cannot_go_goes_later),
       TEST(test_what_is_taken_over_fits),
+      TEST(test_what_is_taken_over_is_aligned),
       TEST(test_nulls_that_come_together_go_apart),
       TEST(test_a_bo_goes_when_null_stays),
       TEST(test_a_null_that_loses_the_device),
