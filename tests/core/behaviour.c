@@ -1396,6 +1396,30 @@ test_ranges(void **state)
    drop_range(f, range);
 }
 
+/* There is room for each kind of range also where all addresses are low. */
+static void
+test_a_window_of_low_addresses(void **state)
+{
+   struct fixture *f = *state;
+   const uint64_t start_B = MAX2(f->caps->va_start_B, 1ull << 30), end_B = start_B + (1ull << 30);
+   const struct vmb_vm_params params = { .window_start_B = start_B, .window_range_B = end_B - start_B };
+   struct vmb_range *ranges[VMB_ZONE_REPLAY + 1];
+   struct vmb_vm *vm;
+
+   if (f->caps->kernel_addresses || f->caps->max_vms == 1 || end_B > 1ull << 32)
+      skip();
+   assert_int_equal(vmb_vm_create(f->dev, &params, &vm), 0);
+   for (unsigned zone = 0; zone < ARRAY_SIZE(ranges); zone++) {
+      assert_int_equal(
+         vmb_range_create(vm, &(struct vmb_range_params){ .size_B = PAGE_B, .zone = zone }, &ranges[zone]),
+         0);
+      assert_in_range(vmb_range_addr_B(ranges[zone]), start_B, end_B - PAGE_B);
+   }
+   for (unsigned i = 0; i < ARRAY_SIZE(ranges); i++)
+      vmb_range_destroy(ranges[i]);
+   vmb_vm_destroy(vm);
+}
+
 static void
 test_two_vms(void **state)
 {
@@ -2919,6 +2943,7 @@ main(void)
       TEST(test_a_bound_bo_lives_on),
       TEST(test_addresses_are_used_again_only_when_idle),
       TEST(test_ranges),
+      TEST(test_a_window_of_low_addresses),
       TEST(test_two_vms),
       TEST(test_shared_bos),
       TEST(test_a_bo_at_an_address_of_the_callers),
