@@ -225,6 +225,7 @@ vmb_vm_destroy(struct vmb_vm *vm)
    vmb_gpuvm_clear(vm->gpuvm);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_vm_free_deferred(vm);
+   free(vm->spare_batch);
 
    vmb_trace_vm(dev->trace, vm, 0, 0, false);
    link_vm(vm, false);
@@ -273,19 +274,6 @@ vmb_vm_get_sync(struct vmb_vm *vm, struct vmb_sync *sync_out)
 }
 
 /* -------------------------------------------------------------- retirement */
-
-void
-vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch)
-{
-   list_del(&batch->link);
-   vm->batch_count--;
-   vmb_gpuvm_release_replaced(batch->replaced.mappings, batch->replaced.count);
-   vmb_queue_unref(batch->queue);
-   free(batch->ops);
-   free(batch->starts);
-   free(batch->replaced.mappings);
-   free(batch);
-}
 
 void
 vmb_vm_poll_locked(struct vmb_vm *vm)
