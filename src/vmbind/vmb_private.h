@@ -210,6 +210,7 @@ struct vmb_vm {
    struct list_head link;
    struct vmb_kmd_vm *kvm;
    uint32_t id;
+   /* vmb_vm_params.ordered, where that can be done. */
    bool ordered;
 
    /* Held while a batch is planned, sent and committed.  Only its holder
