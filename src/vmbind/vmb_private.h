@@ -163,6 +163,8 @@ struct vmb_range {
    /* Guarded by the bind lock; in vm->late unless it is nothing. */
    enum vmb_late late;
    struct list_head late_link;
+   /* Guarded by the bind lock.  Why it could not be bound to null, for good; or 0. */
+   int error;
    char *name;
 };
 
@@ -334,6 +336,8 @@ struct vmb_raw_submit {
    uint32_t signal_count;
    /* Done on return, if that can be. */
    bool immediate;
+   /* If it fails, what was done at once by then need not be taken back. */
+   bool may_be_half;
    /* The one request makes, or removes, a range that is a region of the kernel's. */
    bool region;
    /* If not NULL: vmb_plan.merged of the batch. */
@@ -350,6 +354,7 @@ int vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *r
 /* The bind lock is held.  What ranges bind of themselves goes with what is bound next, or here at the latest. */
 void vmb_vm_add_late(struct vmb_vm *vm, struct vmb_range *range, enum vmb_late late);
 void vmb_vm_remove_late(struct vmb_vm *vm, struct vmb_range *range);
+/* A range that the kernel refuses for good is late no more; it has the error.  Other errors leave all late. */
 int vmb_vm_bind_late(struct vmb_vm *vm);
 /* Nothing is pending, and what waits for nothing can be bound at once. */
 bool vmb_vm_binds_at_once(struct vmb_vm *vm);

@@ -274,6 +274,22 @@ vmb_vm_get_sync(struct vmb_vm *vm, struct vmb_sync *sync_out)
    return ret;
 }
 
+int
+vmb_range_get_sync(struct vmb_range *range, struct vmb_sync *sync_out)
+{
+   struct vmb_vm *vm = range->vm;
+
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   int ret = vmb_vm_bind_late(vm);
+   /* What others have still to bind is not its concern. */
+   if (ret != -ENODEV && range->late == VMB_LATE_NOTHING)
+      ret = range->error;
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   vmb_vm_free_deferred(vm);
+   *sync_out = vmb_queue_get_sync(vm->internal);
+   return ret;
+}
+
 /* -------------------------------------------------------------- retirement */
 
 void

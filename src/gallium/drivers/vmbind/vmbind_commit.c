@@ -573,11 +573,11 @@ sparse_release(struct pipe_screen *pscreen, struct vmbind_backing *backing)
 /* A range of null mappings makes them by itself, and later; shaders and the CPU may look at any
  * time. */
 static bool
-wait_for_null(struct vmbind_screen *screen)
+wait_for_null(struct vmbind_screen *screen, struct vmb_range *range)
 {
    struct vmb_sync sync;
 
-   if (vmb_vm_get_sync(screen->vm, &sync))
+   if (vmb_range_get_sync(range, &sync))
       return false;
    if (!sync.syncobj)
       return true;
@@ -627,7 +627,7 @@ vmbind_sparse_resource_create(struct pipe_screen *pscreen, const struct pipe_res
           vmbind_resource_track_residency(pres, size_B))
          goto fail_resource;
    }
-   if (!wait_for_null(vmbind_screen(pscreen)))
+   if (!wait_for_null(vmbind_screen(pscreen), sparse->res.backing.sparse_range))
       goto fail_resource;
 
    return pres;

@@ -211,7 +211,7 @@ vmbind_resource_attach_sparse(struct pipe_screen *pscreen, struct pipe_resource 
    /* Not later: who creates the resource is to be told if it cannot be bound to null, and work that was submitted
     * before may get its address by the time it runs. */
    struct vmb_sync sync;
-   ret = vmb_vm_get_sync(screen->vm, &sync);
+   ret = vmb_range_get_sync(backing->sparse_range, &sync);
    if (ret) {
       vmb_range_destroy(backing->sparse_range);
       backing->sparse_range = NULL;
