@@ -62,19 +62,19 @@ static int
 add_run(struct vmbvk_queue *queue, const struct bind_target *target,
         const struct vmbind_sparse_run *run, const struct lvp_device_memory *mem)
 {
-   struct vmb_bo *bo = mem ? vmbvk_memory_bo(mem) : NULL;
+   const struct vmbind_piece piece = mem ? vmbvk_memory_piece(mem) : (struct vmbind_piece){0};
 
    if (!target->range)
       return refuse(target, run, "the resource is not sparse");
-   if (mem && !bo)
-      return refuse(target, run, "the memory is smaller than a block, or not the GPU's");
+   if (mem && !piece.bo)
+      return refuse(target, run, "the memory is not the GPU's");
    if (!vmbind_sparse_range_valid(run->offset_B, run->size_B, target->size_B, target->align_B))
       return refuse(target, run, "outside the resource, or unaligned");
 
    /* The end of a resource may lie inside a page, which is bound all the same. */
    const uint64_t size_B = align64(run->size_B, target->align_B);
-   if (bo &&
-       !vmbind_sparse_range_valid(run->mem_offset_B, size_B, vmb_bo_size_B(bo), target->align_B))
+   if (piece.bo &&
+       !vmbind_sparse_range_valid(run->mem_offset_B, size_B, piece.size_B, target->align_B))
       return refuse(target, run, "outside the memory, or unaligned");
 
    struct vmb_bind *bind = util_dynarray_grow(&queue->binds, struct vmb_bind, 1);
@@ -86,8 +86,8 @@ add_run(struct vmbvk_queue *queue, const struct bind_target *target,
       .range = target->range,
       .offset_B = run->offset_B,
       .size_B = size_B,
-      .bo = bo,
-      .bo_offset_B = bo ? run->mem_offset_B : 0,
+      .bo = piece.bo,
+      .bo_offset_B = piece.bo ? piece.offset_B + run->mem_offset_B : 0,
    };
    *pres = target->pres;
 

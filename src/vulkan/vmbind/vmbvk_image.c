@@ -413,3 +413,21 @@ vmbvk_GetDeviceImageMemoryRequirements(VkDevice _device,
       pRequirements->memoryRequirements.size += layout.size_B;
    }
 }
+
+/* Sparse ones lie as ours do; who asks may want to copy an image that there is by it (VK_EXT_host_image_copy). */
+VKAPI_ATTR void VKAPI_CALL
+vmbvk_GetDeviceImageSubresourceLayoutKHR(VkDevice device, const VkDeviceImageSubresourceInfoKHR *pInfo,
+                                         VkSubresourceLayout2KHR *pLayout)
+{
+   VkImage image;
+
+   if (!(pInfo->pCreateInfo->flags & VK_IMAGE_CREATE_SPARSE_BINDING_BIT)) {
+      lvp_GetDeviceImageSubresourceLayoutKHR(device, pInfo, pLayout);
+      return;
+   }
+
+   if (vmbvk_CreateImage(device, pInfo->pCreateInfo, NULL, &image) != VK_SUCCESS)
+      return;
+   lvp_GetImageSubresourceLayout2KHR(device, image, pInfo->pSubresource, pLayout);
+   vmbvk_DestroyImage(device, image, NULL);
+}

@@ -297,12 +297,19 @@ vmbind_resource_range(struct pipe_resource *pres)
    return backing ? backing->sparse_range : NULL;
 }
 
+/* What one bit stands for. */
+static uint64_t
+residency_unit_B(const struct pipe_resource *pres)
+{
+   return pres->target == PIPE_BUFFER ? LP_SPARSE_BUFFER_PAGE_SIZE : VMBIND_SPARSE_BLOCK_SIZE_B;
+}
+
 int
 vmbind_resource_track_residency(struct pipe_resource *pres, uint64_t size_B)
 {
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
-   const uint64_t blocks = DIV_ROUND_UP(size_B, VMBIND_SPARSE_BLOCK_SIZE_B);
-   BITSET_WORD *residency = calloc(BITSET_WORDS(blocks), sizeof(*residency));
+   const uint64_t units = DIV_ROUND_UP(size_B, residency_unit_B(pres));
+   BITSET_WORD *residency = calloc(BITSET_WORDS(units), sizeof(*residency));
    if (!residency)
       return -ENOMEM;
 
@@ -318,17 +325,16 @@ vmbind_resource_set_resident(struct pipe_resource *pres, uint64_t offset_B, uint
                              bool resident)
 {
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
-   const uint64_t end = DIV_ROUND_UP(offset_B + size_B, VMBIND_SPARSE_BLOCK_SIZE_B);
+   const uint64_t unit_B = residency_unit_B(pres);
+   const uint64_t first = offset_B / unit_B, last = DIV_ROUND_UP(offset_B + size_B, unit_B) - 1;
 
-   if (!lpr->residency)
+   if (!lpr->residency || size_B == 0)
       return;
 
-   for (uint64_t block = offset_B / VMBIND_SPARSE_BLOCK_SIZE_B; block < end; block++) {
-      if (resident)
-         BITSET_SET(lpr->residency, block);
-      else
-         BITSET_CLEAR(lpr->residency, block);
-   }
+   if (resident)
+      BITSET_SET_RANGE(lpr->residency, first, last);
+   else
+      BITSET_CLEAR_RANGE(lpr->residency, first, last);
 }
 
 /* ------------------------------------------------------------------ screen */
