@@ -227,6 +227,7 @@ vmb_vm_destroy(struct vmb_vm *vm)
    vmb_gpuvm_clear(vm->gpuvm);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_vm_free_deferred(vm);
+   free(vm->spare_batch);
 
    vmb_trace_vm(dev->trace, vm, 0, 0, false);
    link_vm(vm, false);
@@ -274,20 +275,23 @@ vmb_vm_get_sync(struct vmb_vm *vm, struct vmb_sync *sync_out)
    return ret;
 }
 
-/* -------------------------------------------------------------- retirement */
-
-void
-vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch)
+int
+vmb_range_get_sync(struct vmb_range *range, struct vmb_sync *sync_out)
 {
-   list_del(&batch->link);
-   vm->batch_count--;
-   vmb_gpuvm_release_replaced(batch->replaced.mappings, batch->replaced.count);
-   vmb_queue_unref(batch->queue);
-   free(batch->ops);
-   free(batch->starts);
-   free(batch->replaced.mappings);
-   free(batch);
+   struct vmb_vm *vm = range->vm;
+
+   vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
+   int ret = vmb_vm_bind_late(vm);
+   /* What others have still to bind is not its concern. */
+   if (ret != -ENODEV && range->late == VMB_LATE_NOTHING)
+      ret = range->error;
+   vmb_unlock(&vm->bind_lock, VMB_LOCK_BIND);
+   vmb_vm_free_deferred(vm);
+   *sync_out = vmb_queue_get_sync(vm->internal);
+   return ret;
 }
+
+/* -------------------------------------------------------------- retirement */
 
 void
 vmb_vm_poll_locked(struct vmb_vm *vm)

@@ -643,6 +643,161 @@ anything_at(struct fixture *f, uint64_t addr_B)
    return count == 1;
 }
 
+enum { NULLS = 3, MOST_TIMES = 8 };
+
+/* Of some new ranges; how many the kernel has refused. */
+static unsigned
+count_refused(struct fixture *f, struct vmb_range *ranges[NULLS], int err)
+{
+   unsigned refused = 0;
+
+   for (unsigned i = 0; i < NULLS; i++) {
+      const uint64_t addr_B = vmb_range_addr_B(ranges[i]);
+      struct vmb_sync sync;
+      const int ret = vmb_range_get_sync(ranges[i], &sync);
+
+      if (!ret) {
+         expect_page(f, ranges[i], 0, NULL, 0);
+         expect_page(f, ranges[i], 15, NULL, 0);
+         assert_int_equal(SUBMIT(f->queue, bind(ranges[i], 1, 1, f->bo[0], 0)), 0);
+         continue;
+      }
+      refused++;
+      assert_int_equal(ret, -err);
+      assert_int_equal(SUBMIT(f->queue, bind(ranges[i], 1, 1, f->bo[0], 0)), -err);
+      assert_false(anything_at(f, addr_B));
+      assert_false(anything_at(f, addr_B + PAGE_B));
+   }
+   return refused;
+}
+
+/* The kernel will not have the null mapping of a range, whatever is asked for: that range cannot be used, the others
+ * can. \p how  0: it comes with the sync, 1: with a bind of another range, 2: before a bind that waits */
+static unsigned
+refuse_nulls(struct fixture *f, unsigned how, unsigned first, unsigned times)
+{
+   const int fd = vmb_device_fd(f->dev);
+   struct vmb_range *other = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_range *ranges[NULLS], *between[NULLS];
+   struct vmb_sync sync;
+   uint32_t before;
+
+   assert_int_equal(drmSyncobjCreate(fd, DRM_SYNCOBJ_CREATE_SIGNALED, &before), 0);
+   for (unsigned i = 0; i < NULLS; i++) {
+      ranges[i] = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+      /* So that each takes an operation. */
+      between[i] = new_range(f, PAGE_B, VMB_UNBOUND_HOLE);
+   }
+   const struct vmb_bind b = bind(other, 0, 1, f->bo[0], 0);
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ before, 0 },
+      .wait_count = how == 2 ? 1 : 0,
+      .binds = &b,
+      .bind_count = 1,
+   };
+   assert_true(target_fail_binds(first, times, EIO));
+   if (how == 0)
+      assert_int_equal(vmb_vm_get_sync(f->vm, &sync), 0);
+   else
+      assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   target_fail_nothing();
+   wait_idle(f);
+   expect_mirror_is_kernel(f);
+   if (how)
+      expect_page(f, other, 0, f->bo[0], 0);
+   const unsigned refused = count_refused(f, ranges, EIO);
+
+   wait_idle(f);
+   drop_range(f, other);
+   for (unsigned i = 0; i < NULLS; i++) {
+      drop_range(f, between[i]);
+      drop_range(f, ranges[i]);
+   }
+   bind_nulls(f);
+   wait_idle(f);
+   expect_mirror_is_kernel(f);
+   drmSyncobjDestroy(fd, before);
+   return refused;
+}
+
+static void
+test_a_null_that_is_refused(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!nulls_come_later(f) || !target_fail_binds(1, 1, EIO))
+      skip();
+   f->quiet = true;
+   for (unsigned how = 0; how < 3; how++) {
+      unsigned refused = 0;
+
+      /* Refused together, and then so many of them alone. */
+      for (unsigned times = 1; refused == 0 && times <= MOST_TIMES; times++)
+         refused = refuse_nulls(f, how, 1, times);
+      assert_in_range(refused, 1, NULLS - 1);
+   }
+}
+
+/* One of several has been bound, and could not be unbound: it need not. */
+static void
+test_a_null_that_is_refused_behind_another(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!nulls_come_later(f) || f->caps->max_ops > 1 || !target_fail_binds(2, 1000, EIO))
+      skip();
+   f->quiet = true;
+   assert_in_range(refuse_nulls(f, 0, 2, 1000), 1, NULLS);
+}
+
+/* Returns how many of some destroyed ranges are still mapped after the kernel has refused something. */
+static unsigned
+refuse_unmaps(struct fixture *f, unsigned times)
+{
+   struct vmb_range *ranges[NULLS], *again;
+   uint64_t addr_B[NULLS];
+   struct vmb_sync sync;
+   unsigned stayed = 0;
+
+   for (unsigned i = 0; i < NULLS; i++) {
+      ranges[i] = new_range(f, (16 + i) * PAGE_B, VMB_UNBOUND_NULL);
+      addr_B[i] = vmb_range_addr_B(ranges[i]);
+   }
+   bind_nulls(f);
+   for (unsigned i = 0; i < NULLS; i++)
+      drop_range(f, ranges[i]);
+   assert_true(target_fail_binds(1, times, EIO));
+   assert_int_equal(vmb_vm_get_sync(f->vm, &sync), 0);
+   target_fail_nothing();
+   expect_mirror_is_kernel(f);
+   for (unsigned i = 0; i < NULLS; i++) {
+      const struct vmb_range_params fixed = { .size_B = PAGE_B, .fixed_addr_B = addr_B[i] };
+      const int ret = vmb_range_create(f->vm, &fixed, &again);
+
+      assert_int_equal(ret, anything_at(f, addr_B[i]) ? -EADDRINUSE : 0);
+      stayed += ret != 0;
+      if (!ret)
+         vmb_range_destroy(again);
+   }
+   return stayed;
+}
+
+/* The same of ranges that are gone: their addresses stay taken. */
+static void
+test_a_null_that_must_stay(void **state)
+{
+   struct fixture *f = *state;
+   unsigned stayed = 0;
+
+   if (!nulls_come_later(f) || !target_fail_binds(1, 1, EIO))
+      skip();
+   target_fail_nothing();
+   f->quiet = true;
+   for (unsigned times = 1; stayed == 0 && times <= MOST_TIMES; times++)
+      stayed = refuse_unmaps(f, times);
+   assert_in_range(stayed, 1, NULLS - 1);
+}
+
 /* What shows nothing but null is unmapped with what is bound next, or before GPU work. */
 static void
 test_null_goes_later(void **state)
@@ -2917,6 +3072,9 @@ main(void)
       TEST(test_null_does_not_come_in_pieces),
       TEST(test_null_waits_for_nobody),
       TEST(test_null_that_fails_comes_later),
+      TEST(test_a_null_that_is_refused),
+      TEST(test_a_null_that_is_refused_behind_another),
+      TEST(test_a_null_that_must_stay),
       TEST(test_null_goes_later),
       TEST(test_bound_goes_at_once),
       TEST(test_null_is_taken_over),
