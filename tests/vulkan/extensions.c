@@ -100,7 +100,8 @@ placed_maps(struct vkt *t, VkDeviceSize size_B)
                                                });
    const VkDeviceSize align_B = placed.minPlacedMemoryMapAlignment;
    const VkDeviceSize whole_B = (size_B + align_B - 1) / align_B * align_B;
-   uint8_t *const place = vkt_pages(whole_B, PROT_NONE);
+   /* A multiple of that and of nothing more. */
+   uint8_t *const place = (uint8_t *)vkt_pages(whole_B + align_B, PROT_NONE) + align_B;
    const VkDeviceMemory memory = vkt_alloc(t, size_B, NULL);
    struct vkt_buffer out = vkt_buffer_create(t, size_B);
    const VkBuffer buffer = vkt_buffer_create_on(t, size_B, memory, 0);
@@ -144,6 +145,7 @@ placed_maps(struct vkt *t, VkDeviceSize size_B)
       munmap(hint, 4096);
    }
 
+   munmap(place - align_B, align_B);
    vkDestroyBuffer(t->device, buffer, NULL);
    vkFreeMemory(t->device, memory, NULL);
    vkt_buffer_destroy(t, &out);
