@@ -163,6 +163,8 @@ struct vmb_range {
    /* Guarded by the bind lock; in vm->late unless it is nothing. */
    enum vmb_late late;
    struct list_head late_link;
+   /* Guarded by the bind lock.  Why it could not be bound to null, for good; or 0. */
+   int error;
    char *name;
 };
 
@@ -193,6 +195,8 @@ struct vmb_batch {
    uint64_t point;
    /* The VM's number of it, in the order of submission. */
    uint64_t serial;
+   /* Of this, with all of its arrays. */
+   size_t size_B;
 
    struct vmb_gpuvm_req *ops;
    uint32_t op_count;
@@ -208,6 +212,7 @@ struct vmb_vm {
    struct list_head link;
    struct vmb_kmd_vm *kvm;
    uint32_t id;
+   /* vmb_vm_params.ordered, where that can be done. */
    bool ordered;
 
    /* Held while a batch is planned, sent and committed.  Only its holder
@@ -241,6 +246,8 @@ struct vmb_vm {
    struct list_head queues;
    struct list_head batches;
    uint32_t batch_count;
+   /* Only memory. */
+   struct vmb_batch *spare_batch;
    uint32_t retire_at;
    uint32_t next_queue_id;
    /* Of the latest batch, and of the latest one that was retired. */
@@ -269,13 +276,24 @@ void vmb_vm_retire_locked(struct vmb_vm *vm);
 /* The state lock is held: brings vmb_queue.completed up to date. */
 void vmb_vm_poll_locked(struct vmb_vm *vm);
 
-/* The state lock is held: takes the batch off the log and frees it. */
-void vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch);
-
 /* The state lock is held: drops a reference. */
 void vmb_queue_unref(struct vmb_queue *queue);
 
 int vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t abs_timeout_ns);
+
+/* ------------------------------------------------------------------- batch */
+
+/* One with room for so many operations, and for so many mappings that they replace; NULL: no memory.  With the state
+ * lock not held.  Until it is in the VM's list, free() is enough to get rid of it. */
+struct vmb_batch *vmb_batch_create(struct vmb_vm *vm, size_t op_count, size_t replaced);
+
+/* The state lock is held: takes the batch off the log and frees it. */
+void vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch);
+
+/* Whether one of the requests, which are sorted and disjoint, touches what an operation of the batch does.  The
+ * state lock is held. */
+bool vmb_batch_overlaps(const struct vmb_batch *batch, const struct vmb_gpuvm_req *reqs,
+                        size_t count);
 
 /* ------------------------------------------------------------------ thread
  *
@@ -318,6 +336,8 @@ struct vmb_raw_submit {
    uint32_t signal_count;
    /* Done on return, if that can be. */
    bool immediate;
+   /* If it fails, what was done at once by then need not be taken back. */
+   bool may_be_half;
    /* The one request makes, or removes, a range that is a region of the kernel's. */
    bool region;
    /* If not NULL: vmb_plan.merged of the batch. */
@@ -334,6 +354,7 @@ int vmb_queue_submit_raw(struct vmb_queue *queue, const struct vmb_raw_submit *r
 /* The bind lock is held.  What ranges bind of themselves goes with what is bound next, or here at the latest. */
 void vmb_vm_add_late(struct vmb_vm *vm, struct vmb_range *range, enum vmb_late late);
 void vmb_vm_remove_late(struct vmb_vm *vm, struct vmb_range *range);
+/* A range that the kernel refuses for good is late no more; it has the error.  Other errors leave all late. */
 int vmb_vm_bind_late(struct vmb_vm *vm);
 /* Nothing is pending, and what waits for nothing can be bound at once. */
 bool vmb_vm_binds_at_once(struct vmb_vm *vm);

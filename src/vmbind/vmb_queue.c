@@ -128,16 +128,31 @@ vmb_queue_wait(struct vmb_queue *queue, uint64_t point, int64_t abs_timeout_ns)
 
 /* ------------------------------------------------------------------- check */
 
-/* Says what is wrong with a bind, or NULL. */
+/* Says what is wrong with what a bind names, or NULL. */
 static const char *
-bind_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
+object_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
+{
+   if (!bind->range || bind->range->vm != vm)
+      return "a range of another VM";
+   if (!bind->bo)
+      return NULL;
+   if (bind->bo->dev != vm->dev)
+      return "a BO of another device";
+   if (bind->bo->vm_id && bind->bo->vm_id != vm->id)
+      return "a BO that is private to another VM";
+   if (p_atomic_read(&bind->bo->purge) != VMB_BO_NEEDED)
+      return "a BO whose pages the kernel may take";
+   return NULL;
+}
+
+/* Says what is wrong with how it names them, or NULL. */
+static const char *
+extent_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
 {
    const uint64_t mask = vm->dev->caps.page_size_B - 1;
    const uint16_t allowed = VMB_MAPPING_READONLY | VMB_MAPPING_NOEXEC | VMB_MAPPING_UNCACHED |
                             VMB_MAPPING_DUMP;
 
-   if (!bind->range || bind->range->vm != vm)
-      return "a range of another VM";
    if (!bind->size_B || ((bind->offset_B | bind->size_B) & mask))
       return "offset or size is no multiple of the page size";
    if (bind->offset_B > bind->range->size_B ||
@@ -152,12 +167,6 @@ bind_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
    if (bind->bo_offset_B > bind->bo->size_B ||
        bind->size_B > bind->bo->size_B - bind->bo_offset_B)
       return "outside of its BO";
-   if (bind->bo->dev != vm->dev)
-      return "a BO of another device";
-   if (bind->bo->vm_id && bind->bo->vm_id != vm->id)
-      return "a BO that is private to another VM";
-   if (p_atomic_read(&bind->bo->purge) != VMB_BO_NEEDED)
-      return "a BO whose pages the kernel may take";
    return NULL;
 }
 
@@ -264,6 +273,7 @@ build_late_reqs(struct vmb_vm *vm, struct built *built)
 static int
 build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, struct built *built)
 {
+   const struct vmb_range *last_range = NULL;
    const struct vmb_bo *last_bo = NULL;
    struct vmb_gpuvm_bo *vm_bo = NULL;
 
@@ -273,8 +283,13 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
 
    for (uint32_t i = 0, joined = 1; i < count; i += joined) {
       const struct vmb_bind *bind = &binds[i];
-      const char *fault = bind_fault(vm, bind);
+      const char *fault = NULL;
 
+      /* Many name the same. */
+      if (!last_range || bind->range != last_range || (bind->bo && bind->bo != last_bo))
+         fault = object_fault(vm, bind);
+      if (likely(!fault))
+         fault = extent_fault(vm, bind);
       if (unlikely(fault)) {
          vmb_log(vm->dev, VMB_LOG_ERROR,
                  "bind %u of %u refused: %s (offset 0x%" PRIx64 ", size 0x%" PRIx64
@@ -283,6 +298,9 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
                  bind->range ? bind->range->size_B : 0, bind->bo_offset_B);
          return -EINVAL;
       }
+      if (unlikely(bind->range->error))
+         return bind->range->error;
+      last_range = bind->range;
       if (!vm->ordered)
          joined = join(bind, count - i);
       const uint64_t size_B = joined * bind->size_B;
@@ -317,65 +335,6 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
 
 /* ----------------------------------------------------------------- prepare */
 
-/* A batch with room for so many operations, and for so many mappings that they replace. */
-static struct vmb_batch *
-batch_create(size_t op_count, size_t replaced)
-{
-   struct vmb_batch *batch = calloc(1, sizeof(*batch));
-   if (!batch)
-      return NULL;
-
-   batch->ops = malloc(MAX2(op_count, 1) * sizeof(*batch->ops));
-   batch->starts = malloc((op_count + 1) * sizeof(*batch->starts));
-   batch->replaced.mappings = malloc(MAX2(replaced, 1) * sizeof(*batch->replaced.mappings));
-   batch->replaced.capacity = replaced;
-   if (!batch->ops || !batch->starts || !batch->replaced.mappings) {
-      free(batch->ops);
-      free(batch->starts);
-      free(batch->replaced.mappings);
-      free(batch);
-      return NULL;
-   }
-   return batch;
-}
-
-static void
-batch_free(struct vmb_batch *batch)
-{
-   free(batch->ops);
-   free(batch->starts);
-   free(batch->replaced.mappings);
-   free(batch);
-}
-
-static bool
-overlaps(const struct vmb_gpuvm_req *a, size_t a_count, const struct vmb_gpuvm_req *b,
-         size_t b_count)
-{
-   /* Both sorted and disjoint: a merge. */
-   for (size_t i = 0, j = 0; i < a_count && j < b_count;) {
-      if (vmb_mapping_end_B(&a[i].map) <= b[j].map.addr_B)
-         i++;
-      else if (vmb_mapping_end_B(&b[j].map) <= a[i].map.addr_B)
-         j++;
-      else
-         return true;
-   }
-   return false;
-}
-
-static bool
-any_overlaps(const struct vmb_gpuvm_req *a, size_t a_count, const struct vmb_batch *batch)
-{
-   if (batch->sorted)
-      return overlaps(a, a_count, batch->ops, batch->op_count);
-   for (uint32_t i = 0; i < batch->op_count; i++) {
-      if (overlaps(a, a_count, &batch->ops[i], 1))
-         return true;
-   }
-   return false;
-}
-
 /* Where the kernel does not order binds of different queues, a batch waits for
  * those of other queues that touch its addresses: also for those that make it
  * needless to bind them again. */
@@ -391,7 +350,7 @@ add_dependencies(struct vmb_queue *queue, uint32_t *wait_count)
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
       if (batch->queue == queue || batch->point <= batch->queue->completed ||
-          !any_overlaps(vm->plan.net, vm->plan.net_count, batch))
+          !vmb_batch_overlaps(batch, vm->plan.net, vm->plan.net_count))
          continue;
       /* Its syncobj must live until the ioctl has looked it up. */
       if (!batch->queue->awaited) {
@@ -819,7 +778,7 @@ prepare_batch(struct vmb_vm *vm, bool records, struct vmb_batch **batch_out)
    if (ret)
       return ret;
 
-   *batch_out = records ? batch_create(ops, replaced) : NULL;
+   *batch_out = records ? vmb_batch_create(vm, ops, replaced) : NULL;
    return *batch_out || !records ? 0 : -ENOMEM;
 }
 
@@ -1108,10 +1067,12 @@ send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t sta
    if (ret) {
       const bool half = send.applied && ret != -ENODEV;
 
-      if (!half && batch)
-         batch_free(batch);
+      if (!half)
+         free(batch);
       if (ret == -ENODEV)
          lose(queue, signals, signal_count, "the kernel refuses binds on the VM");
+      else if (half && immediate && raw->may_be_half)
+         commit(queue, batch, plan->ops, send.applied, p_atomic_read(&queue->submitted));
       else if (half && roll_back(queue, batch, plan->ops, send.applied, immediate, point))
          lose(queue, signals, signal_count, "a half applied bind could not be taken back");
       else if (vmb_device_is_lost(dev))
@@ -1136,22 +1097,27 @@ send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t sta
    return 0;
 }
 
-/* They are bound. */
+/* It is bound. */
 static void
-forget_late(struct vmb_vm *vm)
+forget_late(struct vmb_vm *vm, struct vmb_range *range)
 {
-   p_atomic_add(&vm->dev->stats.binds, vm->late_count);
-   list_for_each_entry_safe(struct vmb_range, range, &vm->late, late_link) {
-      const bool gone = range->late == VMB_LATE_UNMAP;
+   const bool gone = range->late == VMB_LATE_UNMAP;
 
-      p_atomic_add(&vm->dev->stats.bind_bytes, range->size_B);
-      vmb_vm_remove_late(vm, range);
-      if (gone)
-         vmb_range_free(range);
-   }
+   p_atomic_inc(&vm->dev->stats.binds);
+   p_atomic_add(&vm->dev->stats.bind_bytes, range->size_B);
+   vmb_vm_remove_late(vm, range);
+   if (gone)
+      vmb_range_free(range);
 }
 
-/* All of them, and nothing else. */
+static void
+forget_all_late(struct vmb_vm *vm)
+{
+   list_for_each_entry_safe(struct vmb_range, range, &vm->late, late_link)
+      forget_late(vm, range);
+}
+
+/* Late requests, and nothing else. */
 static int
 send_late(struct vmb_vm *vm, const struct vmb_gpuvm_req *reqs, size_t count)
 {
@@ -1160,15 +1126,12 @@ send_late(struct vmb_vm *vm, const struct vmb_gpuvm_req *reqs, size_t count)
       .reqs = reqs,
       .req_count = count,
       .immediate = true,
+      .may_be_half = true,
    };
    const int64_t start_ns = vmb_now_ns();
+   const int ret = plan_raw(vm, &raw);
 
-   int ret = plan_raw(vm, &raw);
-   if (!ret)
-      ret = send_plan(vm->internal, &raw, start_ns, NULL);
-   if (!ret)
-      forget_late(vm);
-   return ret;
+   return ret ? ret : send_plan(vm->internal, &raw, start_ns, NULL);
 }
 
 /* The device is lost, and nothing was sent that would signal them. */
@@ -1194,15 +1157,17 @@ plan_and_send(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_
       ret = send_late(vm, raw->reqs, raw->late_count);
       if (ret == -ENODEV)
          signal_lost(queue, raw->signals, raw->signal_count);
-      if (!ret)
+      if (!ret) {
+         forget_all_late(vm);
          ret = plan_raw(vm, &rest);
+      }
    }
    if (ret)
       return ret;
 
    ret = send_plan(queue, &rest, start_ns, point_out);
    if (!ret && rest.late_count)
-      forget_late(vm);
+      forget_all_late(vm);
    return ret;
 }
 
@@ -1259,18 +1224,68 @@ vmb_vm_remove_late(struct vmb_vm *vm, struct vmb_range *range)
    p_atomic_dec(&vm->late_count);
 }
 
-int
-vmb_vm_bind_late(struct vmb_vm *vm)
+/* The kernel will not have it, whatever memory there is: nobody but the range itself is to suffer. */
+static void
+give_up_late(struct vmb_vm *vm, struct vmb_range *range, int error)
+{
+   const bool gone = range->late == VMB_LATE_UNMAP;
+
+   vmb_log(vm->dev, VMB_LOG_ERROR, "range \"%s\" could not be %s: %s", range->name,
+           gone ? "unbound" : "bound to null", strerror(-error));
+   vmb_vm_remove_late(vm, range);
+   if (!gone) {
+      range->error = error;
+      return;
+   }
+   /* Its addresses stay taken: something is mapped there still. */
+   free(range->name);
+   free(range);
+}
+
+/* One by one, so that what the kernel refuses is known.  What it has no memory for stays late. */
+static int
+send_late_apart(struct vmb_vm *vm)
+{
+   int shortage = 0;
+
+   list_for_each_entry_safe(struct vmb_range, range, &vm->late, late_link) {
+      const struct vmb_gpuvm_req req = late_req(range);
+      const int ret = send_late(vm, &req, 1);
+
+      if (ret == -ENODEV)
+         return ret;
+      if (is_shortage(ret))
+         shortage = ret;
+      else if (ret)
+         give_up_late(vm, range, ret);
+      else
+         forget_late(vm, range);
+   }
+   return shortage;
+}
+
+static int
+send_all_late(struct vmb_vm *vm)
 {
    struct built built = { 0 };
 
+   int ret = build_late_reqs(vm, &built);
+   if (!ret)
+      ret = send_late(vm, vm->reqs, built.req_count);
+   if (!ret)
+      forget_all_late(vm);
+   /* Without memory there is no use in trying each of them as well. */
+   return !ret || ret == -ENODEV || is_shortage(ret) ? ret : send_late_apart(vm);
+}
+
+int
+vmb_vm_bind_late(struct vmb_vm *vm)
+{
    if (!vm->late_count)
       return 0;
    if (vmb_device_is_lost(vm->dev))
       return -ENODEV;
-   int ret = build_late_reqs(vm, &built);
-   if (!ret)
-      ret = send_late(vm, vm->reqs, built.req_count);
+   const int ret = send_all_late(vm);
    release_dependencies(vm);
    return ret;
 }
@@ -1299,6 +1314,35 @@ retire_if_many_locked(struct vmb_vm *vm)
    vm->retire_at = 2 * vm->batch_count;
 }
 
+/* With the late requests that are built already before them. */
+static int
+submit_built(struct vmb_queue *queue, const struct vmb_submit *submit, struct vmb_raw_submit *raw,
+             struct built *built, uint64_t *point_out)
+{
+   struct vmb_vm *vm = queue->vm;
+
+   raw->late_count = built->req_count;
+   raw->req_count = 0;
+   const int ret = build_reqs(vm, submit->binds, submit->bind_count, built);
+   if (ret)
+      return ret;
+   raw->reqs = vm->reqs;
+   raw->req_count = built->req_count;
+   raw->joined = submit->bind_count + raw->late_count - built->req_count;
+   return vmb_queue_submit_raw(queue, raw, point_out);
+}
+
+/* Of those that build_reqs() took. */
+static void
+put_vm_bos(struct vmb_vm *vm, struct built *built)
+{
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   for (size_t i = 0; i < built->vm_bo_count; i++)
+      vmb_gpuvm_bo_put_deferred(vm->vm_bos[i]);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   built->vm_bo_count = 0;
+}
+
 static int
 submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
        uint64_t *point_out)
@@ -1319,18 +1363,21 @@ submit(struct vmb_queue *queue, const struct vmb_submit *submit, bool immediate,
    int ret = vmb_device_is_lost(dev) ? -ENODEV : take_late_along(vm, submit, &built);
    if (ret == -ENODEV)
       signal_lost(queue, submit->signals, submit->signal_count);
-   raw.late_count = built.req_count;
    if (!ret)
-      ret = build_reqs(vm, submit->binds, submit->bind_count, &built);
-   raw.reqs = vm->reqs;
-   raw.req_count = built.req_count;
-   raw.joined = submit->bind_count + raw.late_count - built.req_count;
-   if (!ret)
-      ret = vmb_queue_submit_raw(queue, &raw, point_out);
+      ret = submit_built(queue, submit, &raw, &built, point_out);
+   if (ret && ret != -ENODEV && raw.req_count && vm->late_count) {
+      /* Perhaps for what it took along. */
+      put_vm_bos(vm, &built);
+      built = (struct built){ 0 };
+      ret = vmb_vm_bind_late(vm);
+      if (ret == -ENODEV)
+         signal_lost(queue, submit->signals, submit->signal_count);
+      if (!ret)
+         ret = submit_built(queue, submit, &raw, &built, point_out);
+   }
+   put_vm_bos(vm, &built);
 
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   for (size_t i = 0; i < built.vm_bo_count; i++)
-      vmb_gpuvm_bo_put_deferred(vm->vm_bos[i]);
    retire_if_many_locked(vm);
    struct vmb_gpuvm_bo *unused = vmb_gpuvm_bo_take_deferred(vm->gpuvm);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);

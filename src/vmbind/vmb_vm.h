@@ -53,7 +53,7 @@ struct vmb_vm_params {
    uint64_t window_range_B;
 
    /** Keep the order of the binds of a batch, one operation a bind: to find
-    * out whether the planner is to blame. */
+    * out whether the planner is to blame.  Not where unmaps must be exact (vmb_caps.exact_unmap). */
    bool ordered;
 };
 
@@ -248,9 +248,18 @@ int vmb_vm_bind_sync(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t b
  * What GPU work must wait for to see the binds that ranges made of themselves: to be called before each
  * submission, after the ranges that it uses were created.  Binds the null mappings that are not there yet, which
  * needs no wait; otherwise it costs next to nothing.
+ * A range that the kernel refuses to bind to null is left out: vmb_range_get_sync() says so.
  * \return 0; -ENOMEM, -ENOBUFS try again; -ENODEV
  */
 int vmb_vm_get_sync(struct vmb_vm *vm, struct vmb_sync *sync_out);
+
+/**
+ * The same for GPU work that uses just this range, and whether it is bound at all: where vmb_range_create() has left
+ * that for later, it cannot say.
+ * \return 0; -ENOMEM, -ENOBUFS try again; -ENODEV; otherwise what the kernel said, and always will: so do submits that
+ *         bind to the range, of which nothing is bound
+ */
+int vmb_range_get_sync(struct vmb_range *range, struct vmb_sync *sync_out);
 
 /* -------------------------------------------------------------------- seen */
 

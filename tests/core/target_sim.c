@@ -180,12 +180,15 @@ static const char *const bind_ioctls[][3] = {
    { "powervr", "vm_map", "vm_unmap" },
 };
 
+/* More is for good. */
+#define FEW_TIMES 8
+
 bool
 target_fail_binds(unsigned n, unsigned times, int err)
 {
    const char *kmd = getenv("DRM_SIM_KMD");
    const char *const *kinds = (const char *const[]){ "vm_bind", NULL };
-   char spec[128];
+   char spec[512];
    int length = 0;
 
    for (unsigned i = 0; kmd && i < ARRAY_SIZE(bind_ioctls); i++) {
@@ -194,8 +197,12 @@ target_fail_binds(unsigned n, unsigned times, int err)
    }
    /* Each is counted on its own; once maps fail for good, unmaps do as well. */
    for (unsigned i = 0; i < 2 && kinds[i]; i++) {
-      length += snprintf(spec + length, sizeof(spec) - length, "%s%s:%u%s=%d", i ? "," : "",
-                         kinds[i], i && times > 1 ? 1 : n, times > 1 ? "+" : "", err);
+      for (unsigned k = n; times <= FEW_TIMES && k < n + times; k++)
+         length += snprintf(spec + length, sizeof(spec) - length, "%s%s:%u=%d", length ? "," : "", kinds[i], k, err);
+   }
+   for (unsigned i = 0; i < 2 && kinds[i] && times > FEW_TIMES; i++) {
+      length += snprintf(spec + length, sizeof(spec) - length, "%s%s:%u+=%d", i ? "," : "", kinds[i],
+                         i ? 1 : n, err);
    }
    return drm_sim_set_fault(spec) == 0;
 }

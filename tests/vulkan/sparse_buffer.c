@@ -135,15 +135,7 @@ expect_by_storage_buffer(struct vkt *t, const struct sparse *sparse,
 static void
 expect_by_texel_buffer(struct vkt *t, const struct sparse *sparse, const struct vkt_buffer *target)
 {
-   VkBufferView view;
-   vkt_check(vkCreateBufferView(t->device,
-                                &(VkBufferViewCreateInfo){
-                                   .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
-                                   .buffer = sparse->buffer,
-                                   .format = VK_FORMAT_R32_UINT,
-                                   .range = VK_WHOLE_SIZE,
-                                },
-                                NULL, &view));
+   const VkBufferView view = vkt_buffer_view_create(t, sparse->buffer, VK_FORMAT_R32_UINT);
    const struct vkt_binding bindings[] = {
       {.type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, .view = view},
       {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = target->buffer},

@@ -177,6 +177,7 @@ vmbind_resource_destroy(struct pipe_screen *pscreen, struct pipe_resource *pres)
          vmbind_memory_free(pscreen, backing->memory);
       vmbind_resource_set_address(lpr, 0);
       lpr->imported_memory = NULL;
+      FREE(backing->layout);
       FREE(backing);
    }
 
@@ -210,7 +211,7 @@ vmbind_resource_attach_sparse(struct pipe_screen *pscreen, struct pipe_resource 
    /* Not later: who creates the resource is to be told if it cannot be bound to null, and work that was submitted
     * before may get its address by the time it runs. */
    struct vmb_sync sync;
-   ret = vmb_vm_get_sync(screen->vm, &sync);
+   ret = vmb_range_get_sync(backing->sparse_range, &sync);
    if (ret) {
       vmb_range_destroy(backing->sparse_range);
       backing->sparse_range = NULL;
@@ -260,10 +261,16 @@ vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *p
    return ret;
 }
 
-void
+int
 vmbind_resource_set_layout(struct pipe_resource *pres, const struct vmbind_sparse_layout *layout)
 {
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
+   struct vmbind_backing *backing = vmbind_backing(lpr);
+
+   assert(backing->sparse_range && !backing->layout);
+   backing->layout = mem_dup(layout, sizeof(*layout));
+   if (!backing->layout)
+      return -ENOMEM;
 
    for (uint32_t level = 0; level < layout->level_count; level++) {
       lpr->mip_offsets[level] = layout->level_offset_B[level];
@@ -272,6 +279,15 @@ vmbind_resource_set_layout(struct pipe_resource *pres, const struct vmbind_spars
    }
    lpr->sample_stride = layout->sample_stride_B;
    lpr->size_required = layout->size_B;
+
+   return 0;
+}
+
+const struct vmbind_sparse_layout *
+vmbind_resource_layout(struct pipe_resource *pres)
+{
+   struct vmbind_backing *backing = vmbind_backing(llvmpipe_resource(pres));
+   return backing ? backing->layout : NULL;
 }
 
 struct vmb_range *
