@@ -4,7 +4,7 @@
  * What llvmpipe has been taught about 64-bit integers in images must hold where there is no texel, as it does for
  * all other formats: out of bounds (robustImageAccess2, robustBufferAccess2) loads find 0, 0, 0, 1 and 0, and
  * stores and atomics are lost; of null descriptors (nullDescriptor) loads find zeros.  Images of every shape, texel
- * buffers, storage and uniform buffers.
+ * buffers, storage, uniform and vertex buffers.
  */
 
 #include "vkt_sparse.h"
@@ -17,6 +17,7 @@
 #include "robustness_5.comp.h"
 #include "robustness_6.comp.h"
 #include "robustness_7.comp.h"
+#include "robustness.vert.h"
 
 /* From 1050 before the first texel to as far behind it. */
 #define LOOKS 2112u
@@ -60,7 +61,7 @@ look(struct vkt *t, const char *name, const uint32_t *shader, size_t shader_size
      const struct vkt_binding *bindings, uint32_t count, const uint32_t size[3])
 {
    struct vkt_buffer target = vkt_buffer_create(t, LOOKS * 4);
-   struct vkt_binding all[4] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = target.buffer}};
+   struct vkt_binding all[5] = {{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = target.buffer}};
 
    memcpy(all + 1, bindings, count * sizeof(*bindings));
    struct vkt_compute compute =
@@ -174,34 +175,38 @@ static void
 test_buffers(struct vkt *t)
 {
    struct vkt_buffer texels = vkt_buffer_create(t, SIZE_B), storage = vkt_buffer_create(t, SIZE_B),
-                     uniforms = vkt_buffer_create(t, SIZE_B);
-   VkBufferView view;
+                     uniforms = vkt_buffer_create(t, SIZE_B), small = vkt_buffer_create(t, SIZE_B);
+   VkBufferView views[2];
 
-   vkt_check(vkCreateBufferView(t->device,
-                                &(VkBufferViewCreateInfo){
-                                   .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
-                                   .buffer = texels.buffer,
-                                   .format = VK_FORMAT_R64_SINT,
-                                   .offset = OFFSET_B,
-                                   .range = TEXELS * 8,
-                                },
-                                NULL, &view));
+   for (uint32_t i = 0; i < 2; i++) {
+      vkt_check(vkCreateBufferView(t->device,
+                                   &(VkBufferViewCreateInfo){
+                                      .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+                                      .buffer = i == 0 ? texels.buffer : small.buffer,
+                                      .format = VK_FORMAT_R64_SINT,
+                                      .offset = OFFSET_B,
+                                      .range = TEXELS * 8,
+                                   },
+                                   NULL, &views[i]));
+   }
    for (uint32_t i = 0; i < SIZE_B / 8; i++) {
       ((int64_t *)texels.map)[i] = value_at(i - OFFSET_B / 8, 0, 0);
       ((int64_t *)storage.map)[i] = value_at(i - OFFSET_B / 8, 0, 0);
       ((int64_t *)uniforms.map)[i] = value_at((i - OFFSET_B / 8) / 2, 0, 0);
+      ((int64_t *)small.map)[i] = 2 * (i - OFFSET_B / 8) + 3;
    }
 
    const struct vkt_binding bindings[] = {
-      {VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, .view = view},
+      {VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, .view = views[0]},
       /* The last value lies half inside, and is outside. */
       {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = storage.buffer, .offset_B = OFFSET_B,
        .range_B = TEXELS * 8 + 4},
       {VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER, .buffer = uniforms.buffer, .offset_B = OFFSET_B,
        .range_B = TEXELS * 16},
+      {VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, .view = views[1]},
    };
    const uint32_t size[3] = {TEXELS, 1, 1};
-   look(t, "buffers", SHADER(7), bindings, 3, size);
+   look(t, "buffers", SHADER(7), bindings, VKT_ARRAY_SIZE(bindings), size);
    for (uint32_t i = 0; i < SIZE_B / 8; i++) {
       vkt_expect(((int64_t *)texels.map)[i] == value_at(i - OFFSET_B / 8, 0, 0),
                  "value %u of the texel buffer", i);
@@ -213,13 +218,59 @@ test_buffers(struct vkt *t)
       {.type = VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER},
       {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER},
       {.type = VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER},
+      {.type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER},
    };
-   look(t, "buffers", SHADER(7), null, 3, nothing);
+   look(t, "buffers", SHADER(7), null, VKT_ARRAY_SIZE(null), nothing);
 
-   vkDestroyBufferView(t->device, view, NULL);
+   for (uint32_t i = 0; i < 2; i++)
+      vkDestroyBufferView(t->device, views[i], NULL);
+   vkt_buffer_destroy(t, &small);
    vkt_buffer_destroy(t, &uniforms);
    vkt_buffer_destroy(t, &storage);
    vkt_buffer_destroy(t, &texels);
+}
+
+/* ------------------------------------------------------------------ vertices */
+
+/* Whole ones and one that is half there, far more are drawn.  Of values that 32 bits can hold: larger ones lavapipe
+ * has always clamped. */
+static void
+test_vertices(struct vkt *t)
+{
+   struct vkt_buffer vertices = vkt_buffer_create(t, TEXELS * 8 + 4),
+                     target = vkt_buffer_create(t, LOOKS * 8);
+   const struct vkt_binding binding = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = target.buffer};
+   struct vkt_compute set = vkt_set_create(t, &binding, 1);
+   const VkPipeline pipeline = vkt_pipeline_create(t, set.layout,
+                                                   &(struct vkt_pipeline){
+                                                      .vertex = robustness_vert,
+                                                      .vertex_size_B = sizeof(robustness_vert),
+                                                      .vertex_format = VK_FORMAT_R64_SINT,
+                                                      .vertex_stride_B = 8,
+                                                   });
+
+   for (uint32_t i = 0; i < TEXELS; i++)
+      ((int64_t *)vertices.map)[i] = 2 * i + 3;
+   memset(target.map, 0xff, LOOKS * 8);
+
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkt_set_bind(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, &set, (uint32_t[4]){0});
+   vkCmdBindVertexBuffers(cmd, 0, 1, &vertices.buffer, &(VkDeviceSize){0});
+   vkt_begin_drawing(cmd, pipeline, 1, 1, NULL);
+   vkCmdDraw(cmd, LOOKS, 1, 0, 0);
+   vkCmdEndRendering(cmd);
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+   for (uint32_t i = 0; i < LOOKS; i++) {
+      const int64_t found = ((int64_t *)target.map)[i];
+      vkt_expect(found == (i < TEXELS ? 2 * i + 3 : 0), "vertex %u: 0x%llx", i,
+                 (unsigned long long)found);
+   }
+
+   vkDestroyPipeline(t->device, pipeline, NULL);
+   vkt_compute_destroy(t, &set);
+   vkt_buffer_destroy(t, &target);
+   vkt_buffer_destroy(t, &vertices);
 }
 
 static void
@@ -246,7 +297,8 @@ init(struct vkt *t)
                        .extension_count = VKT_ARRAY_SIZE(extensions),
                        .features = &int64,
                        .more_usage = VK_BUFFER_USAGE_UNIFORM_BUFFER_BIT |
-                                     VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT,
+                                     VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT |
+                                     VK_BUFFER_USAGE_VERTEX_BUFFER_BIT,
                     });
 }
 
@@ -259,6 +311,7 @@ main(void)
    for (uint32_t i = 0; i < VKT_ARRAY_SIZE(shapes); i++)
       test_image(&t, &shapes[i]);
    test_buffers(&t);
+   test_vertices(&t);
    vkt_finish(&t);
 
    return 0;

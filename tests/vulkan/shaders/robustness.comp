@@ -49,6 +49,8 @@ layout(binding = 1) uniform DIM image_of_any_format;
 #if SHAPE == 7
 layout(binding = 2) buffer Storage { int64_t storage[]; };
 layout(binding = 3, std140) uniform Uniform { i64vec2 uniforms[64]; };
+/* Of values that 32 bits can hold. */
+layout(binding = 4) uniform isamplerBuffer texels;
 #endif
 /* The size in each coordinate that there is; 0 of nothing. */
 layout(push_constant) uniform Push { int size[3]; uint is_null; } push;
@@ -108,6 +110,11 @@ main()
    /* Beyond the size that the shader declares nothing is promised. */
    if (c >= 0 && c < 64 && uniforms[c].x != expected)
       wrong |= 0x2000u;
+
+   const ivec4 texel = texelFetch(texels, c);
+   if (texel != ivec4(inside ? 2 * c + 3 : 0, 0, 0, 1) &&
+       (push.is_null == 0 || texel != ivec4(0)))
+      wrong |= 0x4000u;
 #endif
    target[gl_GlobalInvocationID.x] = wrong;
 }
