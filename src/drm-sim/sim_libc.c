@@ -17,6 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef HAVE_VALGRIND
+#include <valgrind/memcheck.h>
+#else
+#define VALGRIND_MAKE_MEM_DEFINED(addr, size)
+#endif
+
 #include "sim_caller.h"
 
 static struct sim_libc libc;
@@ -111,7 +117,12 @@ sim_copy_out(uint64_t user_dst, const void *src, size_t size)
       memcpy(remote.iov_base, src, size);
       return 0;
    }
-   return copied == (ssize_t)size ? 0 : -EFAULT;
+   if (copied != (ssize_t)size)
+      return -EFAULT;
+
+   /* It does not expect that a process writes to itself in this way. */
+   VALGRIND_MAKE_MEM_DEFINED(remote.iov_base, size);
+   return 0;
 }
 
 void *

@@ -2,13 +2,15 @@
  * SPDX-License-Identifier: MIT
  *
  * Queues: every family does what it says, all of them bind to one address space at once, a device
- * group of one, batches with nothing but syncs, and what is left when the device is lost.
+ * group of one, a device of one family, batches with nothing but syncs, and what is left when the
+ * device is lost.
  */
 
 #define _GNU_SOURCE
 #include "vkt.h"
 
 #include <dlfcn.h>
+#include <inttypes.h>
 #include <pthread.h>
 
 #include "write_buffer.comp.h"
@@ -288,6 +290,126 @@ compute_queues_dispatch(struct vkt *t)
    vkt_buffer_destroy(t, &out);
 }
 
+/* ------------------------------------------------------------ a device of one family */
+
+static VkDevice
+create_device_of(struct vkt *t, uint32_t family)
+{
+   const VkPhysicalDeviceVulkan12Features features = {
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+      .hostQueryReset = VK_TRUE,
+      .timelineSemaphore = VK_TRUE,
+      .bufferDeviceAddress = VK_TRUE,
+   };
+   VkDevice device;
+
+   vkt_check(vkCreateDevice(t->pdev,
+                            &(VkDeviceCreateInfo){
+                               .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                               .pNext = &features,
+                               .queueCreateInfoCount = 1,
+                               .pQueueCreateInfos =
+                                  &(VkDeviceQueueCreateInfo){
+                                     .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                     .queueFamilyIndex = family,
+                                     .queueCount = 1,
+                                     .pQueuePriorities = (float[]){1},
+                                  },
+                               .pEnabledFeatures = &t->features,
+                            },
+                            NULL, &device));
+   return device;
+}
+
+/* A copy between two timestamps; then the host resets them ("Query Pools": what is unavailable is
+ * not written, that it is so is). */
+static void
+copies_and_tells_when(struct vkt *t, struct vkt_queue *queue, VkBuffer src)
+{
+   struct vkt_buffer dst = vkt_buffer_create(t, WORDS * 4);
+   const VkCommandPool pool = create_pool(t, queue);
+   VkQueryPool queries;
+
+   vkt_check(vkCreateQueryPool(t->device,
+                               &(VkQueryPoolCreateInfo){
+                                  .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+                                  .queryType = VK_QUERY_TYPE_TIMESTAMP,
+                                  .queryCount = 2,
+                               },
+                               NULL, &queries));
+   vkResetQueryPool(t->device, queries, 0, 2);
+
+   VkCommandBuffer cmd = vkt_begin_in(t, pool);
+   vkCmdWriteTimestamp(cmd, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, queries, 0);
+   vkCmdCopyBuffer(cmd, src, dst.buffer, 1, &(VkBufferCopy){0, 0, dst.size_B});
+   vkCmdWriteTimestamp(cmd, VK_PIPELINE_STAGE_TRANSFER_BIT, queries, 1);
+   vkt_barrier(cmd);
+   run_in(t, queue, cmd);
+   for (unsigned i = 0; i < WORDS; i++)
+      vkt_expect(((uint32_t *)dst.map)[i] == i, "family %u, word %u", queue->family, i);
+
+   const VkQueryResultFlags flags = VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WITH_AVAILABILITY_BIT;
+   uint64_t when[2][2], again[2][2];
+   vkt_check(vkGetQueryPoolResults(t->device, queries, 0, 2, sizeof(when), when, sizeof(when[0]),
+                                   flags));
+   vkt_expect(when[0][1] && when[1][1] && when[0][0] && when[0][0] <= when[1][0],
+              "family %u: from %" PRIu64 " to %" PRIu64, queue->family, when[0][0], when[1][0]);
+
+   memcpy(again, when, sizeof(when));
+   vkResetQueryPool(t->device, queries, 0, 2);
+   vkt_expect(vkGetQueryPoolResults(t->device, queries, 0, 2, sizeof(again), again,
+                                    sizeof(again[0]), flags) == VK_NOT_READY,
+              "family %u", queue->family);
+   for (unsigned q = 0; q < 2; q++)
+      vkt_expect(again[q][0] == when[q][0] && !again[q][1], "family %u", queue->family);
+
+   vkDestroyQueryPool(t->device, queries, NULL);
+   vkDestroyCommandPool(t->device, pool, NULL);
+   vkt_buffer_destroy(t, &dst);
+}
+
+/* "Queue Creation": no family needs another's queue.  The device binds, if its queue can, and works,
+ * if its queue can. */
+static void
+families_alone(struct vkt *t)
+{
+   for (uint32_t q = 0; q < t->queue_count; q++) {
+      if (q && t->queues[q].family == t->queues[q - 1].family)
+         continue;
+
+      struct vkt alone = *t;
+      struct vkt_queue *queue = &alone.queues[q];
+      const bool binds = queue->flags & VK_QUEUE_SPARSE_BINDING_BIT;
+      uint32_t *map;
+      alone.device = create_device_of(t, queue->family);
+      vkGetDeviceQueue(alone.device, queue->family, 0, &queue->queue);
+
+      const VkDeviceMemory memory = vkt_alloc(&alone, BLOCK_B, (void **)&map);
+      struct vkt_buffer plain = vkt_buffer_create(&alone, BLOCK_B);
+      VkBuffer sparse = VK_NULL_HANDLE;
+      for (unsigned i = 0; i < WORDS; i++)
+         map[i] = ((uint32_t *)plain.map)[i] = i;
+      if (binds) {
+         const VkFence fence = vkt_fence_create(&alone);
+         const VkSparseMemoryBind bind = {.size = BLOCK_B, .memory = memory};
+         sparse = vkt_sparse_buffer_create(&alone, BLOCK_B, 0);
+         const VkSparseBufferMemoryBindInfo info = {sparse, 1, &bind};
+         vkt_bind(&alone, queue,
+                  &(VkBindSparseInfo){.bufferBindCount = 1, .pBufferBinds = &info},
+                  &(struct vkt_syncs){.fence = fence});
+         vkt_fence_wait(&alone, fence);
+         vkDestroyFence(alone.device, fence, NULL);
+      }
+      if (queue->flags & VK_QUEUE_TRANSFER_BIT)
+         copies_and_tells_when(&alone, queue, binds ? sparse : plain.buffer);
+
+      vkDestroyBuffer(alone.device, sparse, NULL);
+      vkt_buffer_destroy(&alone, &plain);
+      vkFreeMemory(alone.device, memory, NULL);
+      vkDestroyDevice(alone.device, NULL);
+   }
+}
+
 /* ----------------------------------------------------------------- device lost */
 
 /* All queues wait for what nobody will signal, and then a bind goes wrong.  All who wait, wake; what
@@ -373,6 +495,7 @@ main(void)
    wait_idle_waits_for_binds(&t, t.sparse);
    waits_hold_nobody_up(&t);
    group_of_one(&t);
+   families_alone(&t);
    vkt_finish(&t);
 
    /* Only the simulator can be told to fail; and a lost device is nothing for the layer. */

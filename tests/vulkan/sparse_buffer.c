@@ -617,6 +617,12 @@ requirements_without_a_buffer(struct vkt *t)
                  (unsigned long long)reqs[1].memoryRequirements.size,
                  (unsigned long long)reqs[0].memoryRequirements.alignment,
                  (unsigned long long)reqs[1].memoryRequirements.alignment);
+      /* A sparse buffer has as many pages as it takes, and no more. */
+      const VkMemoryRequirements *needs = &reqs[0].memoryRequirements;
+      vkt_expect(!info.flags || (needs->size % needs->alignment == 0 &&
+                                 needs->size - info.size < needs->alignment),
+                 "%llu bytes: %llu, in pages of %llu", (unsigned long long)info.size,
+                 (unsigned long long)needs->size, (unsigned long long)needs->alignment);
       for (unsigned j = 0; j < 2; j++)
          vkt_expect(dedicated[j].prefersDedicatedAllocation <= 1 &&
                        dedicated[j].requiresDedicatedAllocation <= 1,

@@ -138,7 +138,8 @@ vertices(struct test *test)
                                      &(struct vkt_pipeline){
                                         .vertex = usage_vertex_vert,
                                         .vertex_size_B = sizeof(usage_vertex_vert),
-                                        .vertex_words = true,
+                                        .vertex_format = VK_FORMAT_R32_UINT,
+                                        .vertex_stride_B = 4,
                                      });
    vkCmdBindVertexBuffers(cmd, 0, 1, &test->sparse, &(VkDeviceSize){0});
    vkCmdDraw(cmd, BLOCKS * WORDS, 1, 0, 0);

@@ -624,7 +624,7 @@ vkt_sampler_create(struct vkt *t, const VkSamplerCreateInfo *info)
    return sampler;
 }
 
-#define MAX_BINDINGS 4
+#define MAX_BINDINGS 8
 #define PUSH_SIZE_B  16
 #define STAGES                                                                                     \
    (VK_SHADER_STAGE_COMPUTE_BIT | VK_SHADER_STAGE_VERTEX_BIT | VK_SHADER_STAGE_FRAGMENT_BIT)
@@ -787,8 +787,9 @@ VkPipeline
 vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pipeline *p)
 {
    static const VkDynamicState dynamic[] = {VK_DYNAMIC_STATE_VIEWPORT, VK_DYNAMIC_STATE_SCISSOR};
-   static const VkVertexInputAttributeDescription word = {.format = VK_FORMAT_R32_UINT};
-   static const VkVertexInputBindingDescription words = {.stride = 4};
+   const VkVertexInputAttributeDescription value = {.format = p->vertex_format};
+   const VkVertexInputBindingDescription values = {.stride = p->vertex_stride_B};
+   const uint32_t value_count = p->vertex_format != VK_FORMAT_UNDEFINED;
    static const VkPipelineRenderingCreateInfo no_attachments = {
       .sType = VK_STRUCTURE_TYPE_PIPELINE_RENDERING_CREATE_INFO,
    };
@@ -824,10 +825,10 @@ vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pip
          .pVertexInputState =
             &(VkPipelineVertexInputStateCreateInfo){
                .sType = VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO,
-               .vertexBindingDescriptionCount = p->vertex_words,
-               .pVertexBindingDescriptions = &words,
-               .vertexAttributeDescriptionCount = p->vertex_words,
-               .pVertexAttributeDescriptions = &word,
+               .vertexBindingDescriptionCount = value_count,
+               .pVertexBindingDescriptions = &values,
+               .vertexAttributeDescriptionCount = value_count,
+               .pVertexAttributeDescriptions = &value,
             },
          .pInputAssemblyState =
             &(VkPipelineInputAssemblyStateCreateInfo){

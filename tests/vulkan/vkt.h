@@ -229,8 +229,9 @@ struct vkt_pipeline {
    /** NULL: none.  Triangles are drawn; or, without attachments too, points that go nowhere. */
    const uint32_t *fragment;
    size_t fragment_size_B;
-   /** A vertex is a word of vertex buffer 0. */
-   bool vertex_words;
+   /** A vertex is a value of vertex buffer 0, of so many bytes; or nothing. */
+   VkFormat vertex_format;
+   uint32_t vertex_stride_B;
    const VkPipelineRenderingCreateInfo *attachments;
    /** One for each colour attachment. */
    const VkPipelineColorBlendAttachmentState *blend;

@@ -14,7 +14,6 @@
 #include "pipe/p_screen.h"
 #include "util/u_inlines.h"
 #include "vmbind/vmbind_screen.h"
-#include "vmbind/vmbind_sparse.h"
 
 static bool
 is_sparse(VkBufferCreateFlags flags)
@@ -116,7 +115,7 @@ create_sparse_buffer(struct vmbvk_device *device, const VkBufferCreateInfo *info
       goto fail_buffer;
    }
 
-   buffer->total_size = align64(buffer->total_size, VMBIND_SPARSE_BLOCK_SIZE_B);
+   buffer->total_size = align64(buffer->total_size, alignment_B(device));
    int ret = make_sparse(device, buffer, info);
    if (!ret && (info->flags & VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT))
       ret = vmbind_resource_track_residency(buffer->bo, buffer->total_size);
@@ -231,7 +230,7 @@ vmbvk_GetDeviceBufferMemoryRequirements(VkDevice _device,
    }
 
    pRequirements->memoryRequirements = (VkMemoryRequirements){
-      .size = align64(pInfo->pCreateInfo->size, VMBIND_SPARSE_BLOCK_SIZE_B),
+      .size = align64(pInfo->pCreateInfo->size, alignment_B(device)),
       .alignment = alignment_B(device),
       .memoryTypeBits = 1,
    };
