@@ -124,9 +124,8 @@ msm_syncs_apply(const struct msm_syncs *syncs, struct sim_fence *fence)
 #define CP_NOP               0x10
 #define CP_MEM_WRITE         0x3d
 #define CP_MEM_TO_MEM        0x73
+/* Of the first of three operands, the others' behind it */
 #define CP_MEM_TO_MEM_NEG_A  (1u << 0)
-#define CP_MEM_TO_MEM_NEG_B  (1u << 1)
-#define CP_MEM_TO_MEM_NEG_C  (1u << 2)
 #define CP_MEM_TO_MEM_DOUBLE (1u << 29)
 #define MAX_PAYLOAD          64
 

@@ -64,12 +64,3 @@ sim_resv_is_idle(struct sim_resv *resv, enum sim_resv_usage usage)
    sim_sync_unlock();
    return is_idle;
 }
-
-void
-sim_resv_wait(struct sim_resv *resv, enum sim_resv_usage usage)
-{
-   sim_sync_lock();
-   while (!sim_resv_is_idle_locked(resv, usage))
-      sim_sync_wait_locked(UINT64_MAX);
-   sim_sync_unlock();
-}

@@ -38,7 +38,4 @@ struct sim_fence *sim_resv_get(struct sim_resv *resv, enum sim_resv_usage usage)
 bool sim_resv_is_idle(struct sim_resv *resv, enum sim_resv_usage usage);
 bool sim_resv_is_idle_locked(struct sim_resv *resv, enum sim_resv_usage usage);
 
-/* Until it is; signals do not interrupt. */
-void sim_resv_wait(struct sim_resv *resv, enum sim_resv_usage usage);
-
 #endif /* SIM_RESV_H */

@@ -631,7 +631,6 @@ compiles(GLenum stage, const char *head, const char *statement)
 
 #define ES300   "#version 300 es\n"
 #define ES310   "#version 310 es\n"
-#define ES320   "#version 320 es\n"
 
 static void
 test_language(void)

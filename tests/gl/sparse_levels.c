@@ -12,8 +12,6 @@
 
 #include "glt.h"
 
-#define MAX_LEVELS 12
-
 static bool has_sparse2;
 
 struct texture {

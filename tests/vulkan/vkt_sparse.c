@@ -274,13 +274,6 @@ vkt_every_other_block(const struct vkt_image *image, uint32_t block)
    return block % 2 == 0;
 }
 
-bool
-vkt_no_block(const struct vkt_image *image, uint32_t block)
-{
-   (void)image, (void)block;
-   return false;
-}
-
 void
 vkt_sparse_image_bind(struct vkt *t, struct vkt_image *image,
                       bool (*resident)(const struct vkt_image *image, uint32_t block), bool tails)

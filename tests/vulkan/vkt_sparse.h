@@ -62,7 +62,6 @@ void vkt_image_bind_reversed(struct vkt *t, VkImage image, VkDeviceMemory memory
 
 bool vkt_all_blocks(const struct vkt_image *image, uint32_t block);
 bool vkt_every_other_block(const struct vkt_image *image, uint32_t block);
-bool vkt_no_block(const struct vkt_image *image, uint32_t block);
 
 /** The block that a texel is in; UINT32_MAX if it is in the mip tail. */
 uint32_t vkt_block_of_texel(const struct vkt_image *image, VkImageAspectFlags aspect, uint32_t level,
