@@ -302,6 +302,8 @@ bool vmb_thread_is_idle(struct vmb_queue *queue);
 void vmb_thread_stop(struct vmb_queue *queue);
 
 int vmb_sync_signal(struct vmb_device *dev, const struct vmb_kmd_sync *sync);
+/* The same for many, timelines first, in few ioctls; also after one has failed. */
+int vmb_sync_signal_each(struct vmb_device *dev, const struct vmb_kmd_sync *syncs, uint32_t count);
 
 /* A submit of requests that are checked already and hold no references.  The
  * bind lock is held. */

@@ -886,11 +886,7 @@ signal_all(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t
 static int
 signal_done(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t count)
 {
-   int ret = 0;
-
-   for (uint32_t i = 0; i < count; i++)
-      ret = vmb_sync_signal(queue->vm->dev, &signals[i]) ?: ret;
-   if (!ret)
+   if (!vmb_sync_signal_each(queue->vm->dev, signals, count))
       return 0;
    /* Bound, and somebody will never hear of it. */
    vmb_device_set_lost(queue->vm->dev, "what was bound could not be signaled");
