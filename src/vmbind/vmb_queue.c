@@ -66,6 +66,12 @@ vmb_queue_unref(struct vmb_queue *queue)
    if (--queue->refcount)
       return;
    list_del(&queue->link);
+   list_addtail(&queue->link, &queue->vm->unused_queues);
+}
+
+void
+vmb_queue_free(struct vmb_queue *queue)
+{
    vmb_thread_stop(queue);
    queue->vm->dev->kmd->queue_destroy(queue->vm->kvm, queue->kqueue);
    drmSyncobjDestroy(queue->vm->dev->fd, queue->syncobj);

@@ -10,9 +10,9 @@
  * syncobj itself, may be gone when the thread comes to it, so a job takes both
  * over: a fence by copying it to a syncobj of its own, a syncobj by another handle.
  *
- * Locks: a job is run under the VM's bind lock, and signals with no lock held; a
- * thread takes nothing after that but its own, so it may be joined under the
- * state lock.
+ * Locks: a job is run under the VM's bind lock, and signals with no lock held, for as
+ * long as that takes; so a thread is joined with no lock held, and, unless the VM goes,
+ * only if it has nothing to do.
  */
 
 #include <assert.h>

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,8 +25,8 @@
 
 #include "target.h"
 
-/* Atomic: so many of the next signals find no memory. */
-static int failing_signals;
+/* Atomic: so many of the next signals find no memory, behind so many that do. */
+static int failing_signals, good_signals;
 /* Atomic: so many signals of a thread that takes the program's signals were seen, of any other, and of any. */
 static int unmasked, signals;
 /* Atomic. */
@@ -51,7 +52,7 @@ signal_fails(void)
    p_atomic_inc(&signals);
    if (!sigismember(&mask, SIGUSR1))
       p_atomic_inc(&unmasked);
-   if (p_atomic_read(&failing_signals) <= 0)
+   if (p_atomic_read(&failing_signals) <= 0 || p_atomic_dec_return(&good_signals) >= 0)
       return false;
    p_atomic_dec(&failing_signals);
    errno = ENOMEM;
@@ -196,6 +197,7 @@ test_a_signal_is_tried_again(void **state)
 
    assert_int_equal(submit_held(f), 0);
    assert_false(is_done(f, 0));
+   p_atomic_set(&good_signals, 0);
    p_atomic_set(&failing_signals, 3);
    target_fence_signal(f->fence);
    assert_true(is_done(f, SOON));
@@ -261,6 +263,7 @@ test_a_signal_that_fails_for_long(void **state)
    struct fixture *f = *state;
 
    assert_int_equal(submit_held(f), 0);
+   p_atomic_set(&good_signals, 0);
    p_atomic_set(&failing_signals, 1000000);
    target_fence_signal(f->fence);
    for (int64_t end = now_ns() + SOON; !vmb_device_is_lost(f->dev) && now_ns() < end;)
@@ -269,6 +272,52 @@ test_a_signal_that_fails_for_long(void **state)
    assert_false(is_done(f, 0));
    p_atomic_set(&failing_signals, 0);
    assert_true(is_done(f, SOON));
+}
+
+/* So many signals take more than one ioctl.  The first one, with the queue's own, works, so the queue, which is
+ * destroyed, is done with; while its thread tries the others, nobody waits for it. */
+static void
+test_a_signal_that_fails_holds_nobody_up(void **state)
+{
+   struct fixture *f = *state;
+   const struct vmb_bind bind = { .range = f->range, .size_B = 1 << 16, .bo = f->bo };
+   enum { COUNT = 40 };
+   struct vmb_sync dones[COUNT] = { 0 };
+   struct vmb_vm_mapping *maps;
+   struct vmb_queue *queue;
+   size_t count;
+
+   for (unsigned i = 0; i < COUNT; i++)
+      assert_int_equal(drmSyncobjCreate(f->fd, 0, &dones[i].syncobj), 0);
+   assert_int_equal(vmb_queue_create(f->vm, &queue), 0);
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ f->held, 0 },
+      .wait_count = 1,
+      .binds = &bind,
+      .bind_count = 1,
+      .signals = dones,
+      .signal_count = COUNT,
+   };
+   assert_int_equal(vmb_queue_submit(queue, &submit, NULL), 0);
+   vmb_queue_destroy(queue);
+   p_atomic_set(&good_signals, 1);
+   p_atomic_set(&failing_signals, 1000000);
+   target_fence_signal(f->fence);
+   assert_int_equal(drmSyncobjWait(f->fd, &dones[0].syncobj, 1, now_ns() + SOON,
+                                   DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL),
+                    0);
+   vmb_vm_retire(f->vm);
+   assert_int_equal(vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, 0, UINT64_MAX, &maps, &count), 0);
+   assert_int_equal(count, 1);
+   free(maps);
+   assert_int_not_equal(drmSyncobjWait(f->fd, &dones[COUNT - 1].syncobj, 1, 0, 0, NULL), 0);
+   p_atomic_set(&failing_signals, 0);
+   for (unsigned i = 0; i < COUNT; i++) {
+      assert_int_equal(drmSyncobjWait(f->fd, &dones[i].syncobj, 1, now_ns() + SOON,
+                                      DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT, NULL),
+                       0);
+      drmSyncobjDestroy(f->fd, dones[i].syncobj);
+   }
 }
 
 static void
@@ -345,6 +394,7 @@ main(void)
    const struct CMUnitTest tests[] = {
       TEST(test_a_signal_is_tried_again),
       TEST(test_signals_go_together),
+      TEST(test_a_signal_that_fails_holds_nobody_up),
       TEST(test_the_programs_signals_are_for_others),
       TEST(test_the_device_is_gone),
       TEST(test_null_is_covered_by_the_sync),
