@@ -255,8 +255,9 @@ struct vmb_vm {
    struct vmb_queue *internal;
 };
 
-/* With no lock held: waits, for a moment, for the VM's own unbinds, and frees what they kept. */
-void vmb_vm_reclaim(struct vmb_vm *vm);
+/* With no lock held: waits, for a moment, for the VM's own unbinds, and frees what they kept.  -ENOMEM, -ENOBUFS: some
+ * could not be sent; -ENODEV. */
+int vmb_vm_reclaim(struct vmb_vm *vm);
 
 /* With no lock held: drops what the deferred vm_bos keep, and queues that nobody needs and whose threads have nothing
  * left to do. */

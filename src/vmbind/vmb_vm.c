@@ -377,15 +377,16 @@ vmb_vm_retire(struct vmb_vm *vm)
    vmb_vm_free_deferred(vm);
 }
 
-void
+int
 vmb_vm_reclaim(struct vmb_vm *vm)
 {
    struct vmb_sync own;
+   const int ret = vmb_vm_get_sync(vm, &own);
 
-   vmb_vm_get_sync(vm, &own);
    /* Not for ever: they may be queued behind binds that wait for the GPU. */
    vmb_sync_wait(vm->dev, &own, vmb_now_ns() + RECLAIM_WAIT_NS);
    vmb_vm_retire(vm);
+   return ret;
 }
 
 int
@@ -591,9 +592,12 @@ find_addresses(struct vmb_vm *vm, const struct vmb_range_params *params, struct 
    if (ret == -ENOSPC || ret == -EADDRINUSE) {
       /* What was freed may have become free meanwhile, or is about to. */
       vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
-      vmb_vm_reclaim(vm);
+      const int reclaim_ret = vmb_vm_reclaim(vm);
       vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
       ret = alloc_va(vm, params, range);
+      /* They may be there, and only the memory to unmap what they still show is not. */
+      if ((ret == -ENOSPC || ret == -EADDRINUSE) && reclaim_ret)
+         ret = reclaim_ret;
    }
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    return ret;

@@ -931,6 +931,28 @@ test_null_that_cannot_go_goes_later(void **state)
    }
 }
 
+/* Of addresses that are free but for what the kernel has no memory to unmap, it is not said that they are taken. */
+static void
+test_no_memory_is_not_no_addresses(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range;
+
+   if (!nulls_come_later(f) || !target_fail_binds(1, 1000, ENOMEM))
+      skip();
+   target_fail_nothing();
+   range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   const struct vmb_range_params fixed = { .size_B = PAGE_B, .fixed_addr_B = vmb_range_addr_B(range) };
+   bind_nulls(f);
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &range), -EADDRINUSE);
+   drop_range(f, f->ranges[0]);
+   assert_true(target_fail_binds(1, 1000, ENOMEM));
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &range), -ENOMEM);
+   target_fail_nothing();
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &range), 0);
+   vmb_range_destroy(range);
+}
+
 /* A new range gets addresses that it may have, or none. */
 static void
 test_what_is_taken_over_fits(void **state)
@@ -3007,6 +3029,7 @@ main(void)
       TEST(test_null_is_taken_over),
       TEST(test_null_that_goes_later_makes_room),
       TEST(test_null_that_cannot_go_goes_later),
+      TEST(test_no_memory_is_not_no_addresses),
       TEST(test_what_is_taken_over_fits),
       TEST(test_nulls_that_come_together_go_apart),
       TEST(test_a_bo_goes_when_null_stays),
