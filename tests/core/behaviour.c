@@ -2586,6 +2586,24 @@ test_a_shared_bo_is_not_kept(void **state)
    assert_true(handle_is_open(f, vmb_bo_handle(bo)));
 }
 
+/* The same if an fd was made of its handle, and that is seen when it comes back. */
+static void
+test_an_imported_bo_is_not_kept(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *imported, *bo = new_bo_of(f, PAGE_B, NULL, true);
+   const uint32_t handle = vmb_bo_handle(bo);
+   int dmabuf;
+
+   assert_int_equal(drmPrimeHandleToFD(f->fd, handle, DRM_CLOEXEC | DRM_RDWR, &dmabuf), 0);
+   assert_int_equal(vmb_bo_import(f->dev, dmabuf, &imported), 0);
+   assert_ptr_equal(imported, bo);
+   vmb_bo_unref(imported);
+   vmb_bo_unref(bo);
+   close(dmabuf);
+   assert_false(handle_is_open(f, handle));
+}
+
 /* Nor what is mapped still where the caller wanted it. */
 static void
 test_a_bo_at_an_address_is_not_kept(void **state)
@@ -3075,6 +3093,7 @@ main(void)
       TEST(test_addresses_of_the_kernel),
       TEST_WITH_CACHE(test_a_freed_bo_is_used_again),
       TEST_WITH_CACHE(test_a_shared_bo_is_not_kept),
+      TEST_WITH_CACHE(test_an_imported_bo_is_not_kept),
       TEST_WITH_CACHE(test_a_bo_at_an_address_is_not_kept),
       TEST_WITH_CACHE(test_the_cache_is_bounded),
       TEST_WITH_CACHE(test_the_cache_goes_with_the_vm),
