@@ -831,12 +831,13 @@ prepare_batch(struct vmb_vm *vm, bool records, struct vmb_batch **batch_out)
    return *batch_out || !records ? 0 : -ENOMEM;
 }
 
-/* Some of the batch's operations are applied and the rest cannot be: takes them
+/* Some of the batch's operations are applied, or may be, and the rest cannot be: takes them
  * back.  Runs before the mirror was changed, so the mirror still says what was
- * there.  Needs no memory; takes the batch over.  Returns 0 if the VM is again as it was. */
+ * there.  Needs no memory; takes the batch over.  Returns 0 if the VM is again as it was, or, if none is known to be
+ * applied, as far as that can be known. */
 static int
 roll_back(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpuvm_req *ops,
-          uint32_t applied, bool immediate, uint64_t point)
+          uint32_t applied, uint32_t known, bool immediate, uint64_t point)
 {
    struct vmb_vm *vm = queue->vm;
    const int64_t start_ns = vmb_now_ns();
@@ -857,7 +858,7 @@ roll_back(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpu
       .signal_count = 1,
       .immediate = immediate,
    };
-   const int ret = send_back(&send);
+   const int ret = known ? send_back(&send) : send_ops(&send);
    struct vmb_trace_submit trace = {
       .vm = vm->id,
       .queue = queue->id,
@@ -873,6 +874,10 @@ roll_back(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpu
    count_ops(vm->dev, send.ops, send.applied);
    if (!ret)
       p_atomic_inc(&vm->dev->stats.rolled_back);
+   if (ret && ret != -ENODEV && !known) {
+      batch_free(batch);
+      return 0;
+   }
 
    /* Also if it failed: the mirror says what the kernel holds, and what it keeps is kept until
     * the point, which losing the device signals. */
@@ -1110,15 +1115,19 @@ send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t sta
    count_ops(dev, plan->ops, send.applied);
 
    if (ret) {
-      const bool half = send.applied && ret != -ENODEV;
+      /* Taking back what has not been applied changes nothing. */
+      const bool unsure =
+         immediate && dev->caps.immediate_unsure && send.ioctls && plan->op_count > 1;
+      const uint32_t applied = unsure ? plan->op_count : send.applied;
+      const bool half = applied && ret != -ENODEV;
 
       if (!half && batch)
          batch_free(batch);
       if (ret == -ENODEV)
          lose(queue, signals, signal_count, "the kernel refuses binds on the VM");
-      else if (half && immediate && raw->may_be_half)
+      else if (half && immediate && raw->may_be_half && !unsure)
          commit(queue, batch, plan->ops, send.applied, p_atomic_read(&queue->submitted));
-      else if (half && roll_back(queue, batch, plan->ops, send.applied, immediate, point))
+      else if (half && roll_back(queue, batch, plan->ops, applied, send.applied, immediate, point))
          lose(queue, signals, signal_count, "a half applied bind could not be taken back");
       else if (vmb_device_is_lost(dev))
          signal_all(queue, signals, signal_count);

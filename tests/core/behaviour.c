@@ -629,7 +629,7 @@ anything_at(struct fixture *f, uint64_t addr_B)
    return count == 1;
 }
 
-enum { NULLS = 3, MOST_TIMES = 8 };
+enum { NULLS = 3, MOST_TIMES = 16 };
 
 /* Of some new ranges; how many the kernel has refused. */
 static unsigned

@@ -448,6 +448,33 @@ test_half_a_batch(void **state)
    });
 }
 
+/* The array fails at its last operation, and done again in halves each time at the first: all but the last were
+ * applied, none is counted, and none stays. */
+static void
+test_more_than_is_counted(void **state)
+{
+   const struct vmb_caps caps = get_caps();
+   struct fixture f;
+
+   (void)state;
+   if (!caps.immediate_unsure) {
+      print_message("the kernel says how many were applied\n");
+      skip();
+   }
+   create(&f);
+   const struct layout before = get_layout(&f);
+   drm_sim_set_fault("op:4=EIO,op:5=EIO,op:6=EIO");
+   assert_int_equal(bind_each(&f, 10, 4, 1, NULL, &(struct vmb_sync){ f.done, 0 }), -EIO);
+   drm_sim_set_fault(NULL);
+   assert_false(vmb_device_is_lost(f.dev));
+   expect_mirror_is_kernel(&f);
+   const struct layout now = get_layout(&f);
+   assert_true(same_pages(&now, &before));
+   assert_int_equal(bind_each(&f, 10, 4, 1, NULL, &(struct vmb_sync){ f.done, 0 }), 0);
+   expect_mirror_is_kernel(&f);
+   destroy(&f);
+}
+
 int
 main(void)
 {
@@ -456,6 +483,7 @@ main(void)
       cmocka_unit_test(test_many_binds),
       cmocka_unit_test(test_chunks),
       cmocka_unit_test(test_half_a_batch),
+      cmocka_unit_test(test_more_than_is_counted),
       cmocka_unit_test(test_late_with_one_bind),
       cmocka_unit_test(test_late_with_many_binds),
       cmocka_unit_test(test_late_and_a_kernel_that_refuses),
