@@ -79,7 +79,6 @@ gem_create_ioctl(struct sim_file *file, void *data)
    union drm_amdgpu_gem_create *args = data;
    const struct drm_amdgpu_gem_create_in in = args->in;
    const bool is_private = in.domain_flags & AMDGPU_GEM_CREATE_VM_ALWAYS_VALID;
-   struct sim_bo *bo;
    uint32_t handle;
 
    if ((in.domain_flags & ~(uint64_t)SETTABLE_FLAGS) || !domains_are_valid(in.domains) ||
@@ -91,11 +90,8 @@ gem_create_ioctl(struct sim_file *file, void *data)
 
    /* What the VM needs of it later, and the domains above that */
    const uint32_t flags = (uint32_t)in.domain_flags | (uint32_t)in.domains << 24;
-   int ret = sim_bo_create(in.bo_size, flags, is_private ? to_amdgpu(file)->vm->uid : 0, &bo);
-   if (ret)
-      return ret;
-   ret = sim_bo_add_handle(file, bo, &handle);
-   sim_bo_put(bo);
+   int ret = sim_bo_create_handle(file, in.bo_size, flags,
+                                  is_private ? to_amdgpu(file)->vm->uid : 0, &handle);
    if (ret)
       return ret;
    memset(args, 0, sizeof(*args));
@@ -107,17 +103,15 @@ static int
 gem_mmap_ioctl(struct sim_file *file, void *data)
 {
    union drm_amdgpu_gem_mmap *args = data;
-   struct sim_bo *bo = sim_bo_lookup(file, args->in.handle);
+   __u64 offset;
+   int ret =
+      sim_bo_get_mmap_offset(file, args->in.handle, AMDGPU_GEM_CREATE_NO_CPU_ACCESS, &offset);
 
-   if (!bo)
-      return -ENOENT;
-   int ret = bo->flags & AMDGPU_GEM_CREATE_NO_CPU_ACCESS ? -EPERM : 0;
-   if (!ret) {
-      memset(args, 0, sizeof(*args));
-      args->out.addr_ptr = bo->mmap_offset;
-   }
-   sim_bo_put(bo);
-   return ret;
+   if (ret)
+      return ret;
+   memset(args, 0, sizeof(*args));
+   args->out.addr_ptr = offset;
+   return 0;
 }
 
 static int

@@ -503,20 +503,15 @@ parse_bo_handles(struct parser *parser, const struct drm_amdgpu_bo_list_in *in)
    struct bo_list *list;
    int ret = bo_list_create(parser->file, in, &list);
 
-   if (ret)
-      return ret == -ENOENT ? -ENOENT : ret;
-   bo_list_destroy(list);
-   return 0;
+   if (!ret)
+      bo_list_destroy(list);
+   return ret;
 }
 
+/* Takes the reference, also when it fails. */
 static int
-add_wait(struct parser *parser, uint32_t handle, uint64_t point)
+add_wait(struct parser *parser, struct sim_fence *fence)
 {
-   struct sim_fence *fence;
-   int ret = sim_syncobj_find_fence(parser->file, handle, point, &fence);
-
-   if (ret)
-      return ret;
    struct sim_fence **waits = grow(parser->waits, parser->wait_count, sizeof(*waits));
    if (!waits) {
       sim_fence_put(fence);
@@ -525,6 +520,15 @@ add_wait(struct parser *parser, uint32_t handle, uint64_t point)
    parser->waits = waits;
    waits[parser->wait_count++] = fence;
    return 0;
+}
+
+static int
+add_syncobj_wait(struct parser *parser, uint32_t handle, uint64_t point)
+{
+   struct sim_fence *fence;
+   int ret = sim_syncobj_find_fence(parser->file, handle, point, &fence);
+
+   return ret ? ret : add_wait(parser, fence);
 }
 
 static int
@@ -560,17 +564,7 @@ parse_dependency(struct parser *parser, const struct drm_amdgpu_cs_chunk_dep *de
       pthread_mutex_unlock(&context->lock);
    }
    context_put(context);
-   if (!fence)
-      return ret;
-
-   struct sim_fence **waits = grow(parser->waits, parser->wait_count, sizeof(*waits));
-   if (!waits) {
-      sim_fence_put(fence);
-      return -ENOMEM;
-   }
-   parser->waits = waits;
-   waits[parser->wait_count++] = fence;
-   return 0;
+   return fence ? add_wait(parser, fence) : ret;
 }
 
 /* Chunks that are arrays */
@@ -584,7 +578,7 @@ parse_array(struct parser *parser, uint32_t id, const uint32_t *data, uint32_t d
    switch (id) {
    case AMDGPU_CHUNK_ID_SYNCOBJ_IN:
       for (uint32_t i = 0; i < dwords && !ret; i++)
-         ret = add_wait(parser, data[i], 0);
+         ret = add_syncobj_wait(parser, data[i], 0);
       return ret;
    case AMDGPU_CHUNK_ID_SYNCOBJ_OUT:
       for (uint32_t i = 0; i < dwords && !ret; i++)
@@ -592,7 +586,7 @@ parse_array(struct parser *parser, uint32_t id, const uint32_t *data, uint32_t d
       return ret;
    case AMDGPU_CHUNK_ID_SYNCOBJ_TIMELINE_WAIT:
       for (uint32_t i = 0; i < dwords * 4 / sizeof(*timelines) && !ret; i++)
-         ret = add_wait(parser, timelines[i].handle, timelines[i].point);
+         ret = add_syncobj_wait(parser, timelines[i].handle, timelines[i].point);
       return ret;
    case AMDGPU_CHUNK_ID_SYNCOBJ_TIMELINE_SIGNAL:
       for (uint32_t i = 0; i < dwords * 4 / sizeof(*timelines) && !ret; i++)

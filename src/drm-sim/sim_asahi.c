@@ -129,26 +129,15 @@ gem_create_ioctl(struct sim_file *file, void *data)
    struct drm_asahi_gem_create *args = data;
    const bool is_private = args->flags & DRM_ASAHI_GEM_VM_PRIVATE;
    uint64_t vm_uid = 0;
-   struct sim_bo *bo;
 
    if (args->pad || (args->flags & ~(DRM_ASAHI_GEM_WRITEBACK | DRM_ASAHI_GEM_VM_PRIVATE)) ||
        is_private != (args->vm_id != 0) || !args->size)
       return -EINVAL;
-   if (is_private) {
-      struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
-      if (!vm)
-         return -ENOENT;
-      vm_uid = vm->uid;
-      sim_vm_put(vm);
-   }
+   if (is_private && !sim_vm_find_uid(file, args->vm_id, &vm_uid))
+      return -ENOENT;
 
    const uint64_t size_B = (args->size + PAGE_SIZE_B - 1) & ~(PAGE_SIZE_B - 1);
-   int ret = sim_bo_create(size_B, args->flags, vm_uid, &bo);
-   if (ret)
-      return ret;
-   ret = sim_bo_add_handle(file, bo, &args->handle);
-   sim_bo_put(bo);
-   return ret;
+   return sim_bo_create_handle(file, size_B, args->flags, vm_uid, &args->handle);
 }
 
 static int
@@ -158,12 +147,7 @@ gem_mmap_offset_ioctl(struct sim_file *file, void *data)
 
    if (args->flags)
       return -EINVAL;
-   struct sim_bo *bo = sim_bo_lookup(file, args->handle);
-   if (!bo)
-      return -ENOENT;
-   args->offset = bo->mmap_offset;
-   sim_bo_put(bo);
-   return 0;
+   return sim_bo_get_mmap_offset(file, args->handle, 0, &args->offset);
 }
 
 static int

@@ -405,6 +405,20 @@ sim_bo_add_handle(struct sim_file *file, struct sim_bo *bo, uint32_t *handle)
    return 0;
 }
 
+int
+sim_bo_create_handle(struct sim_file *file, uint64_t size_B, uint32_t flags,
+                     uint64_t exclusive_vm_uid, uint32_t *handle)
+{
+   struct sim_bo *bo;
+   int ret = sim_bo_create(size_B, flags, exclusive_vm_uid, &bo);
+
+   if (ret)
+      return ret;
+   ret = sim_bo_add_handle(file, bo, handle);
+   sim_bo_put(bo);
+   return ret;
+}
+
 struct sim_bo *
 sim_bo_lookup(struct sim_file *file, uint32_t handle)
 {
@@ -412,6 +426,21 @@ sim_bo_lookup(struct sim_file *file, uint32_t handle)
    struct sim_bo *bo = sim_bo_get(sim_handles_get(&file->bos, handle));
    pthread_mutex_unlock(&file->lock);
    return bo;
+}
+
+int
+sim_bo_get_mmap_offset(struct sim_file *file, uint32_t handle, uint32_t refused_flags,
+                       __u64 *offset)
+{
+   struct sim_bo *bo = sim_bo_lookup(file, handle);
+
+   if (!bo)
+      return -ENOENT;
+   int ret = bo->flags & refused_flags ? -EPERM : 0;
+   if (!ret)
+      *offset = bo->mmap_offset;
+   sim_bo_put(bo);
+   return ret;
 }
 
 uint32_t

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <linux/types.h>
+
 #include "util/list.h"
 
 #include "sim_resv.h"
@@ -64,8 +66,16 @@ void sim_bo_put(struct sim_bo *bo);
 /* Takes a reference of its own. */
 int sim_bo_add_handle(struct sim_file *file, struct sim_bo *bo, uint32_t *handle);
 
+/* A new one, for its handle alone */
+int sim_bo_create_handle(struct sim_file *file, uint64_t size_B, uint32_t flags,
+                         uint64_t exclusive_vm_uid, uint32_t *handle);
+
 /* With a reference, or NULL */
 struct sim_bo *sim_bo_lookup(struct sim_file *file, uint32_t handle);
+
+/* Where the node shows it, unless it has one of these flags: then -EPERM. -ENOENT */
+int sim_bo_get_mmap_offset(struct sim_file *file, uint32_t handle, uint32_t refused_flags,
+                           __u64 *offset);
 
 /* 0 if the file has no handle for it */
 uint32_t sim_bo_handle_in(struct sim_file *file, const struct sim_bo *bo);

@@ -130,7 +130,7 @@ va_insert(struct sim_gpuvm *vm, const struct sim_gpuvm_map *map)
 static int
 take_step(struct sim_gpuvm *vm, struct sim_gpuvm_step *step, sim_gpuvm_step_fn fn, void *priv)
 {
-   int ret = fn(priv, step);
+   int ret = fn ? fn(priv, step) : 0;
 
    if (ret < 0)
       return ret;

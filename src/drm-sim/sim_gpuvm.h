@@ -63,7 +63,7 @@ struct sim_gpuvm_step {
 };
 
 /* Called before the tree takes a step: 0 to take it, SIM_GPUVM_SKIP to leave the tree as it is, or
- * a negative errno to end the operation there, with the steps before it taken.
+ * a negative errno to end the operation there, with the steps before it taken. NULL takes them all.
  */
 #define SIM_GPUVM_SKIP 1
 typedef int (*sim_gpuvm_step_fn)(void *priv, struct sim_gpuvm_step *step);

@@ -195,7 +195,6 @@ gem_new_ioctl(struct sim_file *file, void *data)
 {
    struct drm_msm_gem_new *args = data;
    uint64_t vm_uid = 0;
-   struct sim_bo *bo;
 
    if (args->flags & ~MSM_BO_FLAGS)
       return -EINVAL;
@@ -215,18 +214,7 @@ gem_new_ioctl(struct sim_file *file, void *data)
       vm_uid = vm->uid;
    }
 
-   int ret = sim_bo_create(args->size, args->flags, vm_uid, &bo);
-   if (ret)
-      return ret;
-   ret = sim_bo_add_handle(file, bo, &args->handle);
-   sim_bo_put(bo);
-   return ret;
-}
-
-static int
-keep_displaced(UNUSED void *priv, UNUSED struct sim_gpuvm_step *step)
-{
-   return 0;
+   return sim_bo_create_handle(file, args->size, args->flags, vm_uid, &args->handle);
 }
 
 static const struct sim_gpuva *
@@ -244,9 +232,12 @@ map_bo_locked(struct sim_vm *vm, struct sim_bo *bo, uint64_t iova)
 {
    const struct sim_gpuvm_map req = {.addr = iova, .range = bo->size_B, .bo = bo};
 
-   if (sim_gpuvm_sm_map(&vm->gpuvm, &req, keep_displaced, NULL) ||
-       sim_vm_pt_map_locked(vm, iova, bo->size_B, bo, 0, 0))
+   if (sim_gpuvm_sm_map(&vm->gpuvm, &req, NULL, NULL))
       return -ENOSPC;
+   if (sim_vm_pt_map_locked(vm, iova, bo->size_B, bo, 0, 0)) {
+      sim_gpuvm_sm_unmap(&vm->gpuvm, iova, bo->size_B, NULL, NULL);
+      return -ENOSPC;
+   }
    sim_vm_record_locked(vm, SIM_OP_MAP, iova, bo->size_B, bo, 0, false);
    return 0;
 }
@@ -284,7 +275,7 @@ clear_iova_locked(struct sim_vm *vm, struct sim_bo *bo)
    uint64_t addr = va->addr, range = va->range;
    int ret = sim_vm_pt_unmap_locked(vm, addr, range);
    if (!ret)
-      ret = sim_gpuvm_sm_unmap(&vm->gpuvm, addr, range, keep_displaced, NULL);
+      ret = sim_gpuvm_sm_unmap(&vm->gpuvm, addr, range, NULL, NULL);
    if (!ret)
       sim_vm_record_locked(vm, SIM_OP_UNMAP, addr, range, NULL, 0, false);
    return ret;

@@ -140,14 +140,7 @@ nouveau_channel_classes(struct sim_file *file, uint64_t id, const int32_t **clas
 static int
 notifier_create(struct sim_file *file, uint32_t *handle)
 {
-   struct sim_bo *bo;
-   int ret = sim_bo_create(4096, NOUVEAU_GEM_DOMAIN_GART << 24, 0, &bo);
-
-   if (ret)
-      return ret;
-   ret = sim_bo_add_handle(file, bo, handle);
-   sim_bo_put(bo);
-   return ret;
+   return sim_bo_create_handle(file, 4096, NOUVEAU_GEM_DOMAIN_GART << 24, 0, handle);
 }
 
 int

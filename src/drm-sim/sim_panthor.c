@@ -645,13 +645,8 @@ bo_create_ioctl(struct sim_file *file, void *data)
       return -EINVAL;
    if (args->flags == (DRM_PANTHOR_BO_NO_MMAP | DRM_PANTHOR_BO_WB_MMAP))
       return -EINVAL;
-   if (args->exclusive_vm_id) {
-      struct sim_vm *vm = sim_vm_lookup(file, args->exclusive_vm_id);
-      if (!vm)
-         return -EINVAL;
-      vm_uid = vm->uid;
-      sim_vm_put(vm);
-   }
+   if (args->exclusive_vm_id && !sim_vm_find_uid(file, args->exclusive_vm_id, &vm_uid))
+      return -EINVAL;
 
    int ret = sim_bo_create(args->size, args->flags, vm_uid, &bo);
    if (ret)
@@ -669,15 +664,7 @@ bo_mmap_offset_ioctl(struct sim_file *file, void *data)
 
    if (args->pad)
       return -EINVAL;
-   struct sim_bo *bo = sim_bo_lookup(file, args->handle);
-   if (!bo)
-      return -ENOENT;
-
-   int ret = bo->flags & DRM_PANTHOR_BO_NO_MMAP ? -EPERM : 0;
-   if (!ret)
-      args->offset = bo->mmap_offset;
-   sim_bo_put(bo);
-   return ret;
+   return sim_bo_get_mmap_offset(file, args->handle, DRM_PANTHOR_BO_NO_MMAP, &args->offset);
 }
 
 static int

@@ -31,17 +31,11 @@ struct panthor_heap {
 };
 
 static int
-accept_step(UNUSED void *priv, UNUSED struct sim_gpuvm_step *step)
-{
-   return 0;
-}
-
-static int
 unmap_locked(struct sim_vm *vm, uint64_t addr, uint64_t size_B)
 {
    int ret = sim_vm_pt_unmap_locked(vm, addr, size_B);
 
-   return ret ? ret : sim_gpuvm_sm_unmap(&vm->gpuvm, addr, size_B, accept_step, NULL);
+   return ret ? ret : sim_gpuvm_sm_unmap(&vm->gpuvm, addr, size_B, NULL, NULL);
 }
 
 static int
@@ -61,7 +55,7 @@ map_locked(struct sim_vm *vm, struct sim_bo *bo, uint64_t *addr)
    };
    if (!req.addr)
       return -ENOSPC;
-   int ret = sim_gpuvm_sm_map(&vm->gpuvm, &req, accept_step, NULL);
+   int ret = sim_gpuvm_sm_map(&vm->gpuvm, &req, NULL, NULL);
    if (ret)
       return ret;
    ret = sim_vm_pt_map_locked(vm, req.addr, req.range, bo, 0, 0);

@@ -207,7 +207,6 @@ create_bo_ioctl(struct sim_file *file, void *data)
    struct drm_pvr_ioctl_create_bo_args *args = data;
    const uint64_t unreadable =
       DRM_PVR_BO_PM_FW_PROTECT | DRM_PVR_BO_ALLOW_CPU_USERSPACE_ACCESS;
-   struct sim_bo *bo;
 
    if (args->_padding_c || !args->size || args->size % PAGE_SIZE_B ||
        (args->flags & ~DRM_PVR_BO_FLAGS_MASK))
@@ -216,12 +215,7 @@ create_bo_ioctl(struct sim_file *file, void *data)
    if ((args->flags & unreadable) == unreadable)
       return -EINVAL;
 
-   int ret = sim_bo_create(args->size, args->flags, 0, &bo);
-   if (ret)
-      return ret;
-   ret = sim_bo_add_handle(file, bo, &args->handle);
-   sim_bo_put(bo);
-   return ret;
+   return sim_bo_create_handle(file, args->size, args->flags, 0, &args->handle);
 }
 
 static int
@@ -231,12 +225,7 @@ get_bo_mmap_offset_ioctl(struct sim_file *file, void *data)
 
    if (args->_padding_4)
       return -EINVAL;
-   struct sim_bo *bo = sim_bo_lookup(file, args->handle);
-   if (!bo)
-      return -ENOENT;
-   args->offset = bo->mmap_offset;
-   sim_bo_put(bo);
-   return 0;
+   return sim_bo_get_mmap_offset(file, args->handle, 0, &args->offset);
 }
 
 /* Not every BO is for the CPU: EXDEV leaves it to the usual way. */

@@ -242,6 +242,18 @@ sim_vm_lookup(struct sim_file *file, uint32_t handle)
    return vm;
 }
 
+bool
+sim_vm_find_uid(struct sim_file *file, uint32_t handle, uint64_t *uid)
+{
+   struct sim_vm *vm = sim_vm_lookup(file, handle);
+
+   if (!vm)
+      return false;
+   *uid = vm->uid;
+   sim_vm_put(vm);
+   return true;
+}
+
 struct sim_vm *
 sim_vm_remove_handle(struct sim_file *file, uint32_t handle)
 {

@@ -112,6 +112,8 @@ void sim_vm_destroy(struct sim_vm *vm);
 uint32_t sim_vm_add_handle(struct sim_file *file, struct sim_vm *vm, uint32_t max_count);
 /* With a reference, or NULL */
 struct sim_vm *sim_vm_lookup(struct sim_file *file, uint32_t handle);
+/* Its sim_vm.uid; false if there is none. */
+bool sim_vm_find_uid(struct sim_file *file, uint32_t handle, uint64_t *uid);
 /* With what was the file's reference, or NULL */
 struct sim_vm *sim_vm_remove_handle(struct sim_file *file, uint32_t handle);
 /* At the end of a file; how the driver destroys one. */

@@ -168,7 +168,6 @@ gem_create_ioctl(struct sim_file *file, void *data)
 {
    struct drm_xe_gem_create *args = data;
    uint64_t vm_uid = 0;
-   struct sim_bo *bo;
 
    if (args->pad[0] || args->pad[1] || args->pad[2] || args->reserved[0] || args->reserved[1])
       return -EINVAL;
@@ -192,21 +191,12 @@ gem_create_ioctl(struct sim_file *file, void *data)
    /* Protected content, the only extension, needs a newer GPU. */
    if (args->extensions)
       return -ENODEV;
-   if (args->vm_id) {
-      struct sim_vm *vm = sim_vm_lookup(file, args->vm_id);
-      if (!vm)
-         return -ENOENT;
-      vm_uid = vm->uid;
-      sim_vm_put(vm);
-   }
+   if (args->vm_id && !sim_vm_find_uid(file, args->vm_id, &vm_uid))
+      return -ENOENT;
 
-   int ret =
-      sim_bo_create(args->size, args->flags | args->cpu_caching << XE_BO_CACHING_SHIFT, vm_uid, &bo);
-   if (ret)
-      return ret;
-   ret = sim_bo_add_handle(file, bo, &args->handle);
-   sim_bo_put(bo);
-   return ret;
+   return sim_bo_create_handle(file, args->size,
+                               args->flags | args->cpu_caching << XE_BO_CACHING_SHIFT, vm_uid,
+                               &args->handle);
 }
 
 static int
@@ -217,12 +207,7 @@ gem_mmap_offset_ioctl(struct sim_file *file, void *data)
    /* The barrier page is of discrete GPUs. */
    if (args->extensions || args->reserved[0] || args->reserved[1] || args->flags)
       return -EINVAL;
-   struct sim_bo *bo = sim_bo_lookup(file, args->handle);
-   if (!bo)
-      return -ENOENT;
-   args->offset = bo->mmap_offset;
-   sim_bo_put(bo);
-   return 0;
+   return sim_bo_get_mmap_offset(file, args->handle, 0, &args->offset);
 }
 
 static int

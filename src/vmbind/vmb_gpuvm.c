@@ -872,7 +872,38 @@ map_tile(struct vmb_gpuvm *gpuvm, struct node *leaf, const struct vmb_mapping *m
    return true;
 }
 
-/* Maps into an ordinary leaf if nothing is to be cut and there is room. */
+/* Maps over a part of the mapping at place i of an ordinary leaf: what is left of that stays on one side, or on
+ * both. */
+static void
+map_into(struct vmb_gpuvm *gpuvm, struct node *leaf, unsigned i, const struct vmb_mapping *map,
+         struct vmb_replaced *replaced)
+{
+   const struct vmb_mapping old = get_mapping(gpuvm, leaf, i);
+   const uint64_t end_B = vmb_mapping_end_B(map), old_end_B = vmb_mapping_end_B(&old);
+   const unsigned before = old.addr_B < map->addr_B, behind = old_end_B > end_B;
+
+   entries_move(leaf, i + 1 + before + behind, leaf, i + 1, leaf->count - i - 1);
+   if (before) {
+      leaf->range[i] = pack_range(map->addr_B - old.addr_B, old.flags);
+      entry_get(gpuvm, old.vm_bo);
+   }
+   if (behind) {
+      const struct vmb_mapping next = vmb_mapping_clip(&old, end_B, old_end_B);
+
+      entry_set(leaf, i + before + 1, &next);
+      entry_get(gpuvm, old.vm_bo);
+   }
+   entry_get(gpuvm, map->vm_bo);
+   entry_set(leaf, i + before, map);
+   entry_replaced(gpuvm, &old, replaced);
+   leaf->count += before + behind;
+   gpuvm->mapping_count += before + behind;
+   gpuvm->hint = i + before + 1;
+   add_filter(leaf, id_filter(mapping_id(map)));
+   grown(leaf);
+}
+
+/* Maps into an ordinary leaf if that concerns one mapping at most and there is room. */
 static inline bool
 map_entry(struct vmb_gpuvm *gpuvm, struct node *leaf, const struct vmb_mapping *map,
           struct vmb_replaced *replaced)
@@ -891,8 +922,14 @@ map_entry(struct vmb_gpuvm *gpuvm, struct node *leaf, const struct vmb_mapping *
       return true;
    }
 
-   if ((i > 0 && leaf_end(leaf, i - 1) > addr_B) ||
-       end_B > (i < leaf->count ? leaf->key[i] : leaf->hi) || leaf->count + 2 > NODE_CAP)
+   if (leaf->count + 2 > NODE_CAP)
+      return false;
+   const unsigned first = leaf_overlap_at(leaf, i, addr_B);
+   if (first < leaf->count && leaf->key[first] <= addr_B && leaf_end(leaf, first) >= end_B) {
+      map_into(gpuvm, leaf, first, map, replaced);
+      return true;
+   }
+   if (first < i || end_B > (i < leaf->count ? leaf->key[i] : leaf->hi))
       return false;
 
    entry_get(gpuvm, map->vm_bo);
@@ -1045,6 +1082,7 @@ count_nodes(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t co
    size_t splits = MOST_SPLITS, adds = 0;
    /* What is before it is counted. */
    uint64_t counted_B = 0, max_end_B = 0;
+   const struct node *leaf = NULL;
    bool sorted = true;
 
    for (size_t r = 0; r < count; r++) {
@@ -1054,7 +1092,8 @@ count_nodes(struct vmb_gpuvm *gpuvm, const struct vmb_gpuvm_req *reqs, size_t co
       sorted &= addr_B >= max_end_B;
       max_end_B = MAX2(max_end_B, end_B);
 
-      const struct node *leaf = locate(gpuvm, addr_B);
+      if (!leaf || !in_fence(leaf, addr_B))
+         leaf = locate(gpuvm, addr_B);
       unsigned i = hinted_overlap(gpuvm, leaf, addr_B);
       /* The new one, and what is left of one that is cut in the middle. */
       adds += !reqs[r].unmap;
@@ -1286,21 +1325,45 @@ vmb_gpuvm_iter_init(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_iter *iter, uint64
    iter->end_B = end_B;
 }
 
+void
+vmb_gpuvm_iter_move(struct vmb_gpuvm_iter *iter, uint64_t addr_B, uint64_t end_B)
+{
+   const struct node *leaf = iter->leaf;
+   const unsigned i = iter->index;
+
+   if (!in_fence(leaf, addr_B)) {
+      vmb_gpuvm_iter_init(iter->gpuvm, iter, addr_B, end_B);
+      return;
+   }
+   iter->end_B = end_B;
+   if (leaf_has_tiles(leaf)) {
+      iter->index = tile_overlap(leaf, addr_B);
+      return;
+   }
+   /* Often what it has found last reaches here. */
+   if (i > 0 && leaf->key[i - 1] <= addr_B && leaf_end(leaf, i - 1) > addr_B)
+      iter->index = i - 1;
+   else
+      iter->index = leaf_overlap(leaf, addr_B);
+}
+
 bool
 vmb_gpuvm_iter_next(struct vmb_gpuvm_iter *iter, struct vmb_mapping *map_out)
 {
    const struct node *leaf = iter->leaf;
+   unsigned i = iter->index;
 
-   if (iter->index == leaf_places(leaf)) {
-      if (!leaf->next)
+   if (i == leaf_places(leaf)) {
+      leaf = leaf->next;
+      if (!leaf)
          return false;
-      iter->leaf = leaf = leaf->next;
-      iter->index = leaf_from(leaf, 0);
+      i = leaf_from(leaf, 0);
    }
-   if (leaf_addr(leaf, iter->index) >= iter->end_B)
+   if (leaf_addr(leaf, i) >= iter->end_B)
       return false;
-   *map_out = get_mapping(iter->gpuvm, leaf, iter->index);
-   iter->index = leaf_from(leaf, iter->index + 1);
+   *map_out = get_mapping(iter->gpuvm, leaf, i);
+   iter->leaf = leaf;
+   iter->index = leaf_from(leaf, i + 1);
    return true;
 }
 

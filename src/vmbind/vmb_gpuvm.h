@@ -393,6 +393,9 @@ struct vmb_gpuvm_iter {
  * address order; [0, UINT64_MAX) is all.  [reader]  Follows drm_gpuvm_for_each_va_range(). */
 void vmb_gpuvm_iter_init(struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_iter *iter, uint64_t addr_B,
                          uint64_t end_B);
+/** Goes on at another range, with what vmb_gpuvm_iter_init() would find there: cheaper than that if the range is
+ * near the last one.  [reader] */
+void vmb_gpuvm_iter_move(struct vmb_gpuvm_iter *iter, uint64_t addr_B, uint64_t end_B);
 /** The next mapping, whole even if it sticks out of the range; false if there is none.  It takes no
  * reference of the vm_bo.  [reader] */
 bool vmb_gpuvm_iter_next(struct vmb_gpuvm_iter *iter, struct vmb_mapping *map_out);

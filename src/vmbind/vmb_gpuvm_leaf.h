@@ -310,6 +310,8 @@ leaf_mark(struct node *leaf, uint32_t id, bool invalidated)
 static inline void
 entries_move(struct node *to, unsigned at, const struct node *from, unsigned first, unsigned count)
 {
+   if (count == 0)
+      return;
    memmove(to->key + at, from->key + first, count * sizeof(to->key[0]));
    memmove(to->range + at, from->range + first, count * sizeof(to->range[0]));
    memmove(to->back + at, from->back + first, count * sizeof(to->back[0]));
@@ -327,8 +329,7 @@ static inline void
 entry_insert(struct node *leaf, unsigned i, const struct vmb_mapping *m)
 {
    assert(leaf->count < NODE_CAP);
-   if (i < leaf->count)
-      entries_move(leaf, i + 1, leaf, i, leaf->count - i);
+   entries_move(leaf, i + 1, leaf, i, leaf->count - i);
    entry_set(leaf, i, m);
    leaf->count++;
 }

@@ -17,7 +17,6 @@
 #include "util/u_math.h"
 
 #include "vmb_util.h"
-#include <string.h>
 
 /* A request in the making of an order: by address, then by age. */
 struct sort_key {
@@ -271,18 +270,17 @@ keep_blocks(const struct vmb_plan *plan, const struct vmb_mapping *whole, uint64
    *end_B = MIN2(vmb_mapping_end_B(whole), align64(*end_B, block_B));
 }
 
-/* Trims what is there already off both ends; false if nothing is left. */
+/* Trims what is there already off both ends; false if nothing is left.  The iterator is at the
+ * request's range. */
 static bool
-trim(const struct vmb_plan *plan, struct vmb_gpuvm *gpuvm, struct vmb_gpuvm_req *req)
+trim(const struct vmb_plan *plan, struct vmb_gpuvm_iter *iter, struct vmb_gpuvm_req *req)
 {
    const uint64_t addr_B = req->map.addr_B, end_B = req_end_B(req);
    /* The first and last places at which something changes. */
    uint64_t first_B = end_B, last_B = addr_B, at_B = addr_B;
-   struct vmb_gpuvm_iter iter;
    struct vmb_mapping old;
 
-   vmb_gpuvm_iter_init(gpuvm, &iter, addr_B, end_B);
-   while (vmb_gpuvm_iter_next(&iter, &old)) {
+   while (vmb_gpuvm_iter_next(iter, &old)) {
       const uint64_t start_B = MAX2(old.addr_B, addr_B);
       const uint64_t stop_B = MIN2(vmb_mapping_end_B(&old), end_B);
 
@@ -407,10 +405,15 @@ vmb_plan_build(struct vmb_plan *plan, struct vmb_gpuvm *gpuvm, const struct vmb_
       return 0;
    }
 
+   struct vmb_gpuvm_iter iter;
    for (size_t i = 0; i < plan->net_count; i++) {
       struct vmb_gpuvm_req op = plan->net[i];
 
-      if (!trim(plan, gpuvm, &op)) {
+      if (i == 0)
+         vmb_gpuvm_iter_init(gpuvm, &iter, op.map.addr_B, req_end_B(&op));
+      else
+         vmb_gpuvm_iter_move(&iter, op.map.addr_B, req_end_B(&op));
+      if (!trim(plan, &iter, &op)) {
          plan->dropped++;
          continue;
       }

@@ -195,6 +195,8 @@ struct vmb_batch {
    uint64_t point;
    /* The VM's number of it, in the order of submission. */
    uint64_t serial;
+   /* Of this, with all of its arrays. */
+   size_t size_B;
 
    struct vmb_gpuvm_req *ops;
    uint32_t op_count;
@@ -210,6 +212,7 @@ struct vmb_vm {
    struct list_head link;
    struct vmb_kmd_vm *kvm;
    uint32_t id;
+   /* vmb_vm_params.ordered, where that can be done. */
    bool ordered;
 
    /* Held while a batch is planned, sent and committed.  Only its holder
@@ -245,6 +248,8 @@ struct vmb_vm {
    struct list_head unused_queues;
    struct list_head batches;
    uint32_t batch_count;
+   /* Only memory. */
+   struct vmb_batch *spare_batch;
    uint32_t retire_at;
    uint32_t next_queue_id;
    /* Of the latest batch, and of the latest one that was retired. */
@@ -275,15 +280,26 @@ void vmb_vm_retire_locked(struct vmb_vm *vm);
 /* The state lock is held: brings vmb_queue.completed up to date. */
 void vmb_vm_poll_locked(struct vmb_vm *vm);
 
-/* The state lock is held: takes the batch off the log and frees it. */
-void vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch);
-
 /* The state lock is held: drops a reference.  What nobody needs any more is freed by vmb_vm_free_deferred(). */
 void vmb_queue_unref(struct vmb_queue *queue);
 /* With no lock held, or its thread's being idle; off all lists. */
 void vmb_queue_free(struct vmb_queue *queue);
 
 int vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t abs_timeout_ns);
+
+/* ------------------------------------------------------------------- batch */
+
+/* One with room for so many operations, and for so many mappings that they replace; NULL: no memory.  With the state
+ * lock not held.  Until it is in the VM's list, free() is enough to get rid of it. */
+struct vmb_batch *vmb_batch_create(struct vmb_vm *vm, size_t op_count, size_t replaced);
+
+/* The state lock is held: takes the batch off the log and frees it. */
+void vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch);
+
+/* Whether one of the requests, which are sorted and disjoint, touches what an operation of the batch does.  The
+ * state lock is held. */
+bool vmb_batch_overlaps(const struct vmb_batch *batch, const struct vmb_gpuvm_req *reqs,
+                        size_t count);
 
 /* ------------------------------------------------------------------ thread
  *

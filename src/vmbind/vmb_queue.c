@@ -134,16 +134,31 @@ vmb_queue_wait(struct vmb_queue *queue, uint64_t point, int64_t abs_timeout_ns)
 
 /* ------------------------------------------------------------------- check */
 
-/* Says what is wrong with a bind, or NULL. */
+/* Says what is wrong with what a bind names, or NULL. */
 static const char *
-bind_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
+object_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
+{
+   if (!bind->range || bind->range->vm != vm)
+      return "a range of another VM";
+   if (!bind->bo)
+      return NULL;
+   if (bind->bo->dev != vm->dev)
+      return "a BO of another device";
+   if (bind->bo->vm_id && bind->bo->vm_id != vm->id)
+      return "a BO that is private to another VM";
+   if (p_atomic_read(&bind->bo->purge) != VMB_BO_NEEDED)
+      return "a BO whose pages the kernel may take";
+   return NULL;
+}
+
+/* Says what is wrong with how it names them, or NULL. */
+static const char *
+extent_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
 {
    const uint64_t mask = vm->dev->caps.page_size_B - 1;
    const uint16_t allowed = VMB_MAPPING_READONLY | VMB_MAPPING_NOEXEC | VMB_MAPPING_UNCACHED |
                             VMB_MAPPING_DUMP;
 
-   if (!bind->range || bind->range->vm != vm)
-      return "a range of another VM";
    if (!bind->size_B || ((bind->offset_B | bind->size_B) & mask))
       return "offset or size is no multiple of the page size";
    if (bind->offset_B > bind->range->size_B ||
@@ -158,12 +173,6 @@ bind_fault(const struct vmb_vm *vm, const struct vmb_bind *bind)
    if (bind->bo_offset_B > bind->bo->size_B ||
        bind->size_B > bind->bo->size_B - bind->bo_offset_B)
       return "outside of its BO";
-   if (bind->bo->dev != vm->dev)
-      return "a BO of another device";
-   if (bind->bo->vm_id && bind->bo->vm_id != vm->id)
-      return "a BO that is private to another VM";
-   if (p_atomic_read(&bind->bo->purge) != VMB_BO_NEEDED)
-      return "a BO whose pages the kernel may take";
    return NULL;
 }
 
@@ -270,6 +279,7 @@ build_late_reqs(struct vmb_vm *vm, struct built *built)
 static int
 build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, struct built *built)
 {
+   const struct vmb_range *last_range = NULL;
    const struct vmb_bo *last_bo = NULL;
    struct vmb_gpuvm_bo *vm_bo = NULL;
 
@@ -279,8 +289,13 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
 
    for (uint32_t i = 0, joined = 1; i < count; i += joined) {
       const struct vmb_bind *bind = &binds[i];
-      const char *fault = bind_fault(vm, bind);
+      const char *fault = NULL;
 
+      /* Many name the same. */
+      if (!last_range || bind->range != last_range || (bind->bo && bind->bo != last_bo))
+         fault = object_fault(vm, bind);
+      if (likely(!fault))
+         fault = extent_fault(vm, bind);
       if (unlikely(fault)) {
          vmb_log(vm->dev, VMB_LOG_ERROR,
                  "bind %u of %u refused: %s (offset 0x%" PRIx64 ", size 0x%" PRIx64
@@ -291,6 +306,7 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
       }
       if (unlikely(bind->range->error))
          return bind->range->error;
+      last_range = bind->range;
       if (!vm->ordered)
          joined = join(bind, count - i);
       const uint64_t size_B = joined * bind->size_B;
@@ -325,65 +341,6 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
 
 /* ----------------------------------------------------------------- prepare */
 
-/* A batch with room for so many operations, and for so many mappings that they replace. */
-static struct vmb_batch *
-batch_create(size_t op_count, size_t replaced)
-{
-   struct vmb_batch *batch = calloc(1, sizeof(*batch));
-   if (!batch)
-      return NULL;
-
-   batch->ops = malloc(MAX2(op_count, 1) * sizeof(*batch->ops));
-   batch->starts = malloc((op_count + 1) * sizeof(*batch->starts));
-   batch->replaced.mappings = malloc(MAX2(replaced, 1) * sizeof(*batch->replaced.mappings));
-   batch->replaced.capacity = replaced;
-   if (!batch->ops || !batch->starts || !batch->replaced.mappings) {
-      free(batch->ops);
-      free(batch->starts);
-      free(batch->replaced.mappings);
-      free(batch);
-      return NULL;
-   }
-   return batch;
-}
-
-static void
-batch_free(struct vmb_batch *batch)
-{
-   free(batch->ops);
-   free(batch->starts);
-   free(batch->replaced.mappings);
-   free(batch);
-}
-
-static bool
-overlaps(const struct vmb_gpuvm_req *a, size_t a_count, const struct vmb_gpuvm_req *b,
-         size_t b_count)
-{
-   /* Both sorted and disjoint: a merge. */
-   for (size_t i = 0, j = 0; i < a_count && j < b_count;) {
-      if (vmb_mapping_end_B(&a[i].map) <= b[j].map.addr_B)
-         i++;
-      else if (vmb_mapping_end_B(&b[j].map) <= a[i].map.addr_B)
-         j++;
-      else
-         return true;
-   }
-   return false;
-}
-
-static bool
-any_overlaps(const struct vmb_gpuvm_req *a, size_t a_count, const struct vmb_batch *batch)
-{
-   if (batch->sorted)
-      return overlaps(a, a_count, batch->ops, batch->op_count);
-   for (uint32_t i = 0; i < batch->op_count; i++) {
-      if (overlaps(a, a_count, &batch->ops[i], 1))
-         return true;
-   }
-   return false;
-}
-
 /* Where the kernel does not order binds of different queues, a batch waits for
  * those of other queues that touch its addresses: also for those that make it
  * needless to bind them again. */
@@ -399,7 +356,7 @@ add_dependencies(struct vmb_queue *queue, uint32_t *wait_count)
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
       if (batch->queue == queue || batch->point <= batch->queue->completed ||
-          !any_overlaps(vm->plan.net, vm->plan.net_count, batch))
+          !vmb_batch_overlaps(batch, vm->plan.net, vm->plan.net_count))
          continue;
       /* Its syncobj must live until the ioctl has looked it up. */
       if (!batch->queue->awaited) {
@@ -827,7 +784,7 @@ prepare_batch(struct vmb_vm *vm, bool records, struct vmb_batch **batch_out)
    if (ret)
       return ret;
 
-   *batch_out = records ? batch_create(ops, replaced) : NULL;
+   *batch_out = records ? vmb_batch_create(vm, ops, replaced) : NULL;
    return *batch_out || !records ? 0 : -ENOMEM;
 }
 
@@ -875,7 +832,7 @@ roll_back(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpu
    if (!ret)
       p_atomic_inc(&vm->dev->stats.rolled_back);
    if (ret && ret != -ENODEV && !known) {
-      batch_free(batch);
+      free(batch);
       return 0;
    }
 
@@ -1121,8 +1078,8 @@ send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t sta
       const uint32_t applied = unsure ? plan->op_count : send.applied;
       const bool half = applied && ret != -ENODEV;
 
-      if (!half && batch)
-         batch_free(batch);
+      if (!half)
+         free(batch);
       if (ret == -ENODEV)
          lose(queue, signals, signal_count, "the kernel refuses binds on the VM");
       else if (half && immediate && raw->may_be_half && !unsure)

@@ -115,6 +115,7 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
                                .block_size_B = caps->block_split ? 0 : caps->block_size_B,
                                .exact_unmap = caps->exact_unmap,
                             });
+   vm->ordered = vm->plan.params.ordered;
 
    const struct vmb_gpuvm_params gpuvm_params = {
       .va_start_B = caps->va_start_B,
@@ -228,6 +229,7 @@ vmb_vm_destroy(struct vmb_vm *vm)
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_vm_free_deferred(vm);
    free_queues(&vm->unused_queues);
+   free(vm->spare_batch);
 
    vmb_trace_vm(dev->trace, vm, 0, 0, false);
    link_vm(vm, false);
@@ -292,19 +294,6 @@ vmb_range_get_sync(struct vmb_range *range, struct vmb_sync *sync_out)
 }
 
 /* -------------------------------------------------------------- retirement */
-
-void
-vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch)
-{
-   list_del(&batch->link);
-   vm->batch_count--;
-   vmb_gpuvm_release_replaced(batch->replaced.mappings, batch->replaced.count);
-   vmb_queue_unref(batch->queue);
-   free(batch->ops);
-   free(batch->starts);
-   free(batch->replaced.mappings);
-   free(batch);
-}
 
 void
 vmb_vm_poll_locked(struct vmb_vm *vm)
@@ -603,6 +592,32 @@ find_addresses(struct vmb_vm *vm, const struct vmb_range_params *params, struct 
    return ret;
 }
 
+/* To be called before another range can have the addresses. */
+static void
+unlink_range(struct vmb_range *range)
+{
+   struct vmb_vm *vm = range->vm;
+
+   vmb_trace_range(vm->dev->trace, range, false);
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   list_del(&range->link);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+}
+
+void
+vmb_range_free(struct vmb_range *range)
+{
+   struct vmb_vm *vm = range->vm;
+
+   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   /* Every batch up to now may concern it. */
+   vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->reserved_B, vm->serial);
+   vmb_vm_retire_locked(vm);
+   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   free(range->name);
+   free(range);
+}
+
 int
 vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
                  struct vmb_range **range_out)
@@ -652,43 +667,14 @@ vmb_range_create(struct vmb_vm *vm, const struct vmb_range_params *params,
    return 0;
 
 fail_va:
-   vmb_trace_range(vm->dev->trace, range, false);
-   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   list_del(&range->link);
    /* Pieces may have been bound, and taken back, behind what is pending. */
-   vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->reserved_B, vm->serial);
-   vmb_vm_retire_locked(vm);
-   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+   unlink_range(range);
+   vmb_range_free(range);
+   return ret;
 fail_free:
    free(name);
    free(range);
    return ret;
-}
-
-/* To be called before another range can have the addresses. */
-static void
-unlink_range(struct vmb_range *range)
-{
-   struct vmb_vm *vm = range->vm;
-
-   vmb_trace_range(vm->dev->trace, range, false);
-   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   list_del(&range->link);
-   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
-}
-
-void
-vmb_range_free(struct vmb_range *range)
-{
-   struct vmb_vm *vm = range->vm;
-
-   vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
-   /* Every batch up to now may concern it. */
-   vmb_va_heap_free_deferred(vm->heap, range->addr_B, range->reserved_B, vm->serial);
-   vmb_vm_retire_locked(vm);
-   vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
-   free(range->name);
-   free(range);
 }
 
 void
@@ -910,11 +896,13 @@ vmb_device_evict_bo(struct vmb_device *dev, struct vmb_bo *bo)
    list_for_each_entry(struct vmb_vm, vm, &dev->vms, link) {
       vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
       struct vmb_gpuvm_bo *vm_bo = vmb_gpuvm_bo_find(vm->gpuvm, &bo->obj);
+      int failed = 0;
       if (vm_bo && bo->user_ptr)
-         ret = vmb_gpuvm_userptr_invalidate(vm->gpuvm, &bo->obj);
+         failed = vmb_gpuvm_userptr_invalidate(vm->gpuvm, &bo->obj);
       else if (vm_bo)
-         ret = vmb_gpuvm_bo_set_evicted(vm_bo, true);
+         failed = vmb_gpuvm_bo_set_evicted(vm_bo, true);
       vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
+      ret = ret ? ret : failed;
    }
    vmb_unlock(&dev->vms_lock, VMB_LOCK_VMS);
    return ret;

@@ -53,7 +53,7 @@ struct vmb_vm_params {
    uint64_t window_range_B;
 
    /** Keep the order of the binds of a batch, one operation a bind: to find
-    * out whether the planner is to blame. */
+    * out whether the planner is to blame.  Not where unmaps must be exact (vmb_caps.exact_unmap). */
    bool ordered;
 };
 

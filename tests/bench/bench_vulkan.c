@@ -384,15 +384,18 @@ measure(struct bench *b, unsigned p)
    fflush(stdout);
 }
 
+/* With an argument: only the patterns whose names it is part of. */
 int
-main(void)
+main(int argc, char **argv)
 {
    static struct bench b;
 
    calls_get = (PFN_bench_calls_get)dlsym(RTLD_DEFAULT, "bench_calls_get");
    init(&b);
-   for (unsigned p = 0; p < sizeof(patterns) / sizeof(patterns[0]); p++)
-      measure(&b, p);
+   for (unsigned p = 0; p < sizeof(patterns) / sizeof(patterns[0]); p++) {
+      if (argc < 2 || strstr(patterns[p].name, argv[1]))
+         measure(&b, p);
+   }
    unbind_all(&b);
    finish(&b);
 

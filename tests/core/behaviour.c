@@ -100,7 +100,7 @@ log_line(void *data, enum vmb_log_level level, const char *line)
 }
 
 static int
-setup_device(void **state, uint64_t cache_B)
+setup_device(void **state, uint64_t cache_B, bool ordered)
 {
    struct fixture *f = calloc(1, sizeof(*f));
 
@@ -114,7 +114,7 @@ setup_device(void **state, uint64_t cache_B)
    };
    assert_int_equal(vmb_device_create(&params, &f->dev), 0);
    f->caps = vmb_device_caps(f->dev);
-   assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ 0 }, &f->vm), 0);
+   assert_int_equal(vmb_vm_create(f->dev, &(struct vmb_vm_params){ .ordered = ordered }, &f->vm), 0);
    assert_int_equal(vmb_queue_create(f->vm, &f->queue), 0);
    for (unsigned i = 0; i < 2; i++)
       f->bo[i] = new_bo(f, 64 * PAGE_B);
@@ -125,13 +125,19 @@ setup_device(void **state, uint64_t cache_B)
 static int
 setup(void **state)
 {
-   return setup_device(state, 0);
+   return setup_device(state, 0, false);
 }
 
 static int
 setup_with_cache(void **state)
 {
-   return setup_device(state, CACHE_B);
+   return setup_device(state, CACHE_B, false);
+}
+
+static int
+setup_ordered(void **state)
+{
+   return setup_device(state, 0, true);
 }
 
 static int
@@ -468,6 +474,28 @@ nulls_come_later(const struct fixture *f)
           f->caps->null_mode != VMB_NULL_REGION;
 }
 
+/* Elsewhere there is nothing to test. */
+static struct fixture *
+with_late_nulls(void **state)
+{
+   struct fixture *f = *state;
+
+   if (!nulls_come_later(f))
+      skip();
+   return f;
+}
+
+#define SMALL_PAGES 16
+
+/* Whose null mappings are there. */
+static void
+new_small_ranges(struct fixture *f, struct vmb_range **ranges, unsigned count)
+{
+   for (unsigned i = 0; i < count; i++)
+      ranges[i] = new_range(f, SMALL_PAGES * PAGE_B, VMB_UNBOUND_NULL);
+   bind_nulls(f);
+}
+
 static uint64_t
 ioctls_of(const struct fixture *f)
 {
@@ -481,11 +509,9 @@ ioctls_of(const struct fixture *f)
 static void
 test_null_comes_with_the_first_bind(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
    struct vmb_stats before, after;
 
-   if (!nulls_come_later(f))
-      skip();
    vmb_device_get_stats(f->dev, &before);
    struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
    struct vmb_range *unused = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
@@ -515,10 +541,8 @@ test_null_comes_with_the_first_bind(void **state)
 static void
 test_null_comes_with_the_sync(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
 
-   if (!nulls_come_later(f))
-      skip();
    struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
    const uint64_t before = ioctls_of(f);
    bind_nulls(f);
@@ -536,13 +560,11 @@ test_null_comes_with_the_sync(void **state)
 static void
 test_null_does_not_come_in_pieces(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
    enum { COUNT = 16 };
    struct vmb_bind binds[COUNT];
    struct vmb_stats before, after;
 
-   if (!nulls_come_later(f))
-      skip();
    struct vmb_range *range = new_range(f, 2 * COUNT * PAGE_B, VMB_UNBOUND_NULL);
    for (unsigned i = 0; i < COUNT; i++)
       binds[i] = bind(range, 2 * i, 1, f->bo[0], i);
@@ -562,22 +584,14 @@ test_null_does_not_come_in_pieces(void **state)
 static void
 test_null_waits_for_nobody(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
    int fence;
 
-   if (!nulls_come_later(f))
-      skip();
    const uint32_t held = held_syncobj(f, &fence);
    struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
    const struct vmb_bind b = bind(range, 0, 1, f->bo[0], 0);
-   const struct vmb_submit submit = {
-      .waits = &(struct vmb_sync){ held, 0 },
-      .wait_count = 1,
-      .binds = &b,
-      .bind_count = 1,
-   };
 
-   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+   assert_int_equal(submit_held(f->queue, &b, held), 0);
    expect_mirror_is_kernel(f);
    expect_page(f, range, 0, NULL, 0);
    expect_page(f, range, 15, NULL, 0);
@@ -592,10 +606,10 @@ test_null_waits_for_nobody(void **state)
 static void
 test_null_that_fails_comes_later(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
    struct vmb_sync sync;
 
-   if (!nulls_come_later(f) || !target_fail_binds(1, 100, ENOMEM))
+   if (!target_fail_binds(1, 100, ENOMEM))
       skip();
    struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
    struct vmb_range *gone = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
@@ -788,10 +802,8 @@ test_a_null_that_must_stay(void **state)
 static void
 test_null_goes_later(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
 
-   if (!nulls_come_later(f))
-      skip();
    for (unsigned with_bind = 0; with_bind < 2; with_bind++) {
       struct vmb_range *other = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
       struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
@@ -821,10 +833,8 @@ test_null_goes_later(void **state)
 static void
 test_bound_goes_at_once(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
 
-   if (!nulls_come_later(f))
-      skip();
    struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
    const uint64_t addr_B = vmb_range_addr_B(range);
    assert_int_equal(SUBMIT(f->queue, bind(range, 63, 1, f->bo[0], 0)), 0);
@@ -839,10 +849,8 @@ test_bound_goes_at_once(void **state)
 static void
 test_null_is_taken_over(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
 
-   if (!nulls_come_later(f))
-      skip();
    struct vmb_range *range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
    const uint64_t addr_B = vmb_range_addr_B(range);
    bind_nulls(f);
@@ -870,15 +878,11 @@ test_null_is_taken_over(void **state)
 static void
 test_null_that_goes_later_makes_room(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
    enum { COUNT = 100 };
    struct vmb_range *ranges[COUNT];
 
-   if (!nulls_come_later(f))
-      skip();
-   for (unsigned i = 0; i < COUNT; i++)
-      ranges[i] = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
-   bind_nulls(f);
+   new_small_ranges(f, ranges, COUNT);
    const uint64_t addr_B = vmb_range_addr_B(ranges[COUNT - 1]);
    const uint64_t before = ioctls_of(f);
    for (unsigned i = 0; i < COUNT; i++)
@@ -898,32 +902,27 @@ test_null_that_goes_later_makes_room(void **state)
 static void
 test_null_that_cannot_go_goes_later(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
    enum { COUNT = 40 };
    struct vmb_range *ranges[COUNT], *again;
    uint64_t addr_B[COUNT];
 
-   if (!nulls_come_later(f) || !target_fail_binds(1, 100000, ENOMEM))
+   if (!target_fail_binds(1, 100000, ENOMEM))
       skip();
    target_fail_nothing();
-   for (unsigned i = 0; i < COUNT; i++) {
-      assert_int_equal(vmb_range_create(f->vm,
-                                        &(struct vmb_range_params){
-                                           .size_B = 16 * PAGE_B, .unbound = VMB_UNBOUND_NULL },
-                                        &ranges[i]),
-                       0);
-      addr_B[i] = vmb_range_addr_B(ranges[i]);
-   }
-   bind_nulls(f);
+   new_small_ranges(f, ranges, COUNT);
    f->quiet = true;
    assert_true(target_fail_binds(1, 100000, ENOMEM));
-   for (unsigned i = 0; i < COUNT; i++)
-      vmb_range_destroy(ranges[i]);
+   for (unsigned i = 0; i < COUNT; i++) {
+      addr_B[i] = vmb_range_addr_B(ranges[i]);
+      drop_range(f, ranges[i]);
+   }
    target_fail_nothing();
    expect_mirror_is_kernel(f);
    bind_nulls(f);
    for (unsigned i = 0; i < COUNT; i++) {
-      const struct vmb_range_params fixed = { .size_B = 16 * PAGE_B, .fixed_addr_B = addr_B[i] };
+      const struct vmb_range_params fixed = { .size_B = SMALL_PAGES * PAGE_B,
+                                              .fixed_addr_B = addr_B[i] };
 
       assert_false(anything_at(f, addr_B[i]));
       assert_int_equal(vmb_range_create(f->vm, &fixed, &again), 0);
@@ -957,7 +956,7 @@ test_no_memory_is_not_no_addresses(void **state)
 static void
 test_what_is_taken_over_fits(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
    const struct vmb_range_params low = {
       .size_B = 64 * PAGE_B,
       .zone = VMB_ZONE_LOW,
@@ -966,8 +965,6 @@ test_what_is_taken_over_fits(void **state)
    struct vmb_range_params fixed = low, odd = low;
    struct vmb_range *range, *other;
 
-   if (!nulls_come_later(f))
-      skip();
    range = new_range(f, 64 * PAGE_B, VMB_UNBOUND_NULL);
    fixed.fixed_addr_B = vmb_range_addr_B(range);
    drop_range(f, range);
@@ -991,15 +988,11 @@ test_what_is_taken_over_fits(void **state)
 static void
 test_nulls_that_come_together_go_apart(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
    enum { COUNT = 5 };
    struct vmb_range *ranges[COUNT];
 
-   if (!nulls_come_later(f))
-      skip();
-   for (unsigned i = 0; i < COUNT; i++)
-      ranges[i] = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
-   bind_nulls(f);
+   new_small_ranges(f, ranges, COUNT);
    expect_mirror_is_kernel(f);
    for (unsigned i = 1; i < COUNT; i += 2) {
       const uint64_t addr_B = vmb_range_addr_B(ranges[i]);
@@ -1008,12 +1001,12 @@ test_nulls_that_come_together_go_apart(void **state)
       bind_nulls(f);
       wait_idle(f);
       assert_false(anything_at(f, addr_B));
-      assert_false(anything_at(f, addr_B + 15 * PAGE_B));
+      assert_false(anything_at(f, addr_B + (SMALL_PAGES - 1) * PAGE_B));
       expect_mirror_is_kernel(f);
    }
    for (unsigned i = 0; i < COUNT; i += 2) {
       expect_page(f, ranges[i], 0, NULL, 0);
-      expect_page(f, ranges[i], 15, NULL, 0);
+      expect_page(f, ranges[i], SMALL_PAGES - 1, NULL, 0);
       drop_range(f, ranges[i]);
    }
 }
@@ -1022,13 +1015,11 @@ test_nulls_that_come_together_go_apart(void **state)
 static void
 test_a_bo_goes_when_null_stays(void **state)
 {
-   struct fixture *f = *state;
+   struct fixture *f = with_late_nulls(state);
    const int fd = vmb_device_fd(f->dev);
    int fence;
    uint32_t done;
 
-   if (!nulls_come_later(f))
-      skip();
    struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
    struct vmb_bo *bo = new_bo(f, 4 * PAGE_B);
    struct drm_gem_close close_again = { .handle = vmb_bo_handle(bo) };
@@ -1056,15 +1047,14 @@ test_a_bo_goes_when_null_stays(void **state)
 
 /* The device is lost with the null mappings of others: those who wait for the batch hear of it all the same. */
 static void
-lose_with_null(struct fixture *f, bool waits)
+lose_with_null(void **state, bool waits)
 {
+   struct fixture *f = with_late_nulls(state);
    const int fd = vmb_device_fd(f->dev);
    enum { COUNT = 16 };
    struct vmb_bind binds[COUNT];
    uint32_t before, done;
 
-   if (!nulls_come_later(f))
-      skip();
    f->quiet = true;
    struct vmb_range *range = new_range(f, 2 * COUNT * PAGE_B, VMB_UNBOUND_NULL);
    for (unsigned i = 0; i < COUNT; i++)
@@ -1093,13 +1083,13 @@ lose_with_null(struct fixture *f, bool waits)
 static void
 test_a_null_that_loses_the_device(void **state)
 {
-   lose_with_null(*state, false);
+   lose_with_null(state, false);
 }
 
 static void
 test_a_null_that_loses_the_device_before_a_wait(void **state)
 {
-   lose_with_null(*state, true);
+   lose_with_null(state, true);
 }
 
 static void
@@ -1132,6 +1122,36 @@ test_contiguous_is_one_operation(void **state)
    free(binds);
    drop_range(f, range);
    vmb_bo_unref(bo);
+}
+
+/* Unless the VM was told not to: as many as there are binds, in their order. */
+static void
+test_an_ordered_vm(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_stats before, after;
+
+   if (f->caps->exact_unmap)
+      skip();
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   vmb_device_get_stats(f->dev, &before);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 4, f->bo[0], 0), bind(range, 4, 4, f->bo[0], 4),
+                           bind(range, 8, 4, f->bo[0], 8), bind(range, 2, 4, f->bo[1], 0),
+                           bind(range, 9, 1, NULL, 0), bind(range, 0, 1, f->bo[0], 0)),
+                    0);
+   vmb_device_get_stats(f->dev, &after);
+   assert_int_equal(ops_of(&after) - ops_of(&before), 6);
+   assert_int_equal(after.merged, before.merged);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   expect_page(f, range, 1, f->bo[0], 1);
+   expect_page(f, range, 3, f->bo[1], 1);
+   expect_page(f, range, 6, f->bo[0], 6);
+   expect_page(f, range, 8, f->bo[0], 8);
+   expect_hole(f, range, 9);
+   expect_page(f, range, 10, f->bo[0], 10);
+   drop_range(f, range);
+   wait_idle(f);
 }
 
 static void
@@ -3054,6 +3074,7 @@ main(void)
       TEST(test_a_null_that_loses_the_device),
       TEST(test_a_null_that_loses_the_device_before_a_wait),
       TEST(test_contiguous_is_one_operation),
+      cmocka_unit_test_setup_teardown(test_an_ordered_vm, setup_ordered, teardown),
       TEST(test_many_operations_go_in_chunks),
       TEST(test_nothing_is_bound_before_its_wait),
       TEST(test_signal_only_submits),

@@ -208,14 +208,99 @@ glt_draw_program(const char *vertex, const char *fragment)
    return link_program(compile(GL_VERTEX_SHADER, vertex), compile(GL_FRAGMENT_SHADER, fragment));
 }
 
-GLuint
-glt_storage(GLuint binding, GLsizeiptr size)
+bool
+glt_page_size(GLenum target, GLenum format, GLint page[3])
 {
+   static const GLenum names[] = {
+      GL_VIRTUAL_PAGE_SIZE_X_ARB, GL_VIRTUAL_PAGE_SIZE_Y_ARB, GL_VIRTUAL_PAGE_SIZE_Z_ARB,
+   };
+   GLint count = 0;
+
+   glGetInternalformativ(target, format, GL_NUM_VIRTUAL_PAGE_SIZES_ARB, 1, &count);
+   for (unsigned i = 0; i < 3; i++) {
+      page[i] = 0;
+      glGetInternalformativ(target, format, names[i], 1, &page[i]);
+   }
+   return count > 0;
+}
+
+void
+glt_standard_page_size(GLenum target, unsigned texel_B, GLint page[3])
+{
+   /* By bytes of a texel: 1, 2, 4, 8, 16. */
+   static const GLint flat[][3] = {
+      {256, 256, 1}, {256, 128, 1}, {128, 128, 1}, {128, 64, 1}, {64, 64, 1}};
+   static const GLint deep[][3] = {
+      {64, 32, 32}, {32, 32, 32}, {32, 32, 16}, {32, 16, 16}, {16, 16, 16}};
+   unsigned i = 0;
+
+   while (1u << i < texel_B)
+      i++;
+   memcpy(page, target == GL_TEXTURE_3D ? deep[i] : flat[i], sizeof(flat[i]));
+}
+
+GLuint
+glt_storage(GLuint binding, GLsizeiptr size_B)
+{
+   void *zeros = calloc(1, size_B);
    GLuint buffer;
 
    glGenBuffers(1, &buffer);
    glBindBufferBase(GL_SHADER_STORAGE_BUFFER, binding, buffer);
-   glBufferStorage(GL_SHADER_STORAGE_BUFFER, size, NULL, GL_MAP_READ_BIT | GL_DYNAMIC_STORAGE_BIT);
-   glClearBufferData(GL_SHADER_STORAGE_BUFFER, GL_R32UI, GL_RED_INTEGER, GL_UNSIGNED_INT, NULL);
+   glBufferData(GL_SHADER_STORAGE_BUFFER, size_B, zeros, GL_STATIC_READ);
+   free(zeros);
    return buffer;
+}
+
+void *
+glt_compute(GLuint program, GLuint x, GLuint y, GLuint z, GLsizeiptr size_B)
+{
+   const GLuint buffer = glt_storage(0, size_B);
+   void *seen = malloc(size_B);
+
+   glUseProgram(program);
+   glDispatchCompute(x, y, z);
+   glMemoryBarrier(GL_BUFFER_UPDATE_BARRIER_BIT);
+   /* OpenGL ES has no glGetBufferSubData(). */
+   const void *map = glMapBufferRange(GL_SHADER_STORAGE_BUFFER, 0, size_B, GL_MAP_READ_BIT);
+   if (!map)
+      die(1, "%s: the buffer of what was seen is not mapped: 0x%x", current, glGetError());
+   memcpy(seen, map, size_B);
+   glUnmapBuffer(GL_SHADER_STORAGE_BUFFER);
+   glDeleteBuffers(1, &buffer);
+   return seen;
+}
+
+GLuint
+glt_look_program(const char *head, const char *texture, const char *read)
+{
+   char source[2048];
+
+   snprintf(source, sizeof(source),
+            "%s"
+            "layout(local_size_x = 8, local_size_y = 8) in;\n"
+            "%s\n"
+            "layout(location = 1) uniform ivec3 size;\n"
+            "layout(location = 2) uniform int level;\n"
+            "layout(std430, binding = 0) buffer Seen { uvec2 seen[]; };\n"
+            "void main() {\n"
+            "   ivec3 at = ivec3(gl_GlobalInvocationID);\n"
+            "   if (any(greaterThanEqual(at, size)))\n"
+            "      return;\n"
+            "   uvec4 value = uvec4(0xdead);\n"
+            "   bool resident = true;\n"
+            "   %s\n"
+            "   seen[(at.z * size.y + at.y) * size.x + at.x] = uvec2(resident ? 1 : 0, value.r);\n"
+            "}\n",
+            head, texture, read);
+   return glt_compute_program(source);
+}
+
+uint32_t *
+glt_look(GLuint program, GLint w, GLint h, GLint d, GLint level)
+{
+   glUseProgram(program);
+   glUniform3i(1, w, h, d);
+   glUniform1i(2, level);
+   return glt_compute(program, (w + 7) / 8, (h + 7) / 8, d, (GLsizeiptr)w * h * d * 8);
 }

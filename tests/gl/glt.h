@@ -53,7 +53,25 @@ int glt_finish(void);
 GLuint glt_compute_program(const char *source);
 GLuint glt_draw_program(const char *vertex, const char *fragment);
 
+/** The first of the page sizes of a format; without any, false and zeros. */
+bool glt_page_size(GLenum target, GLenum format, GLint page[3]);
+
+/** ARB_sparse_texture2, "standard virtual page sizes"; of textures with one sample. */
+void glt_standard_page_size(GLenum target, unsigned texel_B, GLint page[3]);
+
 /** A shader storage buffer of zeros at a binding. */
-GLuint glt_storage(GLuint binding, GLsizeiptr size);
+GLuint glt_storage(GLuint binding, GLsizeiptr size_B);
+
+/** Runs a compute program in that many groups, with a storage buffer of zeros at binding 0.  Returns what
+ * it wrote there, the caller's to free. */
+void *glt_compute(GLuint program, GLuint x, GLuint y, GLuint z, GLsizeiptr size_B);
+
+/** A program for glt_look().  \p head is its version, extensions and precisions, \p texture declares what
+ * it looks at, \p read puts into `bool resident` and `uvec4 value` what is at `ivec3 at` of `int level`. */
+GLuint glt_look_program(const char *head, const char *texture, const char *read);
+
+/** What the program sees of w x h x d texels of a level: two words each, whether it is resident and its
+ * red value.  The caller's to free. */
+uint32_t *glt_look(GLuint program, GLint w, GLint h, GLint d, GLint level);
 
 #endif /* GLT_H */

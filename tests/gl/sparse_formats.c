@@ -37,43 +37,28 @@ static const GLenum targets[] = {
    GL_TEXTURE_RECTANGLE, GL_TEXTURE_3D,
 };
 
-static void
-page_size(GLenum target, GLenum format, GLint size[3])
-{
-   size[0] = size[1] = size[2] = 0;
-   glGetInternalformativ(target, format, GL_VIRTUAL_PAGE_SIZE_X_ARB, 1, &size[0]);
-   glGetInternalformativ(target, format, GL_VIRTUAL_PAGE_SIZE_Y_ARB, 1, &size[1]);
-   glGetInternalformativ(target, format, GL_VIRTUAL_PAGE_SIZE_Z_ARB, 1, &size[2]);
-}
-
 static bool
 can_be_sparse(GLenum target, GLenum format)
 {
-   GLint count = 0;
+   GLint page[3];
 
-   glGetInternalformativ(target, format, GL_NUM_VIRTUAL_PAGE_SIZES_ARB, 1, &count);
-   return count > 0;
+   return glt_page_size(target, format, page);
 }
 
 static void
 test_required(void)
 {
-   static const GLint standard[5][2] = {{256, 256}, {256, 128}, {128, 128}, {128, 64}, {64, 64}};
-
    for (unsigned i = 0; i < GLT_ARRAY_SIZE(required); i++) {
       for (unsigned t = 0; t < GLT_ARRAY_SIZE(targets); t++) {
-         GLint size[3];
-         unsigned row = 0;
+         GLint size[3], standard[3];
 
          glt_begin("format 0x%04x, target 0x%04x", required[i].format, targets[t]);
-         glt_expect(can_be_sparse(targets[t], required[i].format), "no page size");
-         page_size(targets[t], required[i].format, size);
+         glt_expect(glt_page_size(targets[t], required[i].format, size), "no page size");
          glt_expect(size[0] > 0 && size[1] > 0 && size[2] > 0, "%d x %d x %d", size[0], size[1], size[2]);
-         while (1u << row < required[i].bytes)
-            row++;
-         if (has_sparse2 && targets[t] != GL_TEXTURE_3D)
-            glt_expect(size[0] == standard[row][0] && size[1] == standard[row][1] && size[2] == 1,
-                       "%d x %d x %d", size[0], size[1], size[2]);
+         glt_standard_page_size(targets[t], required[i].bytes, standard);
+         if (has_sparse2)
+            glt_expect(!memcmp(size, standard, sizeof(size)), "%d x %d x %d", size[0], size[1],
+                       size[2]);
          glt_expect_error(GL_NO_ERROR, "queries");
       }
    }
@@ -87,7 +72,7 @@ two_pages(GLenum format, GLint page[3])
 {
    GLuint tex;
 
-   page_size(GL_TEXTURE_2D, format, page);
+   glt_page_size(GL_TEXTURE_2D, format, page);
    glCreateTextures(GL_TEXTURE_2D, 1, &tex);
    glTextureParameteri(tex, GL_TEXTURE_SPARSE_ARB, GL_TRUE);
    glTextureStorage2D(tex, 1, format, 2 * page[0], page[1]);
@@ -102,9 +87,6 @@ two_pages(GLenum format, GLint page[3])
 static float *
 look(GLuint tex, const char *type, unsigned w, unsigned h)
 {
-   const GLsizeiptr bytes = (GLsizeiptr)w * h * 32;
-   const GLuint buffer = glt_storage(0, bytes);
-   float *seen = malloc(bytes);
    char source[1024];
 
    snprintf(source, sizeof(source),
@@ -125,13 +107,9 @@ look(GLuint tex, const char *type, unsigned w, unsigned h)
             has_sparse2 ? "resident = sparseTexelsResidentARB(sparseTexelFetchARB(tex, at, 0, value))" :
                           "value = texelFetch(tex, at, 0)");
    const GLuint program = glt_compute_program(source);
-   glUseProgram(program);
    glBindTextureUnit(0, tex);
-   glDispatchCompute(w / 8, h / 8, 1);
-   glMemoryBarrier(GL_BUFFER_UPDATE_BARRIER_BIT);
-   glGetNamedBufferSubData(buffer, 0, bytes, seen);
+   float *seen = glt_compute(program, w / 8, h / 8, 1, (GLsizeiptr)w * h * 32);
    glDeleteProgram(program);
-   glDeleteBuffers(1, &buffer);
    return seen;
 }
 
@@ -377,7 +355,6 @@ test_shadow(void)
       "   seen[i] = vec2(sparseTexelsResidentARB(code) ? 1 : 0, value);\n"
       "}\n";
    const GLfloat three_quarters = 0.75f;
-   float seen[4];
    GLint page[3];
 
    glt_begin("shadow");
@@ -390,17 +367,13 @@ test_shadow(void)
    glTextureParameteri(tex, GL_TEXTURE_COMPARE_FUNC, GL_LESS);
 
    const GLuint program = glt_compute_program(source);
-   const GLuint buffer = glt_storage(0, sizeof(seen));
-   glUseProgram(program);
    glBindTextureUnit(0, tex);
-   glDispatchCompute(2, 1, 1);
-   glMemoryBarrier(GL_BUFFER_UPDATE_BARRIER_BIT);
-   glGetNamedBufferSubData(buffer, 0, sizeof(seen), seen);
+   float *seen = glt_compute(program, 2, 1, 1, 4 * sizeof(float));
    glt_expect(seen[0] == 1 && seen[1] == 1, "committed: resident %g, 1/2 < 3/4 is %g", seen[0], seen[1]);
    glt_expect(seen[2] == 0 && seen[3] == 0, "uncommitted: resident %g, 1/2 < 0 is %g", seen[2], seen[3]);
    glt_expect_error(GL_NO_ERROR, "shadow");
+   free(seen);
    glDeleteProgram(program);
-   glDeleteBuffers(1, &buffer);
    framebuffer_finish(&fb);
    glDeleteTextures(1, &tex);
 }

@@ -31,26 +31,8 @@ static const GLenum page_size_names[] = {
 static void
 page_size(GLenum target, GLenum format, GLint page[3])
 {
-   GLint count = 0;
-
-   glGetInternalformativ(target, format, GL_NUM_VIRTUAL_PAGE_SIZES_ARB, 1, &count);
-   glt_expect(count >= 1, "target 0x%x, format 0x%x: %d page sizes", target, format, count);
-   for (unsigned i = 0; i < 3; i++) {
-      page[i] = 0;
-      glGetInternalformativ(target, format, page_size_names[i], 1, &page[i]);
-   }
-}
-
-static void
-expect_page(GLenum target, GLenum format, GLint x, GLint y, GLint z)
-{
-   GLint page[3];
-
-   page_size(target, format, page);
-   glt_expect(page[0] == x && page[1] == y && page[2] == z,
-              "target 0x%x, format 0x%x: pages of %d x %d x %d", target, format, page[0], page[1],
-              page[2]);
-   glt_expect_error(GL_NO_ERROR, "page sizes");
+   glt_expect(glt_page_size(target, format, page), "target 0x%x, format 0x%x: no page size", target,
+              format);
 }
 
 /* The formats that ARB_sparse_texture lists for all implementations, as far as OpenGL ES has them, in
@@ -67,19 +49,18 @@ test_page_sizes(void)
       {GL_R11F_G11F_B10F, 32}, {GL_RGB9_E5, 32}, {GL_R32F, 32}, {GL_R32UI, 32}, {GL_RG16I, 32},
       {GL_RGBA16F, 64}, {GL_RGBA16UI, 64}, {GL_RG32F, 64}, {GL_RGBA32F, 128}, {GL_RGBA32I, 128},
    };
-   static const GLint flat[][2] = {{256, 256}, {256, 128}, {128, 128}, {128, 64}, {64, 64}};
-   static const GLint deep[][3] = {
-      {64, 32, 32}, {32, 32, 32}, {32, 32, 16}, {32, 16, 16}, {16, 16, 16}};
 
    glt_begin("page sizes");
    for (unsigned f = 0; f < GLT_ARRAY_SIZE(formats); f++) {
-      const unsigned i = __builtin_ctz(formats[f].bits / 8);
-
       for (unsigned t = 0; t < GLT_ARRAY_SIZE(targets); t++) {
-         if (targets[t] == GL_TEXTURE_3D)
-            expect_page(targets[t], formats[f].format, deep[i][0], deep[i][1], deep[i][2]);
-         else
-            expect_page(targets[t], formats[f].format, flat[i][0], flat[i][1], 1);
+         GLint page[3], standard[3];
+
+         page_size(targets[t], formats[f].format, page);
+         glt_standard_page_size(targets[t], formats[f].bits / 8, standard);
+         glt_expect(!memcmp(page, standard, sizeof(page)),
+                    "target 0x%x, format 0x%x: pages of %d x %d x %d", targets[t], formats[f].format,
+                    page[0], page[1], page[2]);
+         glt_expect_error(GL_NO_ERROR, "page sizes");
       }
    }
 }
@@ -282,6 +263,19 @@ sparse_texture(const struct shape *shape)
    return tex;
 }
 
+/* Of w x h texels from the left upper corner on; a slice, a layer or a face. */
+static void
+upload_slice(const struct shape *shape, GLint level, GLint z, GLint w, GLint h, const GLuint *texels)
+{
+   if (shape->target == GL_TEXTURE_2D || shape->target == GL_TEXTURE_CUBE_MAP)
+      glTexSubImage2D(shape->target == GL_TEXTURE_2D ? GL_TEXTURE_2D :
+                                                       GL_TEXTURE_CUBE_MAP_POSITIVE_X + z,
+                      level, 0, 0, w, h, GL_RED_INTEGER, GL_UNSIGNED_INT, texels);
+   else
+      glTexSubImage3D(shape->target, level, 0, 0, z, w, h, 1, GL_RED_INTEGER, GL_UNSIGNED_INT,
+                      texels);
+}
+
 static void
 upload(const struct shape *shape, unsigned phase, unsigned level)
 {
@@ -293,13 +287,7 @@ upload(const struct shape *shape, unsigned phase, unsigned level)
          for (GLint x = 0; x < w; x++)
             data[y * w + x] = texel_value(phase, level, x, y, z);
       }
-      if (shape->target == GL_TEXTURE_2D || shape->target == GL_TEXTURE_CUBE_MAP)
-         glTexSubImage2D(shape->target == GL_TEXTURE_2D ? GL_TEXTURE_2D :
-                                                          GL_TEXTURE_CUBE_MAP_POSITIVE_X + z,
-                         level, 0, 0, w, h, GL_RED_INTEGER, GL_UNSIGNED_INT, data);
-      else
-         glTexSubImage3D(shape->target, level, 0, 0, z, w, h, 1, GL_RED_INTEGER, GL_UNSIGNED_INT,
-                         data);
+      upload_slice(shape, level, z, w, h, data);
    }
    free(data);
 }
@@ -319,55 +307,22 @@ commit_pages(const struct shape *shape, unsigned phase, unsigned level, const GL
    glt_expect_error(GL_NO_ERROR, "commit");
 }
 
+#define SPARSE2 "#extension GL_EXT_sparse_texture2 : require\n"
+#define HIGHP   "precision highp float;\nprecision highp int;\n"
+
 static GLuint
 look_program(const struct shape *shape, bool image)
 {
    const char *at = shape->target == GL_TEXTURE_2D ? "at.xy" : "at";
-   char source[2048];
+   const char *head = shape->target == GL_TEXTURE_CUBE_MAP_ARRAY ? "#version 320 es\n" SPARSE2 HIGHP
+                                                                 : "#version 310 es\n" SPARSE2 HIGHP;
+   char texture[128], read[128];
 
-   snprintf(source, sizeof(source),
-            "#version %s es\n"
-            "#extension GL_EXT_sparse_texture2 : require\n"
-            "precision highp float;\n"
-            "precision highp int;\n"
-            "layout(local_size_x = 8, local_size_y = 8) in;\n"
-            "layout(binding = 0%s uniform highp u%s%s tex;\n"
-            "layout(location = 1) uniform ivec3 size;\n"
-            "layout(location = 2) uniform int level;\n"
-            "layout(std430, binding = 0) buffer Seen { uvec2 seen[]; };\n"
-            "void main() {\n"
-            "   ivec3 at = ivec3(gl_GlobalInvocationID);\n"
-            "   if (any(greaterThanEqual(at, size)))\n"
-            "      return;\n"
-            "   uvec4 value = uvec4(0xdead);\n"
-            "   int code = %s(tex, %s%s, value);\n"
-            "   seen[(at.z * size.y + at.y) * size.x + at.x] =\n"
-            "      uvec2(sparseTexelsResidentEXT(code) ? 1 : 0, value.r);\n"
-            "}\n",
-            shape->target == GL_TEXTURE_CUBE_MAP_ARRAY ? "320" : "310",
-            image ? ", r32ui) readonly" : ")", image ? "image" : "sampler", shape->type,
+   snprintf(texture, sizeof(texture), "layout(binding = 0%s uniform highp u%s%s tex;",
+            image ? ", r32ui) readonly" : ")", image ? "image" : "sampler", shape->type);
+   snprintf(read, sizeof(read), "resident = sparseTexelsResidentEXT(%s(tex, %s%s, value));",
             image ? "sparseImageLoadEXT" : "sparseTexelFetchEXT", at, image ? "" : ", level");
-   return glt_compute_program(source);
-}
-
-static GLuint
-storage_buffer(GLsizeiptr size)
-{
-   void *zeros = calloc(1, size);
-   GLuint buffer;
-
-   glGenBuffers(1, &buffer);
-   glBindBufferBase(GL_SHADER_STORAGE_BUFFER, 0, buffer);
-   glBufferData(GL_SHADER_STORAGE_BUFFER, size, zeros, GL_STATIC_READ);
-   free(zeros);
-   return buffer;
-}
-
-static const GLuint *
-map_storage(GLsizeiptr size)
-{
-   glMemoryBarrier(GL_BUFFER_UPDATE_BARRIER_BIT);
-   return glMapBufferRange(GL_SHADER_STORAGE_BUFFER, 0, size, GL_MAP_READ_BIT);
+   return glt_look_program(head, texture, read);
 }
 
 static void
@@ -375,17 +330,13 @@ check_level(const struct shape *shape, GLuint tex, bool image, unsigned phase, u
             const GLint page[3])
 {
    const GLint w = minify(shape->w, level), h = minify(shape->h, level), d = depth(shape, level);
-   const GLsizeiptr bytes = (GLsizeiptr)w * h * d * 8;
-   const GLuint program = look_program(shape, image), buffer = storage_buffer(bytes);
+   const GLuint program = look_program(shape, image);
    unsigned wrong = 0;
 
-   glUseProgram(program);
-   glUniform3i(1, w, h, d);
-   glUniform1i(2, level);
    if (image)
       glBindImageTexture(0, tex, level, GL_TRUE, 0, GL_READ_ONLY, GL_R32UI);
-   glDispatchCompute((w + 7) / 8, (h + 7) / 8, d);
-   const GLuint *seen = map_storage(bytes);
+   uint32_t *const all = glt_look(program, w, h, d, level);
+   const uint32_t *seen = all;
    for (GLint z = 0; z < d; z++) {
       for (GLint y = 0; y < h; y++) {
          for (GLint x = 0; x < w; x++, seen += 2) {
@@ -401,8 +352,7 @@ check_level(const struct shape *shape, GLuint tex, bool image, unsigned phase, u
       }
    }
    glt_expect_error(GL_NO_ERROR, "looking");
-   glUnmapBuffer(GL_SHADER_STORAGE_BUFFER);
-   glDeleteBuffers(1, &buffer);
+   free(all);
    glDeleteProgram(program);
 }
 
@@ -496,9 +446,7 @@ static void
 test_multisample(void)
 {
    static const char look[] =
-      "#version 310 es\n"
-      "#extension GL_EXT_sparse_texture2 : require\n"
-      "precision highp int;\n"
+      "#version 310 es\n" SPARSE2 HIGHP
       "layout(local_size_x = 1) in;\n"
       "layout(binding = 0) uniform highp usampler2DMS tex;\n"
       "layout(std430, binding = 0) buffer Seen { uvec2 seen[]; };\n"
@@ -509,12 +457,10 @@ test_multisample(void)
       "   seen[i] = uvec2(sparseTexelsResidentEXT(code) ? 1 : 0, value.r);\n"
       "}\n";
    static const GLuint color[4] = {0x13572468};
-   GLint page[3], count = 0;
+   GLint page[3];
    GLuint tex, fbo;
 
    glt_begin("multisample");
-   glGetInternalformativ(GL_TEXTURE_2D_MULTISAMPLE, GL_R32UI, GL_NUM_VIRTUAL_PAGE_SIZES_ARB, 1, &count);
-   glt_expect(count >= 1, "%d page sizes", count);
    page_size(GL_TEXTURE_2D_MULTISAMPLE, GL_R32UI, page);
    glGenTextures(1, &tex);
    glBindTexture(GL_TEXTURE_2D_MULTISAMPLE, tex);
@@ -530,11 +476,8 @@ test_multisample(void)
    glClearBufferuiv(GL_COLOR, 0, color);
 
    const GLint columns = 4 * page[0] / 64;
-   const GLsizeiptr bytes = columns * 4 * 8;
-   const GLuint program = glt_compute_program(look), buffer = storage_buffer(bytes);
-   glUseProgram(program);
-   glDispatchCompute(columns * 4, 1, 1);
-   const GLuint *seen = map_storage(bytes);
+   const GLuint program = glt_compute_program(look);
+   GLuint *seen = glt_compute(program, columns * 4, 1, 1, columns * 4 * 8);
    for (GLint i = 0; i < columns * 4; i++) {
       const bool committed = i / 4 * 64 / page[0] % 2;
 
@@ -542,8 +485,7 @@ test_multisample(void)
                  "column %d, sample %d: %u, 0x%x", i / 4, i % 4, seen[2 * i], seen[2 * i + 1]);
    }
    glt_expect_error(GL_NO_ERROR, "looking");
-   glUnmapBuffer(GL_SHADER_STORAGE_BUFFER);
-   glDeleteBuffers(1, &buffer);
+   free(seen);
    glDeleteProgram(program);
    glBindFramebuffer(GL_FRAMEBUFFER, 0);
    glDeleteFramebuffers(1, &fbo);
@@ -608,10 +550,7 @@ test_call(unsigned which)
    char source[2048];
 
    snprintf(source, sizeof(source),
-            "#version %d es\n"
-            "#extension GL_EXT_sparse_texture2 : require\n"
-            "precision highp float;\n"
-            "precision highp int;\n"
+            "#version %d es\n" SPARSE2 HIGHP
             "layout(local_size_x = 1) in;\n"
             "layout(binding = 0) uniform highp usampler%s tex;\n"
             "layout(std430, binding = 0) buffer Seen { uvec2 seen[2]; };\n"
@@ -623,17 +562,14 @@ test_call(unsigned which)
             "}\n",
             calls[which].version, calls[which].sampler, calls[which].call);
    glt_begin("%s: %s", calls[which].sampler, calls[which].call);
-   const GLuint program = glt_compute_program(source), buffer = storage_buffer(16);
-   glUseProgram(program);
-   glDispatchCompute(2, 1, 1);
-   const GLuint *seen = map_storage(16);
+   const GLuint program = glt_compute_program(source);
+   GLuint *seen = glt_compute(program, 2, 1, 1, 16);
    glt_expect(seen[0] == 1, "the committed half is not resident");
    glt_expect(seen[1] == 0x777, "value 0x%x", seen[1]);
    glt_expect(seen[2] == 0, "the other half is resident");
    glt_expect(seen[3] == 0, "value 0x%x of the other half", seen[3]);
    glt_expect_error(GL_NO_ERROR, "call");
-   glUnmapBuffer(GL_SHADER_STORAGE_BUFFER);
-   glDeleteBuffers(1, &buffer);
+   free(seen);
    glDeleteProgram(program);
 }
 
@@ -645,15 +581,8 @@ fill_half(const struct shape *shape)
    for (unsigned i = 0; i < GLT_ARRAY_SIZE(texels); i++)
       texels[i] = 0x777;
    page_commitment(shape->target, 0, 0, 0, 0, 128, shape->h, shape->d, GL_TRUE);
-   for (GLint z = 0; z < shape->d; z++) {
-      if (shape->target == GL_TEXTURE_2D || shape->target == GL_TEXTURE_CUBE_MAP)
-         glTexSubImage2D(shape->target == GL_TEXTURE_2D ? GL_TEXTURE_2D :
-                                                          GL_TEXTURE_CUBE_MAP_POSITIVE_X + z,
-                         0, 0, 0, 128, shape->h, GL_RED_INTEGER, GL_UNSIGNED_INT, texels);
-      else
-         glTexSubImage3D(shape->target, 0, 0, 0, z, 128, shape->h, 1, GL_RED_INTEGER, GL_UNSIGNED_INT,
-                         texels);
-   }
+   for (GLint z = 0; z < shape->d; z++)
+      upload_slice(shape, 0, z, 128, shape->h, texels);
    glt_expect_error(GL_NO_ERROR, "fill");
 }
 
@@ -682,8 +611,7 @@ compiles(GLenum stage, const char *head, const char *statement)
    const char *const source[] = {
       head,
       stage == GL_COMPUTE_SHADER ? "layout(local_size_x = 1) in;\n" : "",
-      "precision highp float;\n"
-      "precision highp int;\n"
+      HIGHP
       "uniform highp sampler2D tex;\n"
       "uniform highp sampler2DShadow shadow;\n"
       "void main() {\n"
@@ -704,7 +632,6 @@ compiles(GLenum stage, const char *head, const char *statement)
 #define ES300   "#version 300 es\n"
 #define ES310   "#version 310 es\n"
 #define ES320   "#version 320 es\n"
-#define SPARSE2 "#extension GL_EXT_sparse_texture2 : require\n"
 
 static void
 test_language(void)

@@ -42,45 +42,32 @@ is_array(const struct texture *tex)
 static GLuint
 look_program(const struct texture *tex)
 {
-   char source[1024];
+   const char *const place = is_array(tex) ? "ivec3(at.xy, layer)" : "at.xy";
+   char texture[128], read[128];
 
-   snprintf(source, sizeof(source),
-            "#version 450\n"
-            "%s"
-            "layout(local_size_x = 8, local_size_y = 8) in;\n"
+   snprintf(texture, sizeof(texture),
             "layout(binding = 0) uniform usampler2D%s tex;\n"
-            "layout(location = 1) uniform ivec4 where;\n" /* w, h, layer, level */
-            "layout(std430, binding = 0) buffer Seen { uvec2 seen[]; };\n"
-            "void main() {\n"
-            "   ivec2 at = ivec2(gl_GlobalInvocationID.xy);\n"
-            "   if (any(greaterThanEqual(at, where.xy)))\n"
-            "      return;\n"
-            "   uvec4 value = uvec4(0xdead);\n"
-            "   bool resident = true;\n"
-            "   %s;\n"
-            "   seen[at.y * where.x + at.x] = uvec2(resident ? 1 : 0, value.r);\n"
-            "}\n",
-            has_sparse2 ? "#extension GL_ARB_sparse_texture2 : require\n" : "",
-            is_array(tex) ? "Array" : "",
-            has_sparse2 ? (is_array(tex) ?
-               "resident = sparseTexelsResidentARB(sparseTexelFetchARB(tex, ivec3(at, where.z), where.w, value))" :
-               "resident = sparseTexelsResidentARB(sparseTexelFetchARB(tex, at, where.w, value))") :
-            is_array(tex) ? "value = texelFetch(tex, ivec3(at, where.z), where.w)" :
-                            "value = texelFetch(tex, at, where.w)");
-   return glt_compute_program(source);
+            "layout(location = 3) uniform int layer;",
+            is_array(tex) ? "Array" : "");
+   snprintf(read, sizeof(read),
+            has_sparse2 ? "resident = sparseTexelsResidentARB(sparseTexelFetchARB(tex, %s, level, value));"
+                        : "value = texelFetch(tex, %s, level);",
+            place);
+   return glt_look_program(has_sparse2 ? "#version 450\n#extension GL_ARB_sparse_texture2 : require\n"
+                                       : "#version 450\n",
+                           texture, read);
 }
 
 static void
 query(struct texture *tex)
 {
-   GLint value = 0;
+   GLint page[3], value = 0;
 
    glTextureParameteri(tex->name, GL_TEXTURE_MIN_FILTER, GL_NEAREST_MIPMAP_NEAREST);
    glTextureParameteri(tex->name, GL_TEXTURE_MAG_FILTER, GL_NEAREST);
-   glGetInternalformativ(tex->target, GL_R32UI, GL_VIRTUAL_PAGE_SIZE_X_ARB, 1, &value);
-   tex->page_w = value;
-   glGetInternalformativ(tex->target, GL_R32UI, GL_VIRTUAL_PAGE_SIZE_Y_ARB, 1, &value);
-   tex->page_h = value;
+   glt_page_size(tex->target, GL_R32UI, page);
+   tex->page_w = page[0];
+   tex->page_h = page[1];
    glGetTextureParameteriv(tex->name, GL_NUM_SPARSE_LEVELS_ARB, &value);
    tex->sparse_levels = value;
    tex->program = look_program(tex);
@@ -138,16 +125,10 @@ expect_level(const struct texture *tex, unsigned level, unsigned layer, bool res
              const char *what)
 {
    const unsigned w = minify(tex->w, level), h = minify(tex->h, level);
-   const GLsizeiptr bytes = (GLsizeiptr)w * h * 8;
-   const GLuint buffer = glt_storage(0, bytes);
-   uint32_t *seen = malloc(bytes);
 
-   glUseProgram(tex->program);
-   glUniform4i(1, w, h, layer, level);
    glBindTextureUnit(0, tex->name);
-   glDispatchCompute((w + 7) / 8, (h + 7) / 8, 1);
-   glMemoryBarrier(GL_BUFFER_UPDATE_BARRIER_BIT);
-   glGetNamedBufferSubData(buffer, 0, bytes, seen);
+   glProgramUniform1i(tex->program, 3, layer);
+   uint32_t *seen = glt_look(tex->program, w, h, 1, level);
    for (unsigned i = 0; i < w * h; i++) {
       const uint32_t value = texel_value(level, layer, i % w, i / w, seed);
 
@@ -168,7 +149,6 @@ expect_level(const struct texture *tex, unsigned level, unsigned layer, bool res
       }
    }
    free(seen);
-   glDeleteBuffers(1, &buffer);
 }
 
 static void

@@ -56,32 +56,22 @@ static bool has_sparse2;
 
 /* --------------------------------------------------------------- page sizes */
 
-/* ARB_sparse_texture2, "standard virtual page sizes": by bits of a texel. */
-static struct extent
-standard_page(GLenum target, unsigned bits)
-{
-   static const struct extent flat[] = {
-      {256, 256, 1}, {256, 128, 1}, {128, 128, 1}, {128, 64, 1}, {64, 64, 1}};
-   static const struct extent deep[] = {
-      {64, 32, 32}, {32, 32, 32}, {32, 32, 16}, {32, 16, 16}, {16, 16, 16}};
-   unsigned i = 0;
-
-   while (8u << i < bits)
-      i++;
-   return target == GL_TEXTURE_3D ? deep[i] : flat[i];
-}
-
 static struct extent
 page_size(GLenum target, GLenum internal)
 {
-   GLint count = 0, x = 0, y = 0, z = 0;
+   GLint page[3];
 
-   glGetInternalformativ(target, internal, GL_NUM_VIRTUAL_PAGE_SIZES_ARB, 1, &count);
-   glt_expect(count >= 1, "%d virtual page sizes", count);
-   glGetInternalformativ(target, internal, GL_VIRTUAL_PAGE_SIZE_X_ARB, 1, &x);
-   glGetInternalformativ(target, internal, GL_VIRTUAL_PAGE_SIZE_Y_ARB, 1, &y);
-   glGetInternalformativ(target, internal, GL_VIRTUAL_PAGE_SIZE_Z_ARB, 1, &z);
-   return (struct extent){x, y, z};
+   glt_expect(glt_page_size(target, internal, page), "no virtual page size");
+   return (struct extent){page[0], page[1], page[2]};
+}
+
+static struct extent
+standard_page_size(GLenum target, unsigned texel_B)
+{
+   GLint page[3];
+
+   glt_standard_page_size(target, texel_B, page);
+   return (struct extent){page[0], page[1], page[2]};
 }
 
 /* ------------------------------------------------------------------ texture */
@@ -222,61 +212,31 @@ fill_page(const struct texture *tex, unsigned phase, unsigned level, unsigned x,
 
 enum look { FETCH, IMAGE };
 
+#define GL450   "#version 450\n"
+#define SPARSE2 GL450 "#extension GL_ARB_sparse_texture2 : require\n"
+
 static GLuint
 look_program(const struct texture *tex, enum look look)
 {
+   static const char *const functions[2][2] = {
+      [FETCH] = {"texelFetch", "sparseTexelFetchARB"},
+      [IMAGE] = {"imageLoad", "sparseImageLoadARB"},
+   };
    const struct shape *s = tex->shape;
    const bool flat = s->target == GL_TEXTURE_2D || s->target == GL_TEXTURE_RECTANGLE;
-   const char *at = flat ? "at.xy" : "at";
-   char source[2048], read[512];
+   const bool has_level = look == FETCH && s->target != GL_TEXTURE_RECTANGLE;
+   char texture[128], read[128];
 
-   if (look == FETCH && has_sparse2) {
-      snprintf(read, sizeof(read),
-               "   int code = sparseTexelFetchARB(tex, i%s(%s)%s, value);\n"
-               "   bool resident = sparseTexelsResidentARB(code);\n",
-               flat ? "vec2" : "vec3", at, s->target == GL_TEXTURE_RECTANGLE ? "" : ", level");
-   } else if (look == FETCH) {
-      snprintf(read, sizeof(read),
-               "   value = texelFetch(tex, i%s(%s)%s);\n   bool resident = true;\n",
-               flat ? "vec2" : "vec3", at, s->target == GL_TEXTURE_RECTANGLE ? "" : ", level");
-   } else if (has_sparse2) {
-      snprintf(read, sizeof(read),
-               "   int code = sparseImageLoadARB(tex, i%s(%s), value);\n"
-               "   bool resident = sparseTexelsResidentARB(code);\n",
-               flat ? "vec2" : "vec3", at);
-   } else {
-      snprintf(read, sizeof(read),
-               "   value = imageLoad(tex, i%s(%s));\n   bool resident = true;\n",
-               flat ? "vec2" : "vec3", at);
-   }
-
-   snprintf(source, sizeof(source),
-            "#version 450\n"
-            "%s"
-            "layout(local_size_x = 8, local_size_y = 8) in;\n"
-            "%s uniform u%s%s tex;\n"
-            "layout(location = 1) uniform ivec3 size;\n"
-            "layout(location = 2) uniform int level;\n"
-            "layout(std430, binding = 0) buffer Seen { uvec2 seen[]; };\n"
-            "void main() {\n"
-            "   ivec3 at = ivec3(gl_GlobalInvocationID);\n"
-            "   if (any(greaterThanEqual(at, size)))\n"
-            "      return;\n"
-            "   uvec4 value = uvec4(0xdead);\n"
-            "%s"
-            "   seen[(at.z * size.y + at.y) * size.x + at.x] = uvec2(resident ? 1 : 0, value.r);\n"
-            "}\n",
-            has_sparse2 ? "#extension GL_ARB_sparse_texture2 : require\n" : "",
-            look == FETCH ? "layout(binding = 0)" : "layout(binding = 0, ",
-            look == FETCH ? "sampler" : "image", s->type, read);
-   if (look == IMAGE) {
-      /* layout(binding = 0, r32ui) */
-      char *place = strstr(source, "layout(binding = 0, "), rest[2048];
-      place += strlen("layout(binding = 0, ");
-      snprintf(rest, sizeof(rest), "%s)%s", tex->format->image, place);
-      strcpy(place, rest);
-   }
-   return glt_compute_program(source);
+   if (look == FETCH)
+      snprintf(texture, sizeof(texture), "layout(binding = 0) uniform usampler%s tex;", s->type);
+   else
+      snprintf(texture, sizeof(texture), "layout(binding = 0, %s) uniform uimage%s tex;",
+               tex->format->image, s->type);
+   snprintf(read, sizeof(read),
+            has_sparse2 ? "resident = sparseTexelsResidentARB(%s(tex, %s%s, value));"
+                        : "value = %s(tex, %s%s);",
+            functions[look][has_sparse2], flat ? "at.xy" : "at", has_level ? ", level" : "");
+   return glt_look_program(has_sparse2 ? SPARSE2 : GL450, texture, read);
 }
 
 /* What was seen of a level: resident just where it is committed, and there what was written. */
@@ -310,23 +270,14 @@ look_at(const struct texture *tex, enum look look, GLuint program, unsigned phas
 {
    for (unsigned level = 0; level < tex->shape->levels; level++) {
       const struct extent size = level_size(tex, level);
-      const GLsizeiptr bytes = (GLsizeiptr)size.w * size.h * size.d * 8;
-      const GLuint buffer = glt_storage(0, bytes);
-      uint32_t *seen = malloc(bytes);
 
-      glUseProgram(program);
-      glUniform3i(1, size.w, size.h, size.d);
-      glUniform1i(2, level);
       if (look == FETCH)
          glBindTextureUnit(0, tex->name);
       else
          glBindImageTexture(0, tex->name, level, GL_TRUE, 0, GL_READ_ONLY, tex->format->internal);
-      glDispatchCompute((size.w + 7) / 8, (size.h + 7) / 8, size.d);
-      glMemoryBarrier(GL_BUFFER_UPDATE_BARRIER_BIT);
-      glGetNamedBufferSubData(buffer, 0, bytes, seen);
+      uint32_t *seen = glt_look(program, size.w, size.h, size.d, level);
       check_level(tex, phase, level, seen, look == FETCH ? "fetch" : "image load");
       free(seen);
-      glDeleteBuffers(1, &buffer);
    }
 }
 
@@ -376,7 +327,7 @@ test_shape(const struct shape *shape, const struct format *format)
    glt_begin("%s, %s", shape->name, format->image);
    tex.page = page_size(shape->target, format->internal);
    if (has_sparse2) {
-      const struct extent standard = standard_page(shape->target, format->bits);
+      const struct extent standard = standard_page_size(shape->target, format->bits / 8);
       glt_expect(!memcmp(&tex.page, &standard, sizeof(standard)),
                  "page size is %u x %u x %u, not %u x %u x %u", tex.page.w, tex.page.h, tex.page.d,
                  standard.w, standard.h, standard.d);
@@ -500,12 +451,10 @@ test_lookups(void)
 
    for (unsigned i = 0; i < GLT_ARRAY_SIZE(lookups); i++) {
       char source[1024];
-      uint32_t seen[6];
 
       glt_begin("lookup %s", lookups[i].name);
       snprintf(source, sizeof(source),
-               "#version 450\n"
-               "#extension GL_ARB_sparse_texture2 : require\n"
+               SPARSE2
                "layout(local_size_x = 1) in;\n"
                "layout(binding = 0) uniform sampler2D tex;\n"
                "layout(std430, binding = 0) buffer Seen { uint seen[6]; };\n"
@@ -520,17 +469,13 @@ test_lookups(void)
                "}\n",
                lookups[i].call);
       const GLuint program = glt_compute_program(source);
-      const GLuint buffer = glt_storage(0, sizeof(seen));
-      glUseProgram(program);
       glBindTextureUnit(0, tex);
-      glDispatchCompute(3, 1, 1);
-      glMemoryBarrier(GL_BUFFER_UPDATE_BARRIER_BIT);
-      glGetNamedBufferSubData(buffer, 0, sizeof(seen), seen);
+      uint32_t *seen = glt_compute(program, 3, 1, 1, 6 * 4);
       glt_expect(seen[0] == 1, "a committed page is not resident");
       glt_expect((seen[1] & 0xff) == 0xff, "a committed page is 0x%08x", seen[1]);
       glt_expect(seen[2] == 0, "an uncommitted page is resident");
       glt_expect(seen[4] == 0, "between two pages of which one is committed: resident");
-      glDeleteBuffers(1, &buffer);
+      free(seen);
       glDeleteProgram(program);
    }
    glDeleteTextures(1, &tex);
@@ -631,7 +576,7 @@ test_samples(GLenum target, unsigned layers, const char *type)
 {
    GLint samples = 0, actual = 0;
    GLuint tex, fbo;
-   char source[1024];
+   char texture[64], read[256];
 
    glt_begin("samples, %s", type);
    if (!has_sparse2)
@@ -664,34 +609,17 @@ test_samples(GLenum target, unsigned layers, const char *type)
    glClear(GL_COLOR_BUFFER_BIT);
 
    const bool array = target == GL_TEXTURE_2D_MULTISAMPLE_ARRAY;
-   snprintf(source, sizeof(source),
-            "#version 450\n"
-            "#extension GL_ARB_sparse_texture2 : require\n"
-            "layout(local_size_x = 8, local_size_y = 8) in;\n"
-            "layout(binding = 0) uniform sampler%s tex;\n"
-            "layout(location = 1) uniform ivec3 size;\n"
-            "layout(std430, binding = 0) buffer Seen { uvec2 seen[]; };\n"
-            "void main() {\n"
-            "   ivec3 at = ivec3(gl_GlobalInvocationID);\n"
-            "   if (any(greaterThanEqual(at, size)))\n"
-            "      return;\n"
-            "   vec4 value = vec4(0);\n"
-            "   int code = sparseTexelFetchARB(tex, %s, at.z, value);\n"
-            "   seen[(at.z * size.y + at.y) * size.x + at.x] =\n"
-            "      uvec2(sparseTexelsResidentARB(code) ? 1 : 0, packUnorm4x8(value));\n"
-            "}\n",
-            type, array ? "ivec3(at.xy, 1)" : "at.xy");
-   const GLuint program = glt_compute_program(source);
-   const GLsizeiptr bytes = (GLsizeiptr)w * h * actual * 8;
-   const GLuint buffer = glt_storage(0, bytes);
-   uint32_t *seen = malloc(bytes), *texel = seen;
+   snprintf(texture, sizeof(texture), "layout(binding = 0) uniform sampler%s tex;", type);
+   snprintf(read, sizeof(read),
+            "vec4 color = vec4(0);"
+            "resident = sparseTexelsResidentARB(sparseTexelFetchARB(tex, %s, at.z, color));"
+            "value = uvec4(packUnorm4x8(color));",
+            array ? "ivec3(at.xy, 1)" : "at.xy");
+   const GLuint program = glt_look_program(SPARSE2, texture, read);
 
-   glUseProgram(program);
-   glUniform3i(1, w, h, actual);
    glBindTextureUnit(0, tex);
-   glDispatchCompute((w + 7) / 8, (h + 7) / 8, actual);
-   glMemoryBarrier(GL_BUFFER_UPDATE_BARRIER_BIT);
-   glGetNamedBufferSubData(buffer, 0, bytes, seen);
+   /* The third dimension is that of samples. */
+   uint32_t *const seen = glt_look(program, w, h, actual, 0), *texel = seen;
    for (int s = 0; s < actual; s++) {
       for (unsigned y = 0; y < h; y++) {
          for (unsigned x = 0; x < w; x++, texel += 2) {
@@ -706,7 +634,6 @@ test_samples(GLenum target, unsigned layers, const char *type)
 out:
    free(seen);
    glt_expect_error(GL_NO_ERROR, "samples");
-   glDeleteBuffers(1, &buffer);
    glDeleteProgram(program);
    glDeleteFramebuffers(1, &fbo);
    glDeleteTextures(1, &tex);

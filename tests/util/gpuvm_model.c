@@ -98,15 +98,14 @@ model_apply(struct model_page *model, const struct vmb_gpuvm_req *req)
    }
 }
 
+/* What the iterator finds; it is at [first, end). */
 static void
-compare(const struct world *w, uint32_t first, uint32_t end)
+compare_found(const struct world *w, struct vmb_gpuvm_iter *iter, uint32_t first, uint32_t end)
 {
-   struct vmb_gpuvm_iter iter;
    struct vmb_mapping m;
    uint32_t p = first;
 
-   vmb_gpuvm_iter_init(w->gpuvm, &iter, BASE_B + first * PAGE_B, BASE_B + end * PAGE_B);
-   while (vmb_gpuvm_iter_next(&iter, &m)) {
+   while (vmb_gpuvm_iter_next(iter, &m)) {
       const uint32_t start = page_of(m.addr_B), stop = page_of(vmb_mapping_end_B(&m));
 
       for (; p < start; p++)
@@ -122,6 +121,25 @@ compare(const struct world *w, uint32_t first, uint32_t end)
    }
    for (; p < end; p++)
       PROP_CHECK(!w->model[p].flags_plus_1);
+}
+
+/* In one go; then in small steps, as the planner does; then back. */
+static void
+compare(const struct world *w, uint32_t first, uint32_t end)
+{
+   const uint32_t step = MAX2((end - first) / 8, 1);
+   struct vmb_gpuvm_iter iter;
+
+   vmb_gpuvm_iter_init(w->gpuvm, &iter, BASE_B + first * PAGE_B, BASE_B + end * PAGE_B);
+   compare_found(w, &iter, first, end);
+   for (uint32_t at = first; at < end; at += step) {
+      const uint32_t stop = MIN2(at + step, end);
+
+      vmb_gpuvm_iter_move(&iter, BASE_B + at * PAGE_B, BASE_B + stop * PAGE_B);
+      compare_found(w, &iter, at, stop);
+   }
+   vmb_gpuvm_iter_move(&iter, BASE_B + first * PAGE_B, BASE_B + end * PAGE_B);
+   compare_found(w, &iter, first, end);
 }
 
 static void

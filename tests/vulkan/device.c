@@ -7,7 +7,6 @@
 
 #include "vkt.h"
 
-#include <dirent.h>
 #include <unistd.h>
 
 static void
@@ -115,35 +114,6 @@ images_that_are_too_large_fail(struct vkt *t)
                  "no error for an image of terabytes");
 }
 
-static unsigned
-count_entries(const char *path)
-{
-   unsigned count = 0;
-   DIR *dir = opendir(path);
-
-   vkt_expect(dir, "%s", path);
-   while (readdir(dir))
-      count++;
-   closedir(dir);
-
-   return count;
-}
-
-static unsigned
-count_lines(const char *path)
-{
-   unsigned count = 0;
-   int c;
-   FILE *file = fopen(path, "r");
-
-   vkt_expect(file, "%s", path);
-   while ((c = fgetc(file)) != EOF)
-      count += c == '\n';
-   fclose(file);
-
-   return count;
-}
-
 /* File descriptors, threads, and areas of the address space. */
 static void
 leaves_nothing_behind(void)
@@ -161,22 +131,22 @@ leaves_nothing_behind(void)
 
       /* What is allocated once and for all is there after the first ones. */
       if (i == 2) {
-         fds = count_entries("/proc/self/fd");
-         threads = count_entries("/proc/self/task");
-         areas = count_lines("/proc/self/maps");
+         fds = vkt_count_entries("/proc/self/fd");
+         threads = vkt_count_entries("/proc/self/task");
+         areas = vkt_count_lines("/proc/self/maps");
       }
    }
 
-   vkt_expect(count_entries("/proc/self/fd") <= fds, "%u file descriptors, were %u",
-              count_entries("/proc/self/fd"), fds);
+   vkt_expect(vkt_count_entries("/proc/self/fd") <= fds, "%u file descriptors, were %u",
+              vkt_count_entries("/proc/self/fd"), fds);
    /* The kernel shows a thread for a moment after it was joined. */
-   for (unsigned ms = 0; ms < 2000 && count_entries("/proc/self/task") > threads; ms++)
+   for (unsigned ms = 0; ms < 2000 && vkt_count_entries("/proc/self/task") > threads; ms++)
       usleep(1000);
-   vkt_expect(count_entries("/proc/self/task") <= threads, "%u threads, were %u",
-              count_entries("/proc/self/task"), threads);
+   vkt_expect(vkt_count_entries("/proc/self/task") <= threads, "%u threads, were %u",
+              vkt_count_entries("/proc/self/task"), threads);
    /* The allocator of the C library may have grown a little. */
-   vkt_expect(count_lines("/proc/self/maps") <= areas + 8, "%u areas, were %u",
-              count_lines("/proc/self/maps"), areas);
+   vkt_expect(vkt_count_lines("/proc/self/maps") <= areas + 8, "%u areas, were %u",
+              vkt_count_lines("/proc/self/maps"), areas);
 }
 
 int

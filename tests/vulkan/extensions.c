@@ -23,13 +23,19 @@ static const char *const extensions[] = {
    VK_EXT_MEMORY_PRIORITY_EXTENSION_NAME,
    VK_EXT_PAGEABLE_DEVICE_LOCAL_MEMORY_EXTENSION_NAME,
    VK_EXT_HOST_IMAGE_COPY_EXTENSION_NAME,
+   VK_KHR_MAINTENANCE_5_EXTENSION_NAME,
 };
 
 static void
 init(struct vkt *t)
 {
+   static VkPhysicalDeviceMaintenance5FeaturesKHR maintenance5 = {
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_5_FEATURES_KHR,
+      .maintenance5 = VK_TRUE,
+   };
    static VkPhysicalDeviceHostImageCopyFeaturesEXT host_copies = {
       .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_HOST_IMAGE_COPY_FEATURES_EXT,
+      .pNext = &maintenance5,
       .hostImageCopy = VK_TRUE,
    };
    static VkPhysicalDevicePageableDeviceLocalMemoryFeaturesEXT pageable = {
@@ -633,6 +639,76 @@ host_copies(struct vkt *t)
    vkFreeMemory(t->device, memory, NULL);
 }
 
+/* ------------------------------------------------------------------ maintenance5 */
+
+/* vkGetDeviceImageSubresourceLayout says of an image that does not exist what vkGetImageSubresourceLayout2 says
+ * of one that does, and how much the host must have room for (VK_EXT_host_image_copy). */
+static void
+layout_without_an_image(struct vkt *t, VkImageCreateFlags flags, VkImageTiling tiling)
+{
+   const VkImageCreateInfo info = {
+      .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+      .flags = flags,
+      .imageType = VK_IMAGE_TYPE_2D,
+      .format = VK_FORMAT_R8_UNORM,
+      .extent = {300, 200, 1},
+      .mipLevels = tiling == VK_IMAGE_TILING_LINEAR ? 1 : 4,
+      .arrayLayers = tiling == VK_IMAGE_TILING_LINEAR ? 1 : 3,
+      .samples = VK_SAMPLE_COUNT_1_BIT,
+      .tiling = tiling,
+      .usage = VK_IMAGE_USAGE_HOST_TRANSFER_BIT_EXT,
+   };
+   const VkImageSubresource2KHR subresource = {
+      .sType = VK_STRUCTURE_TYPE_IMAGE_SUBRESOURCE_2_KHR,
+      .imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, info.mipLevels - 1, info.arrayLayers - 1},
+   };
+   VkSubresourceHostMemcpySizeEXT sizes[2];
+   VkSubresourceLayout2KHR layouts[2];
+   VkImage image;
+
+   for (unsigned i = 0; i < 2; i++) {
+      sizes[i] = (VkSubresourceHostMemcpySizeEXT){
+         .sType = VK_STRUCTURE_TYPE_SUBRESOURCE_HOST_MEMCPY_SIZE_EXT};
+      layouts[i] = (VkSubresourceLayout2KHR){
+         .sType = VK_STRUCTURE_TYPE_SUBRESOURCE_LAYOUT_2_KHR, .pNext = &sizes[i]};
+   }
+   vkt_check(vkCreateImage(t->device, &info, NULL, &image));
+   vkt_proc(t, vkGetImageSubresourceLayout2KHR)(t->device, image, &subresource, &layouts[0]);
+   vkt_proc(t, vkGetDeviceImageSubresourceLayoutKHR)(
+      t->device,
+      &(VkDeviceImageSubresourceInfoKHR){
+         .sType = VK_STRUCTURE_TYPE_DEVICE_IMAGE_SUBRESOURCE_INFO_KHR,
+         .pCreateInfo = &info,
+         .pSubresource = &subresource,
+      },
+      &layouts[1]);
+   vkDestroyImage(t->device, image, NULL);
+
+   const VkSubresourceLayout *there = &layouts[0].subresourceLayout;
+   const VkSubresourceLayout *to_be = &layouts[1].subresourceLayout;
+   vkt_expect(!memcmp(there, to_be, sizeof(*there)) && sizes[0].size == sizes[1].size,
+              "flags %x, tiling %u: rows of %llu bytes at %llu, but %llu at %llu", flags, tiling,
+              (unsigned long long)there->rowPitch, (unsigned long long)there->offset,
+              (unsigned long long)to_be->rowPitch, (unsigned long long)to_be->offset);
+   const VkDeviceSize width = info.extent.width >> (info.mipLevels - 1);
+   const VkDeviceSize height = info.extent.height >> (info.mipLevels - 1);
+   vkt_expect(sizes[0].size >= width * height, "room for %llu bytes",
+              (unsigned long long)sizes[0].size);
+}
+
+static void
+layouts_without_images(struct vkt *t)
+{
+   const VkImageCreateFlags sparse = VK_IMAGE_CREATE_SPARSE_BINDING_BIT;
+
+   layout_without_an_image(t, 0, VK_IMAGE_TILING_LINEAR);
+   layout_without_an_image(t, 0, VK_IMAGE_TILING_OPTIMAL);
+   layout_without_an_image(t, sparse, VK_IMAGE_TILING_LINEAR);
+   layout_without_an_image(t, sparse, VK_IMAGE_TILING_OPTIMAL);
+   layout_without_an_image(t, sparse | VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT,
+                           VK_IMAGE_TILING_OPTIMAL);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -649,6 +725,7 @@ main(int argc, char **argv)
    binding_reports(&t);
    priorities(&t);
    host_copies(&t);
+   layouts_without_images(&t);
    vkt_finish(&t);
 
    captured_addresses(argv[0]);

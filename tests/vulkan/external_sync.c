@@ -64,28 +64,18 @@ says_what_it_can(struct vkt *t)
 }
 
 static void
-submit_or_bind(struct vkt *t, struct vkt_queue *queue, const struct vkt_syncs *syncs)
-{
-   if (queue == t->sparse)
-      vkt_bind(t, queue, &(VkBindSparseInfo){0}, syncs);
-   else
-      vkt_submit(t, queue, NULL, syncs);
-}
-
-static void
 signal_from(struct vkt *t, struct vkt_queue *queue, VkSemaphore semaphore, uint64_t value)
 {
-   submit_or_bind(t, queue,
-                  &(struct vkt_syncs){.signals = {{semaphore, value}}, .signal_count = 1});
+   vkt_sync(t, queue,
+            &(struct vkt_syncs){.signals = {{semaphore, value}}, .signal_count = 1});
 }
 
 /* On a queue, with a fence that says when. */
 static void
 wait_in(struct vkt *t, struct vkt_queue *queue, VkSemaphore semaphore, uint64_t value, VkFence fence)
 {
-   submit_or_bind(
-      t, queue,
-      &(struct vkt_syncs){.waits = {{semaphore, value}}, .wait_count = 1, .fence = fence});
+   vkt_sync(t, queue,
+            &(struct vkt_syncs){.waits = {{semaphore, value}}, .wait_count = 1, .fence = fence});
 }
 
 static void
@@ -425,12 +415,12 @@ fence(struct vkt *a, struct vkt *b, struct vkt_queue *queue,
    const VkFence mine = create_exportable_fence(a, handle), theirs = vkt_fence_create(b);
 
    if (!opaque)
-      submit_or_bind(a, queue, &(struct vkt_syncs){.fence = mine});
+      vkt_sync(a, queue, &(struct vkt_syncs){.fence = mine});
    import_fence(b, theirs, handle, opaque ? 0 : VK_FENCE_IMPORT_TEMPORARY_BIT,
                 export_fence(a, mine, handle));
    if (opaque) {
       vkt_expect(vkGetFenceStatus(b->device, theirs) == VK_NOT_READY, "signalled already");
-      submit_or_bind(a, queue, &(struct vkt_syncs){.fence = mine});
+      vkt_sync(a, queue, &(struct vkt_syncs){.fence = mine});
    }
    vkt_fence_wait(b, theirs);
    if (opaque)

@@ -521,7 +521,6 @@ test_image(struct vkt *t, enum type type, const struct shape *shape, bool sparse
       .texels = shape->size.width * shape->size.height * shape->size.depth * shape->layers,
    };
    VkImageCreateInfo wanted = info;
-   VkImageView view;
 
    if (sparse)
       wanted.flags |= VK_IMAGE_CREATE_SPARSE_BINDING_BIT | VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT;
@@ -530,16 +529,9 @@ test_image(struct vkt *t, enum type type, const struct shape *shape, bool sparse
    s.image = sparse ? vkt_sparse_image_create(t, &info) : vkt_plain_image_create(t, &info);
    if (sparse)
       vkt_sparse_image_bind(t, &s.image, vkt_every_other_block, true);
-   vkt_check(vkCreateImageView(t->device,
-                               &(VkImageViewCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-                                  .image = s.image.image,
-                                  .viewType = shape->view_type,
-                                  .format = info.format,
-                                  .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, shape->level, 1, 0,
-                                                       shape->layers},
-                               },
-                               NULL, &view));
+   const VkImageView view = vkt_view_create(
+      t, s.image.image, shape->view_type, info.format,
+      (VkImageSubresourceRange){VK_IMAGE_ASPECT_COLOR_BIT, shape->level, 1, 0, shape->layers});
    test_subject(t, &s,
                 &(struct vkt_binding){.type = VK_DESCRIPTOR_TYPE_STORAGE_IMAGE, .image = view});
    vkDestroyImageView(t->device, view, NULL);
@@ -556,16 +548,9 @@ test_buffer(struct vkt *t, enum type type)
       .texels = BUFFER_TEXELS,
       .texel_buffer = vkt_buffer_create(t, BUFFER_TEXELS * types[type].size_B),
    };
-   VkBufferView view;
+   const VkBufferView view =
+      vkt_buffer_view_create(t, s.texel_buffer.buffer, types[type].format);
 
-   vkt_check(vkCreateBufferView(t->device,
-                                &(VkBufferViewCreateInfo){
-                                   .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
-                                   .buffer = s.texel_buffer.buffer,
-                                   .format = types[type].format,
-                                   .range = VK_WHOLE_SIZE,
-                                },
-                                NULL, &view));
    test_subject(
       t, &s,
       &(struct vkt_binding){.type = VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, .view = view});

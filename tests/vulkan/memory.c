@@ -9,7 +9,6 @@
 #define _GNU_SOURCE
 #include "vkt.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -279,8 +278,8 @@ shared_image(struct vkt *a, struct vkt *b, VkImageTiling tiling,
    };
    for (unsigned i = 0; i < WIDTH * HEIGHT; i++)
       ((uint32_t *)in.map)[i] = 0xabc0000 + i;
-   vkt_make_general(a, mine.image);
-   vkt_make_general(b, theirs.image);
+   vkt_make_general(a, mine.image, VK_IMAGE_ASPECT_COLOR_BIT);
+   vkt_make_general(b, theirs.image, VK_IMAGE_ASPECT_COLOR_BIT);
    VkCommandBuffer cmd = vkt_begin(a);
    vkCmdCopyBufferToImage(cmd, in.buffer, mine.image, VK_IMAGE_LAYOUT_GENERAL, 1, &copy);
    vkt_run(a, cmd);
@@ -571,33 +570,6 @@ new_memory_is_zero(struct vkt *t)
 
 /* ------------------------------------------------------------ nothing is left */
 
-static unsigned
-count_lines(const char *path)
-{
-   unsigned count = 0;
-   int c;
-   FILE *file = fopen(path, "r");
-
-   vkt_expect(file, "%s", path);
-   while ((c = fgetc(file)) != EOF)
-      count += c == '\n';
-   fclose(file);
-   return count;
-}
-
-static unsigned
-count_entries(const char *path)
-{
-   unsigned count = 0;
-   DIR *dir = opendir(path);
-
-   vkt_expect(dir, "%s", path);
-   while (readdir(dir))
-      count++;
-   closedir(dir);
-   return count;
-}
-
 static void
 cycles(struct vkt *t, VkDeviceSize size_B, unsigned count)
 {
@@ -622,7 +594,7 @@ nothing_is_left(struct vkt *t)
 
    cycles(t, 100, 1000);
    cycles(t, 100000, 200);
-   const unsigned areas = count_lines("/proc/self/maps"), fds = count_entries("/proc/self/fd");
+   const unsigned areas = vkt_count_lines("/proc/self/maps"), fds = vkt_count_entries("/proc/self/fd");
    const uint64_t binds = ioctls ? ioctls("vm_bind") : 0;
    cycles(t, 100, count);
    if (ioctls)
@@ -632,16 +604,16 @@ nothing_is_left(struct vkt *t)
    cycles(t, 100000, count / 20);
 
    /* What was freed last is unbound by and by; each allocation looks what has been. */
-   for (unsigned ms = 0; ms < 5000 && (count_lines("/proc/self/maps") > areas ||
-                                       count_entries("/proc/self/fd") > fds);
+   for (unsigned ms = 0; ms < 5000 && (vkt_count_lines("/proc/self/maps") > areas ||
+                                       vkt_count_entries("/proc/self/fd") > fds);
         ms++) {
       usleep(1000);
       vkFreeMemory(t->device, alloc(t, 100000, NULL), NULL);
    }
-   vkt_expect(count_lines("/proc/self/maps") <= areas + 8, "%u areas of memory, were %u",
-              count_lines("/proc/self/maps"), areas);
-   vkt_expect(count_entries("/proc/self/fd") <= fds, "%u file descriptors, were %u",
-              count_entries("/proc/self/fd"), fds);
+   vkt_expect(vkt_count_lines("/proc/self/maps") <= areas + 8, "%u areas of memory, were %u",
+              vkt_count_lines("/proc/self/maps"), areas);
+   vkt_expect(vkt_count_entries("/proc/self/fd") <= fds, "%u file descriptors, were %u",
+              vkt_count_entries("/proc/self/fd"), fds);
    vkt_expect(heap_usage(t) == 0, "%llu bytes in use", (unsigned long long)heap_usage(t));
 }
 

@@ -115,27 +115,21 @@ static const struct sampling samplings[] = {
 static VkSampler
 create_sampler(struct vkt *t, const struct sampling *s, bool shadow)
 {
-   VkSampler sampler;
-
-   vkt_check(vkCreateSampler(t->device,
-                             &(VkSamplerCreateInfo){
-                                .sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO,
-                                .minFilter = s->min,
-                                .magFilter = s->mag,
-                                .mipmapMode = s->mip,
-                                .addressModeU = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
-                                .addressModeV = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
-                                .addressModeW = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
-                                .mipLodBias = s->bias,
-                                .minLod = s->min_lod,
-                                .maxLod = s->max_lod,
-                                .anisotropyEnable = s->anisotropy > 1,
-                                .maxAnisotropy = s->anisotropy,
-                                .compareEnable = shadow,
-                                .compareOp = VK_COMPARE_OP_LESS_OR_EQUAL,
-                             },
-                             NULL, &sampler));
-   return sampler;
+   return vkt_sampler_create(t, &(VkSamplerCreateInfo){
+                                   .minFilter = s->min,
+                                   .magFilter = s->mag,
+                                   .mipmapMode = s->mip,
+                                   .addressModeU = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
+                                   .addressModeV = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
+                                   .addressModeW = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
+                                   .mipLodBias = s->bias,
+                                   .minLod = s->min_lod,
+                                   .maxLod = s->max_lod,
+                                   .anisotropyEnable = s->anisotropy > 1,
+                                   .maxAnisotropy = s->anisotropy,
+                                   .compareEnable = shadow,
+                                   .compareOp = VK_COMPARE_OP_LESS_OR_EQUAL,
+                                });
 }
 
 /* ------------------------------------------------------------------- images */
@@ -222,210 +216,21 @@ create_image(struct vkt *t, const struct kind *kind, bool sparse)
    return image;
 }
 
-static VkImageView
-create_view(struct vkt *t, const struct kind *kind, const struct vkt_image *image)
-{
-   VkImageView view;
-
-   vkt_check(vkCreateImageView(t->device,
-                               &(VkImageViewCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-                                  .image = image->image,
-                                  .viewType = kind->view_type,
-                                  .format = image->info.format,
-                                  .subresourceRange = {vkt_format_aspects(image->info.format), 0,
-                                                       LEVELS, 0, kind->layers},
-                               },
-                               NULL, &view));
-   return view;
-}
-
 /* ---------------------------------------------------------------- pipelines */
 
-struct push {
-   uint32_t function;
-   float distance, min;
-   uint32_t target_first;
-};
-
-struct drawing {
-   VkDescriptorSetLayout set_layout;
-   VkPipelineLayout layout;
-   VkPipeline pipeline;
-   VkDescriptorPool pool;
-   VkDescriptorSet set;
-};
-
-static VkShaderModule
-create_module(struct vkt *t, const uint32_t *code, size_t size_B)
+static struct vkt_compute
+drawing_create(struct vkt *t, const struct kind *kind, const struct vkt_binding bindings[2])
 {
-   VkShaderModule module;
+   struct vkt_compute drawing = vkt_set_create(t, bindings, 2);
 
-   vkt_check(vkCreateShaderModule(t->device,
-                                  &(VkShaderModuleCreateInfo){
-                                     .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                     .codeSize = size_B,
-                                     .pCode = code,
-                                  },
-                                  NULL, &module));
-   return module;
-}
-
-/* Without attachments: what the fragments find goes to a buffer. */
-static VkPipeline
-create_pipeline(struct vkt *t, const struct kind *kind, VkPipelineLayout layout)
-{
-   const VkShaderModule vertex = create_module(t, whole_vert, sizeof(whole_vert));
-   const VkShaderModule fragment = create_module(t, kind->spirv, kind->spirv_size_B);
-   const VkViewport viewport = {0, 0, 8, 8, 0, 1};
-   const VkRect2D scissor = {{0, 0}, {8, 8}};
-   const VkPipelineShaderStageCreateInfo stages[] = {
-      {
-         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-         .stage = VK_SHADER_STAGE_VERTEX_BIT,
-         .module = vertex,
-         .pName = "main",
-      },
-      {
-         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-         .stage = VK_SHADER_STAGE_FRAGMENT_BIT,
-         .module = fragment,
-         .pName = "main",
-      },
-   };
-   const VkPipelineRenderingCreateInfo rendering = {
-      .sType = VK_STRUCTURE_TYPE_PIPELINE_RENDERING_CREATE_INFO,
-   };
-   VkPipeline pipeline;
-
-   vkt_check(vkCreateGraphicsPipelines(
-      t->device, VK_NULL_HANDLE, 1,
-      &(VkGraphicsPipelineCreateInfo){
-         .sType = VK_STRUCTURE_TYPE_GRAPHICS_PIPELINE_CREATE_INFO,
-         .pNext = &rendering,
-         .stageCount = 2,
-         .pStages = stages,
-         .pVertexInputState =
-            &(VkPipelineVertexInputStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO,
-            },
-         .pInputAssemblyState =
-            &(VkPipelineInputAssemblyStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_INPUT_ASSEMBLY_STATE_CREATE_INFO,
-               .topology = VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST,
-            },
-         .pViewportState =
-            &(VkPipelineViewportStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_VIEWPORT_STATE_CREATE_INFO,
-               .viewportCount = 1,
-               .pViewports = &viewport,
-               .scissorCount = 1,
-               .pScissors = &scissor,
-            },
-         .pRasterizationState =
-            &(VkPipelineRasterizationStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_RASTERIZATION_STATE_CREATE_INFO,
-               .lineWidth = 1,
-            },
-         .pMultisampleState =
-            &(VkPipelineMultisampleStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_MULTISAMPLE_STATE_CREATE_INFO,
-               .rasterizationSamples = VK_SAMPLE_COUNT_1_BIT,
-            },
-         .layout = layout,
-      },
-      NULL, &pipeline));
-   vkDestroyShaderModule(t->device, fragment, NULL);
-   vkDestroyShaderModule(t->device, vertex, NULL);
-
-   return pipeline;
-}
-
-static struct drawing
-drawing_create(struct vkt *t, const struct kind *kind)
-{
-   const VkDescriptorSetLayoutBinding bindings[] = {
-      {0, VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, 1, VK_SHADER_STAGE_FRAGMENT_BIT, NULL},
-      {1, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_FRAGMENT_BIT, NULL},
-   };
-   const VkDescriptorPoolSize sizes[] = {
-      {VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, 1},
-      {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1},
-   };
-   const VkPushConstantRange push = {VK_SHADER_STAGE_FRAGMENT_BIT, 0, sizeof(struct push)};
-   struct drawing d;
-
-   vkt_check(vkCreateDescriptorSetLayout(t->device,
-                                         &(VkDescriptorSetLayoutCreateInfo){
-                                            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
-                                            .bindingCount = VKT_ARRAY_SIZE(bindings),
-                                            .pBindings = bindings,
-                                         },
-                                         NULL, &d.set_layout));
-   vkt_check(vkCreatePipelineLayout(t->device,
-                                    &(VkPipelineLayoutCreateInfo){
-                                       .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
-                                       .setLayoutCount = 1,
-                                       .pSetLayouts = &d.set_layout,
-                                       .pushConstantRangeCount = 1,
-                                       .pPushConstantRanges = &push,
-                                    },
-                                    NULL, &d.layout));
-   d.pipeline = create_pipeline(t, kind, d.layout);
-   vkt_check(vkCreateDescriptorPool(t->device,
-                                    &(VkDescriptorPoolCreateInfo){
-                                       .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
-                                       .maxSets = 1,
-                                       .poolSizeCount = VKT_ARRAY_SIZE(sizes),
-                                       .pPoolSizes = sizes,
-                                    },
-                                    NULL, &d.pool));
-   vkt_check(vkAllocateDescriptorSets(t->device,
-                                      &(VkDescriptorSetAllocateInfo){
-                                         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-                                         .descriptorPool = d.pool,
-                                         .descriptorSetCount = 1,
-                                         .pSetLayouts = &d.set_layout,
-                                      },
-                                      &d.set));
-   return d;
-}
-
-static void
-drawing_destroy(struct vkt *t, struct drawing *d)
-{
-   vkDestroyDescriptorPool(t->device, d->pool, NULL);
-   vkDestroyPipeline(t->device, d->pipeline, NULL);
-   vkDestroyPipelineLayout(t->device, d->layout, NULL);
-   vkDestroyDescriptorSetLayout(t->device, d->set_layout, NULL);
-}
-
-static void
-drawing_set(struct vkt *t, struct drawing *d, VkSampler sampler, VkImageView view,
-            const struct vkt_buffer *target)
-{
-   const VkDescriptorImageInfo source = {sampler, view, VK_IMAGE_LAYOUT_GENERAL};
-   const VkDescriptorBufferInfo buffer = {target->buffer, 0, VK_WHOLE_SIZE};
-   const VkWriteDescriptorSet writes[] = {
-      {
-         .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-         .dstSet = d->set,
-         .dstBinding = 0,
-         .descriptorCount = 1,
-         .descriptorType = VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER,
-         .pImageInfo = &source,
-      },
-      {
-         .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-         .dstSet = d->set,
-         .dstBinding = 1,
-         .descriptorCount = 1,
-         .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-         .pBufferInfo = &buffer,
-      },
-   };
-
-   vkUpdateDescriptorSets(t->device, VKT_ARRAY_SIZE(writes), writes, 0, NULL);
+   drawing.pipeline = vkt_pipeline_create(t, drawing.layout,
+                                          &(struct vkt_pipeline){
+                                             .vertex = whole_vert,
+                                             .vertex_size_B = sizeof(whole_vert),
+                                             .fragment = kind->spirv,
+                                             .fragment_size_B = kind->spirv_size_B,
+                                          });
+   return drawing;
 }
 
 /* --------------------------------------------------------------- what must be */
@@ -553,24 +358,25 @@ struct answer {
    uint32_t resident;
 };
 
+/* As in min_lod.frag. */
+struct push {
+   uint32_t function;
+   float distance, min;
+   uint32_t target_first;
+};
+
 static void
-draw_all(struct vkt *t, const struct drawing *d, struct vkt_buffer *target)
+draw_all(struct vkt *t, const struct vkt_compute *drawing, struct vkt_buffer *target)
 {
    VkCommandBuffer cmd = vkt_begin(t);
 
    memset(target->map, 0xcc, target->size_B);
-   vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, d->pipeline);
-   vkCmdBindDescriptorSets(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, d->layout, 0, 1, &d->set, 0, NULL);
-   vkCmdBeginRendering(cmd, &(VkRenderingInfo){
-                               .sType = VK_STRUCTURE_TYPE_RENDERING_INFO,
-                               .renderArea = {{0, 0}, {8, 8}},
-                               .layerCount = 1,
-                            });
+   vkt_begin_drawing(cmd, drawing->pipeline, 8, 8, NULL);
    for (uint32_t i = 0; i < DRAWS; i++) {
       const struct sample sample = nth_sample(NULL, NULL, false, i);
       const struct push push = {sample.function, exp2f(sample.base) / SIZE, sample.min, i * PIXELS};
 
-      vkCmdPushConstants(cmd, d->layout, VK_SHADER_STAGE_FRAGMENT_BIT, 0, sizeof(push), &push);
+      vkt_set_bind(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, drawing, &push);
       vkCmdDraw(cmd, 3, 1, 0, 0);
    }
    vkCmdEndRendering(cmd);
@@ -607,28 +413,43 @@ test_kind(struct vkt *t, const struct kind *kind, bool sparse)
    vkt_expect(vkt_image_supported(t, &info), "%s is not supported", kind->name);
 
    struct vkt_image image = create_image(t, kind, sparse);
-   const VkImageView view = create_view(t, kind, &image);
-   struct drawing drawing = drawing_create(t, kind);
+   const VkImageView view = vkt_view_create(
+      t, image.image, kind->view_type, info.format,
+      (VkImageSubresourceRange){vkt_format_aspects(info.format), 0, LEVELS, 0, kind->layers});
    struct vkt_buffer target = vkt_buffer_create(t, DRAWS * PIXELS * sizeof(struct answer));
    /* All samplers for 2D alone: what they do is the same for all. */
-   const uint32_t samplers = kind->view_type == VK_IMAGE_VIEW_TYPE_2D ||
-                                   kind->view_type == VK_IMAGE_VIEW_TYPE_CUBE
-                                ? VKT_ARRAY_SIZE(samplings)
-                                : 2;
+   const uint32_t sampler_count = kind->view_type == VK_IMAGE_VIEW_TYPE_2D ||
+                                        kind->view_type == VK_IMAGE_VIEW_TYPE_CUBE
+                                     ? VKT_ARRAY_SIZE(samplings)
+                                     : 2;
+   VkSampler samplers[VKT_ARRAY_SIZE(samplings)];
    uint32_t count = 0;
 
-   for (uint32_t i = 0; i < samplers; i++) {
-      const VkSampler sampler = create_sampler(t, &samplings[i], kind->shadow);
-      drawing_set(t, &drawing, sampler, view, &target);
+   for (uint32_t i = 0; i < sampler_count; i++)
+      samplers[i] = create_sampler(t, &samplings[i], kind->shadow);
+   struct vkt_binding bindings[] = {
+      {
+         .type = VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER,
+         .sampler = samplers[0],
+         .image = view,
+      },
+      {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = target.buffer},
+   };
+   struct vkt_compute drawing = drawing_create(t, kind, bindings);
+
+   for (uint32_t i = 0; i < sampler_count; i++) {
+      bindings[0].sampler = samplers[i];
+      vkt_set_write(t, &drawing, bindings, 1);
       draw_all(t, &drawing, &target);
       count += check_all(kind, &samplings[i], sparse, &target);
-      vkDestroySampler(t->device, sampler, NULL);
    }
    vkt_expect(count > 0, "nothing was sampled");
    printf("%s %s: %u samples\n", sparse ? "sparse" : "plain", kind->name, count);
 
+   vkt_compute_destroy(t, &drawing);
+   for (uint32_t i = 0; i < sampler_count; i++)
+      vkDestroySampler(t->device, samplers[i], NULL);
    vkt_buffer_destroy(t, &target);
-   drawing_destroy(t, &drawing);
    vkDestroyImageView(t->device, view, NULL);
    vkt_image_destroy(t, &image);
 }

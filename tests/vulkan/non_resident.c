@@ -177,7 +177,7 @@ create_image(struct vkt *t, VkDeviceMemory memory)
    const VkSparseImageMemoryBindInfo info = {image, 1, &bind};
    vkt_bind_and_wait(t, &(VkBindSparseInfo){.imageBindCount = 1, .pImageBinds = &info});
 
-   vkt_make_general(t, image);
+   vkt_make_general(t, image, VK_IMAGE_ASPECT_COLOR_BIT);
 
    return image;
 }
@@ -226,21 +226,9 @@ by_uploads_and_clears(struct vkt *t)
    const VkImage image = create_image(t, memory);
    const VkImageSubresourceRange range = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1};
    struct vkt_buffer staging = vkt_buffer_create(t, PART * PART * 4);
-   VkImageView view;
-   VkSampler sampler;
-
-   vkt_check(vkCreateImageView(t->device,
-                               &(VkImageViewCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-                                  .image = image,
-                                  .viewType = VK_IMAGE_VIEW_TYPE_2D,
-                                  .format = VK_FORMAT_R32_UINT,
-                                  .subresourceRange = range,
-                               },
-                               NULL, &view));
-   vkt_check(vkCreateSampler(
-      t->device, &(VkSamplerCreateInfo){.sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO}, NULL,
-      &sampler));
+   const VkImageView view =
+      vkt_view_create(t, image, VK_IMAGE_VIEW_TYPE_2D, VK_FORMAT_R32_UINT, range);
+   const VkSampler sampler = vkt_sampler_create(t, &(VkSamplerCreateInfo){0});
 
    for (uint32_t i = 0; i < PART * PART; i++)
       ((uint32_t *)staging.map)[i] = i + 1;

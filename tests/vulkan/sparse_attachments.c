@@ -67,21 +67,6 @@ struct scene {
    VkPipeline pipeline;
 };
 
-static VkShaderModule
-create_module(struct vkt *t, const uint32_t *code, size_t size_B)
-{
-   VkShaderModule module;
-
-   vkt_check(vkCreateShaderModule(t->device,
-                                  &(VkShaderModuleCreateInfo){
-                                     .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                     .codeSize = size_B,
-                                     .pCode = code,
-                                  },
-                                  NULL, &module));
-   return module;
-}
-
 static bool
 has_stencil(const struct test *test)
 {
@@ -91,27 +76,8 @@ has_stencil(const struct test *test)
 static struct scene
 scene_create(struct vkt *t, const struct test *test, VkSampleCountFlagBits samples)
 {
-   struct scene scene;
    const VkPushConstantRange push = {VK_SHADER_STAGE_VERTEX_BIT, 0, 16};
    const bool is_depth = test->kind == DEPTH;
-   const VkShaderModule vertex = create_module(t, scene_vert, sizeof(scene_vert));
-   const VkShaderModule fragment =
-      test->kind == UINT ? create_module(t, scene_uint_frag, sizeof(scene_uint_frag))
-                         : create_module(t, scene_float_frag, sizeof(scene_float_frag));
-   const VkPipelineShaderStageCreateInfo stages[] = {
-      {
-         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-         .stage = VK_SHADER_STAGE_VERTEX_BIT,
-         .module = vertex,
-         .pName = "main",
-      },
-      {
-         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-         .stage = VK_SHADER_STAGE_FRAGMENT_BIT,
-         .module = fragment,
-         .pName = "main",
-      },
-   };
    const VkStencilOpState stencil = {
       .failOp = VK_STENCIL_OP_INCREMENT_AND_WRAP,
       .passOp = VK_STENCIL_OP_INVERT,
@@ -120,23 +86,47 @@ scene_create(struct vkt *t, const struct test *test, VkSampleCountFlagBits sampl
       .compareMask = 0xff,
       .writeMask = 0xff,
    };
-   const VkPipelineColorBlendAttachmentState blend = {
-      .blendEnable = test->kind == FLOAT,
-      .srcColorBlendFactor = VK_BLEND_FACTOR_SRC_ALPHA,
-      .dstColorBlendFactor = VK_BLEND_FACTOR_ONE_MINUS_SRC_ALPHA,
-      .srcAlphaBlendFactor = VK_BLEND_FACTOR_ONE,
-      .dstAlphaBlendFactor = VK_BLEND_FACTOR_ONE_MINUS_SRC_ALPHA,
-      .colorWriteMask = 0xf,
+   struct vkt_pipeline pipeline = {
+      .vertex = scene_vert,
+      .vertex_size_B = sizeof(scene_vert),
+      .attachments =
+         &(VkPipelineRenderingCreateInfo){
+            .sType = VK_STRUCTURE_TYPE_PIPELINE_RENDERING_CREATE_INFO,
+            .colorAttachmentCount = !is_depth,
+            .pColorAttachmentFormats = &test->format,
+            .depthAttachmentFormat = is_depth ? test->format : VK_FORMAT_UNDEFINED,
+            .stencilAttachmentFormat = has_stencil(test) ? test->format : VK_FORMAT_UNDEFINED,
+         },
+      .blend =
+         &(VkPipelineColorBlendAttachmentState){
+            .blendEnable = test->kind == FLOAT,
+            .srcColorBlendFactor = VK_BLEND_FACTOR_SRC_ALPHA,
+            .dstColorBlendFactor = VK_BLEND_FACTOR_ONE_MINUS_SRC_ALPHA,
+            .srcAlphaBlendFactor = VK_BLEND_FACTOR_ONE,
+            .dstAlphaBlendFactor = VK_BLEND_FACTOR_ONE_MINUS_SRC_ALPHA,
+            .colorWriteMask = 0xf,
+         },
+      .depth_stencil =
+         &(VkPipelineDepthStencilStateCreateInfo){
+            .sType = VK_STRUCTURE_TYPE_PIPELINE_DEPTH_STENCIL_STATE_CREATE_INFO,
+            .depthTestEnable = is_depth,
+            .depthWriteEnable = is_depth,
+            .depthCompareOp = VK_COMPARE_OP_LESS,
+            .stencilTestEnable = has_stencil(test),
+            .front = stencil,
+            .back = stencil,
+         },
+      .samples = samples,
    };
-   static const VkDynamicState dynamic[] = {VK_DYNAMIC_STATE_VIEWPORT, VK_DYNAMIC_STATE_SCISSOR};
-   const VkPipelineRenderingCreateInfo rendering = {
-      .sType = VK_STRUCTURE_TYPE_PIPELINE_RENDERING_CREATE_INFO,
-      .colorAttachmentCount = !is_depth,
-      .pColorAttachmentFormats = &test->format,
-      .depthAttachmentFormat = is_depth ? test->format : VK_FORMAT_UNDEFINED,
-      .stencilAttachmentFormat = has_stencil(test) ? test->format : VK_FORMAT_UNDEFINED,
-   };
+   struct scene scene;
 
+   if (test->kind == FLOAT) {
+      pipeline.fragment = scene_float_frag;
+      pipeline.fragment_size_B = sizeof(scene_float_frag);
+   } else if (test->kind == UINT) {
+      pipeline.fragment = scene_uint_frag;
+      pipeline.fragment_size_B = sizeof(scene_uint_frag);
+   }
    vkt_check(vkCreatePipelineLayout(t->device,
                                     &(VkPipelineLayoutCreateInfo){
                                        .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
@@ -144,65 +134,7 @@ scene_create(struct vkt *t, const struct test *test, VkSampleCountFlagBits sampl
                                        .pPushConstantRanges = &push,
                                     },
                                     NULL, &scene.layout));
-   vkt_check(vkCreateGraphicsPipelines(
-      t->device, VK_NULL_HANDLE, 1,
-      &(VkGraphicsPipelineCreateInfo){
-         .sType = VK_STRUCTURE_TYPE_GRAPHICS_PIPELINE_CREATE_INFO,
-         .pNext = &rendering,
-         .stageCount = is_depth ? 1 : 2,
-         .pStages = stages,
-         .pVertexInputState =
-            &(VkPipelineVertexInputStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO,
-            },
-         .pInputAssemblyState =
-            &(VkPipelineInputAssemblyStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_INPUT_ASSEMBLY_STATE_CREATE_INFO,
-               .topology = VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST,
-            },
-         .pViewportState =
-            &(VkPipelineViewportStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_VIEWPORT_STATE_CREATE_INFO,
-               .viewportCount = 1,
-               .scissorCount = 1,
-            },
-         .pRasterizationState =
-            &(VkPipelineRasterizationStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_RASTERIZATION_STATE_CREATE_INFO,
-               .lineWidth = 1,
-            },
-         .pMultisampleState =
-            &(VkPipelineMultisampleStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_MULTISAMPLE_STATE_CREATE_INFO,
-               .rasterizationSamples = samples,
-            },
-         .pDepthStencilState =
-            &(VkPipelineDepthStencilStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_DEPTH_STENCIL_STATE_CREATE_INFO,
-               .depthTestEnable = is_depth,
-               .depthWriteEnable = is_depth,
-               .depthCompareOp = VK_COMPARE_OP_LESS,
-               .stencilTestEnable = has_stencil(test),
-               .front = stencil,
-               .back = stencil,
-            },
-         .pColorBlendState =
-            &(VkPipelineColorBlendStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_COLOR_BLEND_STATE_CREATE_INFO,
-               .attachmentCount = !is_depth,
-               .pAttachments = &blend,
-            },
-         .pDynamicState =
-            &(VkPipelineDynamicStateCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_DYNAMIC_STATE_CREATE_INFO,
-               .dynamicStateCount = VKT_ARRAY_SIZE(dynamic),
-               .pDynamicStates = dynamic,
-            },
-         .layout = scene.layout,
-      },
-      NULL, &scene.pipeline));
-   vkDestroyShaderModule(t->device, fragment, NULL);
-   vkDestroyShaderModule(t->device, vertex, NULL);
+   scene.pipeline = vkt_pipeline_create(t, scene.layout, &pipeline);
 
    return scene;
 }
@@ -226,32 +158,15 @@ clear_value(const struct test *test, uint32_t seed)
    return (VkClearValue){.color = {.float32 = {0.25f * seed, 0.5f, 0.75f, 1.0f}}};
 }
 
-static VkImageView
-create_view(struct vkt *t, const struct vkt_image *image, uint32_t level, uint32_t layer)
-{
-   VkImageView view;
-
-   vkt_check(vkCreateImageView(
-      t->device,
-      &(VkImageViewCreateInfo){
-         .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-         .image = image->image,
-         .viewType = VK_IMAGE_VIEW_TYPE_2D,
-         .format = image->info.format,
-         .subresourceRange = {vkt_format_aspects(image->info.format), level, 1, layer, 1},
-      },
-      NULL, &view));
-   return view;
-}
-
 /* One layer, or one slice: a clear of the whole, triangles, a clear of a part. */
 static void
 render_layer(struct vkt *t, const struct test *test, const struct scene *scene,
              const struct vkt_image *image, uint32_t level, uint32_t layer)
 {
    const VkExtent3D size = vkt_level_size(&image->info, level);
-   const VkImageView view = create_view(t, image, level, layer);
-   const VkRect2D area = {{0, 0}, {size.width, size.height}};
+   const VkImageView view = vkt_view_create(
+      t, image->image, VK_IMAGE_VIEW_TYPE_2D, test->format,
+      (VkImageSubresourceRange){vkt_format_aspects(test->format), level, 1, layer, 1});
    const VkRenderingAttachmentInfo attachment = {
       .sType = VK_STRUCTURE_TYPE_RENDERING_ATTACHMENT_INFO,
       .imageView = view,
@@ -267,18 +182,13 @@ render_layer(struct vkt *t, const struct test *test, const struct scene *scene,
    } push = {level, layer, {size.width, size.height}};
 
    VkCommandBuffer cmd = vkt_begin(t);
-   vkCmdBeginRendering(cmd, &(VkRenderingInfo){
-                               .sType = VK_STRUCTURE_TYPE_RENDERING_INFO,
-                               .renderArea = area,
-                               .layerCount = 1,
-                               .colorAttachmentCount = !is_depth,
-                               .pColorAttachments = &attachment,
-                               .pDepthAttachment = is_depth ? &attachment : NULL,
-                               .pStencilAttachment = has_stencil(test) ? &attachment : NULL,
-                            });
-   vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, scene->pipeline);
-   vkCmdSetViewport(cmd, 0, 1, &(VkViewport){0, 0, size.width, size.height, 0, 1});
-   vkCmdSetScissor(cmd, 0, 1, &area);
+   vkt_begin_drawing(cmd, scene->pipeline, size.width, size.height,
+                     &(VkRenderingInfo){
+                        .colorAttachmentCount = !is_depth,
+                        .pColorAttachments = &attachment,
+                        .pDepthAttachment = is_depth ? &attachment : NULL,
+                        .pStencilAttachment = has_stencil(test) ? &attachment : NULL,
+                     });
    vkCmdPushConstants(cmd, scene->layout, VK_SHADER_STAGE_VERTEX_BIT, 0, sizeof(push), &push);
    vkCmdDraw(cmd, 15, 1, 0, 0);
    if (size.width > 8 && size.height > 8) {
@@ -412,24 +322,12 @@ read_samples(struct vkt *t, const struct test *test, const struct vkt_image *ima
    const VkExtent3D size = image->info.extent;
    struct vkt_buffer buffer =
       vkt_buffer_create(t, 16ull * 4 * size.width * size.height * image->info.arrayLayers);
-   VkImageView view;
-   VkSampler sampler;
-
-   vkt_check(vkCreateImageView(t->device,
-                               &(VkImageViewCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-                                  .image = image->image,
-                                  .viewType = VK_IMAGE_VIEW_TYPE_2D_ARRAY,
-                                  .format = test->format,
-                                  .subresourceRange = {test->kind == DEPTH
-                                                          ? VK_IMAGE_ASPECT_DEPTH_BIT
-                                                          : VK_IMAGE_ASPECT_COLOR_BIT,
-                                                       0, 1, 0, image->info.arrayLayers},
-                               },
-                               NULL, &view));
-   vkt_check(vkCreateSampler(
-      t->device, &(VkSamplerCreateInfo){.sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO}, NULL,
-      &sampler));
+   const VkImageAspectFlags aspect =
+      test->kind == DEPTH ? VK_IMAGE_ASPECT_DEPTH_BIT : VK_IMAGE_ASPECT_COLOR_BIT;
+   const VkImageView view = vkt_view_create(
+      t, image->image, VK_IMAGE_VIEW_TYPE_2D_ARRAY, test->format,
+      (VkImageSubresourceRange){aspect, 0, 1, 0, image->info.arrayLayers});
+   const VkSampler sampler = vkt_sampler_create(t, &(VkSamplerCreateInfo){0});
    const struct vkt_binding bindings[] = {
       {.type = VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, .sampler = sampler, .image = view},
       {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = buffer.buffer},

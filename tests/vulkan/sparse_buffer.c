@@ -2,13 +2,15 @@
  * SPDX-License-Identifier: MIT
  *
  * Sparse buffers: what is bound where is what shaders and copies find there, after every rebind,
- * with memory at several places, and through every kind of descriptor.
+ * with memory at several places, by the page, and through every kind of descriptor.
  *
  * Each block of memory is filled through the CPU with words that name it, so that a block in a
  * wrong place is seen.
  */
 
-#include "vkt.h"
+#include "vkt_sparse.h"
+
+#include <sys/resource.h>
 
 #include "read_buffer.comp.h"
 #include "read_texels.comp.h"
@@ -133,15 +135,7 @@ expect_by_storage_buffer(struct vkt *t, const struct sparse *sparse,
 static void
 expect_by_texel_buffer(struct vkt *t, const struct sparse *sparse, const struct vkt_buffer *target)
 {
-   VkBufferView view;
-   vkt_check(vkCreateBufferView(t->device,
-                                &(VkBufferViewCreateInfo){
-                                   .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
-                                   .buffer = sparse->buffer,
-                                   .format = VK_FORMAT_R32_UINT,
-                                   .range = VK_WHOLE_SIZE,
-                                },
-                                NULL, &view));
+   const VkBufferView view = vkt_buffer_view_create(t, sparse->buffer, VK_FORMAT_R32_UINT);
    const struct vkt_binding bindings[] = {
       {.type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, .view = view},
       {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = target->buffer},
@@ -376,6 +370,204 @@ binds_in_the_order_of_semaphores(struct vkt *t)
    vkFreeMemory(t->device, pool.memory, NULL);
 }
 
+/* --------------------------------------------------------------------- pages */
+
+static VkDeviceSize
+alignment_B(struct vkt *t, VkBuffer buffer)
+{
+   VkMemoryRequirements reqs;
+
+   vkGetBufferMemoryRequirements(t->device, buffer, &reqs);
+   return reqs.alignment;
+}
+
+static void
+fill(struct vkt *t, VkBuffer buffer, uint32_t word)
+{
+   VkCommandBuffer cmd = vkt_begin(t);
+
+   vkCmdFillBuffer(cmd, buffer, 0, VK_WHOLE_SIZE, word);
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+}
+
+static void
+bind_memory(struct vkt *t, VkBuffer buffer, VkSparseMemoryBind bind)
+{
+   const VkSparseBufferMemoryBindInfo info = {buffer, 1, &bind};
+
+   vkt_bind_and_wait(t, &(VkBindSparseInfo){.bufferBindCount = 1, .pBufferBinds = &info});
+}
+
+/* A buffer of no more than 64 KiB, bound to one memory, then to another, then half of it to the first one again
+ * (VkMemoryRequirements: "alignment is ... the sparse block size" of buffers: it must be small enough for that, as it
+ * is on lavapipe). */
+static void
+small_buffer_bound_again(struct vkt *t)
+{
+   const VkBuffer buffer = vkt_sparse_buffer_create(t, BLOCK_B, 0);
+   const VkDeviceSize page_B = alignment_B(t, buffer), half_B = BLOCK_B / 2;
+   struct vkt_buffer target = vkt_buffer_create(t, BLOCK_B);
+   VkDeviceMemory memory[2];
+
+   vkt_expect(page_B <= BLOCK_B / 4, "pages of %llu bytes", (unsigned long long)page_B);
+   for (uint32_t i = 0; i < 2; i++) {
+      memory[i] = vkt_alloc(t, BLOCK_B, NULL);
+      bind_memory(t, buffer, (VkSparseMemoryBind){.size = BLOCK_B, .memory = memory[i]});
+      fill(t, buffer, 100 + i);
+   }
+   bind_memory(t, buffer,
+               (VkSparseMemoryBind){.resourceOffset = page_B,
+                                    .size = half_B,
+                                    .memory = memory[0],
+                                    .memoryOffset = page_B});
+
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkCmdCopyBuffer(cmd, buffer, target.buffer, 1, &(VkBufferCopy){0, 0, BLOCK_B});
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+   for (uint32_t w = 0; w < WORDS; w++) {
+      const uint32_t expected = w * 4 >= page_B && w * 4 < page_B + half_B ? 100 : 101;
+      const uint32_t word = ((uint32_t *)target.map)[w];
+      vkt_expect(word == expected, "word %u: %u, not %u", w, word, expected);
+   }
+
+   vkt_buffer_destroy(t, &target);
+   vkDestroyBuffer(t->device, buffer, NULL);
+   for (uint32_t i = 0; i < 2; i++)
+      vkFreeMemory(t->device, memory[i], NULL);
+}
+
+#define PAGES 48
+
+/* Every other page is bound, each to memory of no more than a page, which shares a BO with other such memory:
+ * what is written elsewhere is lost, and reads as zeros ("Sparse Buffers", residencyNonResidentStrict). */
+static void
+pages_of_small_memory(struct vkt *t)
+{
+   const VkDeviceSize any_B = 64 * BLOCK_B;
+   const VkBuffer probe = vkt_sparse_buffer_create(t, any_B, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   const VkDeviceSize page_B = alignment_B(t, probe);
+   vkDestroyBuffer(t->device, probe, NULL);
+
+   const bool strict = t->props.sparseProperties.residencyNonResidentStrict;
+   const VkBuffer buffer =
+      vkt_sparse_buffer_create(t, PAGES * page_B, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   struct vkt_buffer target = vkt_buffer_create(t, PAGES * page_B);
+   VkSparseMemoryBind binds[PAGES / 2];
+   VkDeviceMemory memory[PAGES / 2], left_out = VK_NULL_HANDLE;
+   uint32_t *maps[PAGES / 2], *left_out_map = NULL;
+
+   for (uint32_t i = 0; i < PAGES / 2; i++) {
+      const uint32_t page = (i * 7 % (PAGES / 2)) * 2;
+      /* What is small is all over a slab. */
+      if (i == PAGES / 4)
+         left_out = vkt_alloc(t, page_B, (void **)&left_out_map);
+      memory[i] = vkt_alloc(t, page_B, (void **)&maps[i]);
+      binds[i] = (VkSparseMemoryBind){
+         .resourceOffset = page * page_B, .size = page_B, .memory = memory[i]};
+   }
+   const VkSparseBufferMemoryBindInfo info = {buffer, PAGES / 2, binds};
+   vkt_bind_and_wait(t, &(VkBindSparseInfo){.bufferBindCount = 1, .pBufferBinds = &info});
+
+   /* By a fill, and by a copy that ends inside a page. */
+   fill(t, buffer, 0x11111111);
+   for (uint32_t w = 0; w < PAGES * page_B / 4; w++)
+      ((uint32_t *)target.map)[w] = w;
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkCmdCopyBuffer(cmd, target.buffer, buffer, 1, &(VkBufferCopy){100, 100, 10 * page_B});
+   vkt_barrier(cmd);
+   vkCmdCopyBuffer(cmd, buffer, target.buffer, 1, &(VkBufferCopy){0, 0, PAGES * page_B});
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+
+   for (uint32_t w = 0; w < PAGES * page_B / 4; w++) {
+      const uint32_t word = ((uint32_t *)target.map)[w];
+      const uint32_t expected = w * 4 >= 100 && w * 4 < 100 + 10 * page_B ? w : 0x11111111;
+      if (w * 4 / page_B % 2 == 0)
+         vkt_expect(word == expected, "word %u: 0x%x, not 0x%x", w, word, expected);
+      else if (strict)
+         vkt_expect(word == 0, "word %u, not resident: 0x%x", w, word);
+   }
+   for (uint32_t i = 0; i < PAGES / 2; i++) {
+      const uint32_t last = (binds[i].resourceOffset + page_B) / 4 - 1;
+      const uint32_t expected = last * 4 < 100 + 10 * page_B ? last : 0x11111111;
+      vkt_expect(maps[i][page_B / 4 - 1] == expected, "memory %u ends with 0x%x", i,
+                 maps[i][page_B / 4 - 1]);
+   }
+   for (uint32_t w = 0; w < page_B / 4; w++)
+      vkt_expect(left_out_map[w] == 0, "memory that is not bound: word %u: 0x%x", w,
+                 left_out_map[w]);
+
+   /* Memory that was in use is as good as new. */
+   vkDestroyBuffer(t->device, buffer, NULL);
+   for (uint32_t i = 0; i < PAGES / 2; i++)
+      vkFreeMemory(t->device, memory[i], NULL);
+   vkFreeMemory(t->device, left_out, NULL);
+   vkt_buffer_destroy(t, &target);
+}
+
+/* The picture of 8 x 8 texels goes to the one page that is bound of a large buffer: it must not cost more than that.
+ * Rows are apart, and what is between them stays. */
+static void
+image_into_a_large_buffer(struct vkt *t)
+{
+   const VkDeviceSize size_B = 1u << 30;
+   const VkBuffer buffer =
+      vkt_sparse_buffer_create(t, size_B, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   const VkImageCreateInfo info = {
+      .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+      .imageType = VK_IMAGE_TYPE_2D,
+      .format = VK_FORMAT_R32_UINT,
+      .extent = {8, 8, 1},
+      .mipLevels = 1,
+      .arrayLayers = 1,
+      .samples = VK_SAMPLE_COUNT_1_BIT,
+      .usage = VK_IMAGE_USAGE_TRANSFER_SRC_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT,
+   };
+   struct vkt_image image = vkt_plain_image_create(t, &info);
+   struct rusage before, after;
+   uint32_t *map;
+
+   const VkDeviceMemory memory = vkt_alloc(t, BLOCK_B, (void **)&map);
+   for (uint32_t w = 0; w < WORDS; w++)
+      map[w] = w;
+   bind_memory(t, buffer,
+               (VkSparseMemoryBind){.resourceOffset = BLOCK_B, .size = BLOCK_B, .memory = memory});
+
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkCmdClearColorImage(cmd, image.image, VK_IMAGE_LAYOUT_GENERAL,
+                        &(VkClearColorValue){.uint32 = {0xabcd}}, 1,
+                        &(VkImageSubresourceRange){VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1});
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+
+   /* The first rows go to where nothing is. */
+   const VkBufferImageCopy copy = {
+      .bufferOffset = BLOCK_B - 2 * 64,
+      .bufferRowLength = 16,
+      .imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1},
+      .imageExtent = {8, 8, 1},
+   };
+   getrusage(RUSAGE_SELF, &before);
+   cmd = vkt_begin(t);
+   vkCmdCopyImageToBuffer(cmd, image.image, VK_IMAGE_LAYOUT_GENERAL, buffer, 1, &copy);
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+   getrusage(RUSAGE_SELF, &after);
+   vkt_expect(after.ru_maxrss - before.ru_maxrss < 256 << 10, "%ld MiB of memory for 64 texels",
+              (after.ru_maxrss - before.ru_maxrss) >> 10);
+
+   for (uint32_t w = 0; w < WORDS; w++) {
+      const bool copied = w < 6 * 16 && w % 16 < 8;
+      vkt_expect(map[w] == (copied ? 0xabcd : w), "word %u: 0x%x", w, map[w]);
+   }
+
+   vkt_image_destroy(t, &image);
+   vkDestroyBuffer(t->device, buffer, NULL);
+   vkFreeMemory(t->device, memory, NULL);
+}
+
 /* ------------------------------------------------------------------ requirements */
 
 /* vkGetDeviceBufferMemoryRequirements says of a buffer that does not exist what vkGetBufferMemoryRequirements2
@@ -446,6 +638,9 @@ main(void)
    writes_stay_with_the_memory(&t);
    memory_freed_while_bound(&t);
    binds_in_the_order_of_semaphores(&t);
+   small_buffer_bound_again(&t);
+   pages_of_small_memory(&t);
+   image_into_a_large_buffer(&t);
    requirements_without_a_buffer(&t);
    vkt_finish(&t);
 

@@ -371,19 +371,8 @@ test_opaque(struct vkt *t, const struct format *f, VkImageType type, VkExtent3D 
    vkt_expect(count == 0, "%s: %u requirements without residency", f->name, count);
    image.memory = vkt_alloc(t, image.reqs.size, NULL);
 
-   const uint32_t blocks = image.reqs.size / VKT_BLOCK_B;
-   VkSparseMemoryBind *binds = calloc(blocks, sizeof(*binds));
-   for (uint32_t i = 0; i < blocks; i++) {
-      binds[i] = (VkSparseMemoryBind){
-         .resourceOffset = (VkDeviceSize)i * VKT_BLOCK_B,
-         .size = VKT_BLOCK_B,
-         .memory = image.memory,
-         .memoryOffset = (VkDeviceSize)(blocks - 1 - i) * VKT_BLOCK_B,
-      };
-   }
-   const VkSparseImageOpaqueMemoryBindInfo info = {image.image, blocks, binds};
-   vkt_bind_and_wait(t, &(VkBindSparseInfo){.imageOpaqueBindCount = 1, .pImageOpaqueBinds = &info});
-   vkt_make_general(t, image.image);
+   vkt_image_bind_reversed(t, image.image, image.memory, image.reqs.size);
+   vkt_make_general(t, image.image, VK_IMAGE_ASPECT_COLOR_BIT);
 
    struct part parts[MAX_PARTS];
    VkDeviceSize size_B;
@@ -391,7 +380,7 @@ test_opaque(struct vkt *t, const struct format *f, VkImageType type, VkExtent3D 
    struct vkt_buffer source = vkt_buffer_create(t, size_B);
    struct vkt_buffer target = vkt_buffer_create(t, size_B);
 
-   fill(source.map, size_B, blocks);
+   fill(source.map, size_B, part_count);
    VkCommandBuffer cmd = vkt_begin(t);
    for (uint32_t i = 0; i < part_count; i++)
       vkCmdCopyBufferToImage(cmd, source.buffer, image.image, VK_IMAGE_LAYOUT_GENERAL, 1,
@@ -406,7 +395,6 @@ test_opaque(struct vkt *t, const struct format *f, VkImageType type, VkExtent3D 
 
    vkt_buffer_destroy(t, &target);
    vkt_buffer_destroy(t, &source);
-   free(binds);
    vkt_image_destroy(t, &image);
 }
 
@@ -478,21 +466,8 @@ test_linear(struct vkt *t, VkImageType type, VkExtent3D size)
 
    const uint32_t blocks = reqs.size / VKT_BLOCK_B;
    const VkDeviceMemory memory = vkt_alloc(t, reqs.size, &map);
-   VkSparseMemoryBind *binds = calloc(blocks, sizeof(*binds));
-   for (uint32_t i = 0; i < blocks; i++) {
-      binds[i] = (VkSparseMemoryBind){
-         .resourceOffset = (VkDeviceSize)i * VKT_BLOCK_B,
-         .size = VKT_BLOCK_B,
-         .memory = memory,
-         .memoryOffset = (VkDeviceSize)(blocks - 1 - i) * VKT_BLOCK_B,
-      };
-   }
-   vkt_bind_and_wait(t, &(VkBindSparseInfo){
-                           .imageOpaqueBindCount = 1,
-                           .pImageOpaqueBinds =
-                              &(VkSparseImageOpaqueMemoryBindInfo){image, blocks, binds},
-                        });
-   vkt_make_general(t, image);
+   vkt_image_bind_reversed(t, image, memory, reqs.size);
+   vkt_make_general(t, image, VK_IMAGE_ASPECT_COLOR_BIT);
 
    const VkImageSubresource color = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0};
    vkGetImageSubresourceLayout(t->device, image, &color, &layout);
@@ -530,7 +505,6 @@ test_linear(struct vkt *t, VkImageType type, VkExtent3D size)
       vkt_expect(((uint32_t *)buffer.map)[i] == 0x4000000 + i, "linear, %uD: texel %u", type + 1, i);
 
    vkt_buffer_destroy(t, &buffer);
-   free(binds);
    vkDestroyImage(t->device, image, NULL);
    vkFreeMemory(t->device, memory, NULL);
 }

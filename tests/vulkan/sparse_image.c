@@ -5,7 +5,7 @@
  * a shader gets; opaque binds; what is bound is what is sampled, after every change.
  */
 
-#include "vkt.h"
+#include "vkt_sparse.h"
 
 #include "read_image.comp.h"
 
@@ -63,20 +63,12 @@ image_create(struct vkt *t, VkImageCreateFlags flags)
                     NULL, &image.image));
    vkGetImageMemoryRequirements(t->device, image.image, &image.reqs);
 
-   vkt_check(vkCreateImageView(t->device,
-                               &(VkImageViewCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-                                  .image = image.image,
-                                  .viewType = VK_IMAGE_VIEW_TYPE_2D,
-                                  .format = VK_FORMAT_R32_UINT,
-                                  .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, LEVELS, 0, 1},
-                               },
-                               NULL, &image.view));
-   vkt_check(vkCreateSampler(t->device,
-                             &(VkSamplerCreateInfo){.sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO},
-                             NULL, &image.sampler));
+   image.view = vkt_view_create(
+      t, image.image, VK_IMAGE_VIEW_TYPE_2D, VK_FORMAT_R32_UINT,
+      (VkImageSubresourceRange){VK_IMAGE_ASPECT_COLOR_BIT, 0, LEVELS, 0, 1});
+   image.sampler = vkt_sampler_create(t, &(VkSamplerCreateInfo){0});
 
-   vkt_make_general(t, image.image);
+   vkt_make_general(t, image.image, VK_IMAGE_ASPECT_COLOR_BIT);
 
    return image;
 }
@@ -308,21 +300,9 @@ static void
 opaque_binds(struct vkt *t, VkImageCreateFlags flags)
 {
    struct image image = image_create(t, flags);
-   const uint32_t blocks = image.reqs.size / BLOCK_B;
-   VkSparseMemoryBind binds[64];
+   const VkDeviceMemory pool = vkt_alloc(t, image.reqs.size, NULL);
 
-   vkt_expect(blocks <= VKT_ARRAY_SIZE(binds), "%u blocks", blocks);
-   const VkDeviceMemory pool = vkt_alloc(t, (VkDeviceSize)blocks * BLOCK_B, NULL);
-   for (uint32_t b = 0; b < blocks; b++) {
-      binds[b] = (VkSparseMemoryBind){
-         .resourceOffset = (VkDeviceSize)b * BLOCK_B,
-         .size = BLOCK_B,
-         .memory = pool,
-         .memoryOffset = (VkDeviceSize)(blocks - 1 - b) * BLOCK_B,
-      };
-   }
-   const VkSparseImageOpaqueMemoryBindInfo info = {image.image, blocks, binds};
-   vkt_bind_and_wait(t, &(VkBindSparseInfo){.imageOpaqueBindCount = 1, .pImageOpaqueBinds = &info});
+   vkt_image_bind_reversed(t, image.image, pool, image.reqs.size);
 
    memset(image.where, 0, sizeof(image.where));
    for (uint32_t level = 0; level < LEVELS; level++) {

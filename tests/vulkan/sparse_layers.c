@@ -156,7 +156,7 @@ test_shape(struct vkt *t, const struct shape *shape)
    }
    const VkSparseImageMemoryBindInfo info = {image, count, binds};
    vkt_bind_and_wait(t, &(VkBindSparseInfo){.imageBindCount = 1, .pImageBinds = &info});
-   vkt_make_general(t, image);
+   vkt_make_general(t, image, VK_IMAGE_ASPECT_COLOR_BIT);
 
    for (uint32_t i = 0; i < count; i++)
       fill(t, image, &blocks[i], &staging, i + 1);

@@ -104,20 +104,10 @@ create_image(struct vkt *t, const VkImageCreateInfo *info, bool tails)
 static VkImageView
 create_view(struct vkt *t, const struct vkt_image *image, VkImageViewType type)
 {
-   VkImageView view;
-
-   vkt_check(vkCreateImageView(t->device,
-                               &(VkImageViewCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-                                  .image = image->image,
-                                  .viewType = type,
-                                  .format = image->info.format,
-                                  .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0,
-                                                       image->info.mipLevels, 0,
-                                                       image->info.arrayLayers},
-                               },
-                               NULL, &view));
-   return view;
+   return vkt_view_create(t, image->image, type, image->info.format,
+                          (VkImageSubresourceRange){VK_IMAGE_ASPECT_COLOR_BIT, 0,
+                                                    image->info.mipLevels, 0,
+                                                    image->info.arrayLayers});
 }
 
 static bool
@@ -158,21 +148,17 @@ run_shader(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B, VkDescript
            uint32_t slices, uint32_t answers)
 {
    struct vkt_buffer buffer = vkt_buffer_create(t, (VkDeviceSize)answers * sizeof(struct answer));
-   VkSampler sampler;
-
-   vkt_check(vkCreateSampler(t->device,
-                             &(VkSamplerCreateInfo){
-                                .sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO,
-                                .minFilter = sampling->min,
-                                .magFilter = sampling->mag,
-                                .mipmapMode = sampling->mip,
-                                .addressModeU = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
-                                .addressModeV = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
-                                .anisotropyEnable = sampling->anisotropy > 1,
-                                .maxAnisotropy = sampling->anisotropy,
-                                .maxLod = VK_LOD_CLAMP_NONE,
-                             },
-                             NULL, &sampler));
+   const VkSampler sampler =
+      vkt_sampler_create(t, &(VkSamplerCreateInfo){
+                               .minFilter = sampling->min,
+                               .magFilter = sampling->mag,
+                               .mipmapMode = sampling->mip,
+                               .addressModeU = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
+                               .addressModeV = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE,
+                               .anisotropyEnable = sampling->anisotropy > 1,
+                               .maxAnisotropy = sampling->anisotropy,
+                               .maxLod = VK_LOD_CLAMP_NONE,
+                            });
    const struct vkt_binding bindings[] = {
       {.type = type, .sampler = sampler, .image = view},
       {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = buffer.buffer},
@@ -427,25 +413,10 @@ samples_without_residency(struct vkt *t)
    vkGetImageMemoryRequirements(t->device, image.image, &image.reqs);
    image.memory = vkt_alloc(t, image.reqs.size, NULL);
 
-   const uint32_t count = image.reqs.size / VKT_BLOCK_B;
-   VkSparseMemoryBind *binds = calloc(count, sizeof(*binds));
-   for (uint32_t i = 0; i < count; i++) {
-      binds[i] = (VkSparseMemoryBind){
-         .resourceOffset = (VkDeviceSize)i * VKT_BLOCK_B,
-         .size = VKT_BLOCK_B,
-         .memory = image.memory,
-         .memoryOffset = (VkDeviceSize)(count - 1 - i) * VKT_BLOCK_B,
-      };
-   }
-   vkt_bind_and_wait(t, &(VkBindSparseInfo){
-                           .imageOpaqueBindCount = 1,
-                           .pImageOpaqueBinds =
-                              &(VkSparseImageOpaqueMemoryBindInfo){image.image, count, binds},
-                        });
-   vkt_make_general(t, image.image);
+   vkt_image_bind_reversed(t, image.image, image.memory, image.reqs.size);
+   vkt_make_general(t, image.image, VK_IMAGE_ASPECT_COLOR_BIT);
    write_and_expect_samples(t, &image);
 
-   free(binds);
    vkt_image_destroy(t, &image);
 }
 
@@ -519,16 +490,9 @@ planes(struct vkt *t)
 
    for (uint32_t p = 0; p < VKT_ARRAY_SIZE(each); p++) {
       const uint32_t width = each[p].width, height = each[p].height;
-      VkImageView view;
-      vkt_check(vkCreateImageView(t->device,
-                                  &(VkImageViewCreateInfo){
-                                     .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-                                     .image = image.image,
-                                     .viewType = VK_IMAGE_VIEW_TYPE_2D_ARRAY,
-                                     .format = each[p].format,
-                                     .subresourceRange = {each[p].aspect, 0, 1, 0, 1},
-                                  },
-                                  NULL, &view));
+      const VkImageView view =
+         vkt_view_create(t, image.image, VK_IMAGE_VIEW_TYPE_2D_ARRAY, each[p].format,
+                         (VkImageSubresourceRange){each[p].aspect, 0, 1, 0, 1});
       struct vkt_buffer nothing =
          run_shader(t, SHADER(write_plane), VK_DESCRIPTOR_TYPE_STORAGE_IMAGE, view, &nearest,
                     (uint32_t[4]){0, width, height}, 1, 1);

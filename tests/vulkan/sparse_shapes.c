@@ -172,19 +172,9 @@ texel_count(const struct image *image, uint32_t level)
 static VkImageView
 create_view(struct vkt *t, const struct image *image, uint32_t level, uint32_t count)
 {
-   VkImageView view;
-
-   vkt_check(vkCreateImageView(t->device,
-                               &(VkImageViewCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
-                                  .image = image->image,
-                                  .viewType = image->type->view,
-                                  .format = image->format->format,
-                                  .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, level, count, 0,
-                                                       image->size->layers},
-                               },
-                               NULL, &view));
-   return view;
+   return vkt_view_create(t, image->image, image->type->view, image->format->format,
+                          (VkImageSubresourceRange){VK_IMAGE_ASPECT_COLOR_BIT, level, count, 0,
+                                                    image->size->layers});
 }
 
 static struct image
@@ -220,7 +210,7 @@ image_create(struct vkt *t, const struct format *format, const struct size *size
    vkt_expect(image.sparse.imageMipTailSize % image.reqs.alignment == 0, "a tail of parts");
    image.memories = calloc((size_t)image.levels * 2 * size->layers + size->layers, sizeof(VkDeviceMemory));
 
-   vkt_make_general(t, image.image);
+   vkt_make_general(t, image.image, VK_IMAGE_ASPECT_COLOR_BIT);
    image.whole = create_view(t, &image, 0, image.levels);
    for (uint32_t level = 0; level < image.levels; level++)
       image.level_views[level] = create_view(t, &image, level, 1);
@@ -443,10 +433,17 @@ expect_by_copy(struct vkt *t, const struct image *image, const struct buffers *b
 static void
 draw(VkCommandBuffer cmd, const struct vkt_compute *set, const uint32_t push[4], uint32_t layers)
 {
-   vkt_begin_drawing(cmd, set->pipeline, push[0], push[1]);
+   vkt_begin_drawing(cmd, set->pipeline, push[0], push[1], NULL);
    vkt_set_bind(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, set, push);
    vkCmdDraw(cmd, 3, layers, 0, 0);
    vkCmdEndRendering(cmd);
+}
+
+static VkDescriptorType
+descriptor_type(enum kind kind)
+{
+   return kind == STORE || kind == LOAD ? VK_DESCRIPTOR_TYPE_STORAGE_IMAGE
+                                        : VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER;
 }
 
 static void
@@ -454,25 +451,17 @@ dispatch(struct vkt *t, const struct image *image, const struct vkt_compute *com
          enum kind kind, VkSampler sampler, uint32_t level, uint32_t seed)
 {
    const VkExtent3D e = level_extent(image, level);
-   const bool is_storage = kind == STORE || kind == LOAD;
    const bool is_whole = kind == SAMPLE || kind == PIXEL_SAMPLE;
    const uint32_t bits_or_lod = kind == STORE ? component_bits(image) : is_whole ? level : 0;
    const uint32_t push[4] = {e.width, e.height, bits_or_lod, seed};
 
-   vkUpdateDescriptorSets(
-      t->device, 1,
-      &(VkWriteDescriptorSet){
-         .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-         .dstSet = compute->set,
-         .descriptorCount = 1,
-         .descriptorType = is_storage ? VK_DESCRIPTOR_TYPE_STORAGE_IMAGE
-                                      : VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER,
-         .pImageInfo =
-            &(VkDescriptorImageInfo){
-               sampler, is_whole ? image->whole : image->level_views[level],
-               VK_IMAGE_LAYOUT_GENERAL},
-      },
-      0, NULL);
+   vkt_set_write(t, compute,
+                 &(struct vkt_binding){
+                    .type = descriptor_type(kind),
+                    .sampler = sampler,
+                    .image = is_whole ? image->whole : image->level_views[level],
+                 },
+                 1);
 
    VkCommandBuffer cmd = vkt_begin(t);
    if (is_drawn(kind))
@@ -489,11 +478,9 @@ create_compute(struct vkt *t, const struct image *image, const struct buffers *b
                enum kind kind, VkSampler sampler)
 {
    const struct shader *shader = &image->type->shaders[kind];
-   const bool is_storage = kind == STORE || kind == LOAD;
    const struct vkt_binding bindings[] = {
       {
-         .type = is_storage ? VK_DESCRIPTOR_TYPE_STORAGE_IMAGE
-                            : VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER,
+         .type = descriptor_type(kind),
          .sampler = sampler,
          .image = image->level_views[0],
       },
@@ -608,20 +595,6 @@ test_image(struct vkt *t, const struct format *format, const struct size *size,
    image_destroy(t, &image);
 }
 
-static VkSampler
-create_sampler(struct vkt *t)
-{
-   VkSampler sampler;
-
-   vkt_check(vkCreateSampler(t->device,
-                             &(VkSamplerCreateInfo){
-                                .sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO,
-                                .maxLod = VK_LOD_CLAMP_NONE,
-                             },
-                             NULL, &sampler));
-   return sampler;
-}
-
 int
 main(void)
 {
@@ -640,7 +613,7 @@ main(void)
       .values = vkt_buffer_create(&t, most * 16),
       .codes = vkt_buffer_create(&t, most * 4),
    };
-   const VkSampler sampler = create_sampler(&t);
+   const VkSampler sampler = vkt_sampler_create(&t, &(VkSamplerCreateInfo){.maxLod = VK_LOD_CLAMP_NONE});
 
    for (uint32_t s = 0; s < VKT_ARRAY_SIZE(sizes); s++) {
       for (uint32_t f = 0; f < VKT_ARRAY_SIZE(formats); f++)

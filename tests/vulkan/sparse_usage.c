@@ -102,7 +102,7 @@ begin(struct test *test, VkCommandBuffer cmd, const struct vkt_pipeline *pipelin
    static const uint32_t push[4];
    const VkPipeline p = vkt_pipeline_create(&test->vkt, test->set.layout, pipeline);
 
-   vkt_begin_drawing(cmd, p, 1, 1);
+   vkt_begin_drawing(cmd, p, 1, 1, NULL);
    vkt_set_bind(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, &test->set, push);
    return p;
 }

@@ -246,15 +246,6 @@ wait_for(struct vkt *t, VkSemaphore semaphore, uint64_t value, VkSemaphoreWaitFl
                            timeout_ns);
 }
 
-static void
-submit_or_bind(struct vkt *t, struct vkt_queue *queue, const struct vkt_syncs *syncs)
-{
-   if (queue == t->sparse)
-      vkt_bind(t, queue, &(VkBindSparseInfo){0}, syncs);
-   else
-      vkt_submit(t, queue, NULL, syncs);
-}
-
 /* One semaphore several times in a batch, and what waits for points that were passed over. */
 static void
 points_of_one_semaphore(struct vkt *t, struct vkt_queue *queue)
@@ -266,18 +257,18 @@ points_of_one_semaphore(struct vkt *t, struct vkt_queue *queue)
    vkt_expect(wait_for(t, timeline, 1, VK_SEMAPHORE_WAIT_ANY_BIT, 0) == VK_TIMEOUT, "-");
    for (uint64_t base = 0; base < 30; base += 10) {
       /* Before there is anything that signals. */
-      submit_or_bind(t, t->graphics == queue ? t->sparse : t->graphics,
-                     &(struct vkt_syncs){
-                        .waits = {{timeline, base + 2}, {timeline, base + 7}, {timeline, base + 9}},
-                        .wait_count = 3,
-                        .fence = fence,
-                     });
+      vkt_sync(t, t->graphics == queue ? t->sparse : t->graphics,
+               &(struct vkt_syncs){
+                  .waits = {{timeline, base + 2}, {timeline, base + 7}, {timeline, base + 9}},
+                  .wait_count = 3,
+                  .fence = fence,
+               });
       vkt_expect(vkGetFenceStatus(t->device, fence) == VK_NOT_READY, "-");
-      submit_or_bind(t, queue,
-                     &(struct vkt_syncs){
-                        .signals = {{timeline, base + 3}, {timeline, base + 7}, {timeline, base + 9}},
-                        .signal_count = 3,
-                     });
+      vkt_sync(t, queue,
+               &(struct vkt_syncs){
+                  .signals = {{timeline, base + 3}, {timeline, base + 7}, {timeline, base + 9}},
+                  .signal_count = 3,
+               });
       vkt_fence_wait(t, fence);
       vkt_check(vkResetFences(t->device, 1, &fence));
       for (uint64_t value = base + 1; value <= base + 9; value++) {

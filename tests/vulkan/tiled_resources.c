@@ -44,14 +44,7 @@ tiled_buffer_create(struct vkt *t)
    b.heap = vkt_alloc(t, HEAP_TILES * TILE_B, (void **)&b.words);
    for (uint32_t i = 0; i < HEAP_TILES * TILE_WORDS; i++)
       b.words[i] = 0x10000000 + i;
-   vkt_check(vkCreateBufferView(t->device,
-                                &(VkBufferViewCreateInfo){
-                                   .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
-                                   .buffer = b.buffer,
-                                   .format = VK_FORMAT_R32_UINT,
-                                   .range = VK_WHOLE_SIZE,
-                                },
-                                NULL, &b.view));
+   b.view = vkt_buffer_view_create(t, b.buffer, VK_FORMAT_R32_UINT);
    return b;
 }
 

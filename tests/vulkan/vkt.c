@@ -6,6 +6,7 @@
 
 #include "vkt.h"
 
+#include <dirent.h>
 #include <sys/mman.h>
 
 #define VALIDATION_LAYER "VK_LAYER_KHRONOS_validation"
@@ -435,6 +436,15 @@ vkt_bind(struct vkt *t, struct vkt_queue *queue, const VkBindSparseInfo *info,
 }
 
 void
+vkt_sync(struct vkt *t, struct vkt_queue *queue, const struct vkt_syncs *syncs)
+{
+   if (queue == t->sparse)
+      vkt_bind(t, queue, &(VkBindSparseInfo){0}, syncs);
+   else
+      vkt_submit(t, queue, NULL, syncs);
+}
+
+void
 vkt_run(struct vkt *t, VkCommandBuffer cmd)
 {
    const VkFence fence = vkt_fence_create(t);
@@ -457,19 +467,7 @@ vkt_bind_and_wait(struct vkt *t, const VkBindSparseInfo *info)
 VkSemaphore
 vkt_semaphore_create(struct vkt *t, VkSemaphoreType type)
 {
-   VkSemaphore semaphore;
-   const VkSemaphoreTypeCreateInfo type_info = {
-      .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
-      .semaphoreType = type,
-   };
-
-   vkt_check(vkCreateSemaphore(t->device,
-                               &(VkSemaphoreCreateInfo){
-                                  .sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO,
-                                  .pNext = &type_info,
-                               },
-                               NULL, &semaphore));
-   return semaphore;
+   return vkt_semaphore_create_exportable(t, type, 0);
 }
 
 VkSemaphore
@@ -490,7 +488,7 @@ vkt_semaphore_create_exportable(struct vkt *t, VkSemaphoreType type,
    vkt_check(vkCreateSemaphore(t->device,
                                &(VkSemaphoreCreateInfo){
                                   .sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO,
-                                  .pNext = &export_info,
+                                  .pNext = handles ? (const void *)&export_info : &type_info,
                                },
                                NULL, &semaphore));
    return semaphore;
@@ -546,7 +544,7 @@ vkt_fence_wait(struct vkt *t, VkFence fence)
 }
 
 void
-vkt_make_general(struct vkt *t, VkImage image)
+vkt_make_general(struct vkt *t, VkImage image, VkImageAspectFlags aspects)
 {
    VkCommandBuffer cmd = vkt_begin(t);
 
@@ -560,8 +558,7 @@ vkt_make_general(struct vkt *t, VkImage image)
                            .srcQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED,
                            .dstQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED,
                            .image = image,
-                           .subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0,
-                                                VK_REMAINING_MIP_LEVELS, 0,
+                           .subresourceRange = {aspects, 0, VK_REMAINING_MIP_LEVELS, 0,
                                                 VK_REMAINING_ARRAY_LAYERS},
                         });
    vkt_run(t, cmd);
@@ -582,13 +579,59 @@ vkt_barrier(VkCommandBuffer cmd)
 
 /* ----------------------------------------------------------------- compute */
 
+VkImageView
+vkt_view_create(struct vkt *t, VkImage image, VkImageViewType type, VkFormat format,
+                VkImageSubresourceRange range)
+{
+   VkImageView view;
+
+   vkt_check(vkCreateImageView(t->device,
+                               &(VkImageViewCreateInfo){
+                                  .sType = VK_STRUCTURE_TYPE_IMAGE_VIEW_CREATE_INFO,
+                                  .image = image,
+                                  .viewType = type,
+                                  .format = format,
+                                  .subresourceRange = range,
+                               },
+                               NULL, &view));
+   return view;
+}
+
+VkBufferView
+vkt_buffer_view_create(struct vkt *t, VkBuffer buffer, VkFormat format)
+{
+   VkBufferView view;
+
+   vkt_check(vkCreateBufferView(t->device,
+                                &(VkBufferViewCreateInfo){
+                                   .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+                                   .buffer = buffer,
+                                   .format = format,
+                                   .range = VK_WHOLE_SIZE,
+                                },
+                                NULL, &view));
+   return view;
+}
+
+VkSampler
+vkt_sampler_create(struct vkt *t, const VkSamplerCreateInfo *info)
+{
+   VkSamplerCreateInfo typed = *info;
+   VkSampler sampler;
+
+   typed.sType = VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO;
+   vkt_check(vkCreateSampler(t->device, &typed, NULL, &sampler));
+   return sampler;
+}
+
 #define MAX_BINDINGS 4
 #define PUSH_SIZE_B  16
 #define STAGES                                                                                     \
    (VK_SHADER_STAGE_COMPUTE_BIT | VK_SHADER_STAGE_VERTEX_BIT | VK_SHADER_STAGE_FRAGMENT_BIT)
 
-static void
-write_set(struct vkt *t, VkDescriptorSet set, const struct vkt_binding *bindings, uint32_t count)
+void
+vkt_set_write(struct vkt *t, const struct vkt_compute *c, const struct vkt_binding *bindings,
+              uint32_t count)
 {
    for (uint32_t i = 0; i < count; i++) {
       const VkDescriptorBufferInfo buffer = {
@@ -599,7 +642,7 @@ write_set(struct vkt *t, VkDescriptorSet set, const struct vkt_binding *bindings
       vkUpdateDescriptorSets(t->device, 1,
                              &(VkWriteDescriptorSet){
                                 .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-                                .dstSet = set,
+                                .dstSet = c->set,
                                 .dstBinding = i,
                                 .descriptorCount = 1,
                                 .descriptorType = bindings[i].type,
@@ -648,7 +691,7 @@ create_set(struct vkt *t, struct vkt_compute *c, const struct vkt_binding *bindi
                                          .pSetLayouts = &c->set_layout,
                                       },
                                       &c->set));
-   write_set(t, c->set, bindings, count);
+   vkt_set_write(t, c, bindings, count);
 }
 
 struct vkt_compute
@@ -722,7 +765,7 @@ vkt_compute_destroy(struct vkt *t, struct vkt_compute *c)
 
 void
 vkt_set_bind(VkCommandBuffer cmd, VkPipelineBindPoint point, const struct vkt_compute *c,
-             const uint32_t push[4])
+             const void *push)
 {
    vkCmdBindDescriptorSets(cmd, point, c->layout, 0, 1, &c->set, 0, NULL);
    vkCmdPushConstants(cmd, c->layout, STAGES, 0, PUSH_SIZE_B, push);
@@ -738,7 +781,7 @@ vkt_dispatch(struct vkt *t, VkCommandBuffer cmd, const struct vkt_compute *c,
    (void)t;
 }
 
-/* ------------------------------------------------- drawing without attachments */
+/* ----------------------------------------------------------------- drawing */
 
 VkPipeline
 vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pipeline *p)
@@ -746,6 +789,12 @@ vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pip
    static const VkDynamicState dynamic[] = {VK_DYNAMIC_STATE_VIEWPORT, VK_DYNAMIC_STATE_SCISSOR};
    static const VkVertexInputAttributeDescription word = {.format = VK_FORMAT_R32_UINT};
    static const VkVertexInputBindingDescription words = {.stride = 4};
+   static const VkPipelineRenderingCreateInfo no_attachments = {
+      .sType = VK_STRUCTURE_TYPE_PIPELINE_RENDERING_CREATE_INFO,
+   };
+   const VkPipelineRenderingCreateInfo *attachments =
+      p->attachments ? p->attachments : &no_attachments;
+   const bool is_drawn = p->fragment || p->attachments;
    const VkShaderModule vertex = vkt_module_create(t, p->vertex, p->vertex_size_B);
    const VkShaderModule fragment =
       p->fragment ? vkt_module_create(t, p->fragment, p->fragment_size_B) : VK_NULL_HANDLE;
@@ -755,10 +804,7 @@ vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pip
       t->device, VK_NULL_HANDLE, 1,
       &(VkGraphicsPipelineCreateInfo){
          .sType = VK_STRUCTURE_TYPE_GRAPHICS_PIPELINE_CREATE_INFO,
-         .pNext =
-            &(VkPipelineRenderingCreateInfo){
-               .sType = VK_STRUCTURE_TYPE_PIPELINE_RENDERING_CREATE_INFO,
-            },
+         .pNext = attachments,
          .stageCount = fragment ? 2 : 1,
          .pStages =
             (VkPipelineShaderStageCreateInfo[]){
@@ -786,8 +832,8 @@ vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pip
          .pInputAssemblyState =
             &(VkPipelineInputAssemblyStateCreateInfo){
                .sType = VK_STRUCTURE_TYPE_PIPELINE_INPUT_ASSEMBLY_STATE_CREATE_INFO,
-               .topology = p->fragment ? VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST
-                                       : VK_PRIMITIVE_TOPOLOGY_POINT_LIST,
+               .topology = is_drawn ? VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST
+                                    : VK_PRIMITIVE_TOPOLOGY_POINT_LIST,
             },
          .pViewportState =
             &(VkPipelineViewportStateCreateInfo){
@@ -798,13 +844,20 @@ vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pip
          .pRasterizationState =
             &(VkPipelineRasterizationStateCreateInfo){
                .sType = VK_STRUCTURE_TYPE_PIPELINE_RASTERIZATION_STATE_CREATE_INFO,
-               .rasterizerDiscardEnable = !p->fragment,
+               .rasterizerDiscardEnable = !is_drawn,
                .lineWidth = 1,
             },
          .pMultisampleState =
             &(VkPipelineMultisampleStateCreateInfo){
                .sType = VK_STRUCTURE_TYPE_PIPELINE_MULTISAMPLE_STATE_CREATE_INFO,
-               .rasterizationSamples = VK_SAMPLE_COUNT_1_BIT,
+               .rasterizationSamples = p->samples ? p->samples : VK_SAMPLE_COUNT_1_BIT,
+            },
+         .pDepthStencilState = p->depth_stencil,
+         .pColorBlendState =
+            &(VkPipelineColorBlendStateCreateInfo){
+               .sType = VK_STRUCTURE_TYPE_PIPELINE_COLOR_BLEND_STATE_CREATE_INFO,
+               .attachmentCount = attachments->colorAttachmentCount,
+               .pAttachments = p->blend,
             },
          .pDynamicState =
             &(VkPipelineDynamicStateCreateInfo){
@@ -822,18 +875,50 @@ vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout, const struct vkt_pip
 }
 
 void
-vkt_begin_drawing(VkCommandBuffer cmd, VkPipeline pipeline, uint32_t width, uint32_t height)
+vkt_begin_drawing(VkCommandBuffer cmd, VkPipeline pipeline, uint32_t width, uint32_t height,
+                  const VkRenderingInfo *attachments)
 {
    const VkRect2D area = {{0, 0}, {width, height}};
+   VkRenderingInfo info = attachments ? *attachments : (VkRenderingInfo){0};
 
-   vkCmdBeginRendering(cmd, &(VkRenderingInfo){
-                               .sType = VK_STRUCTURE_TYPE_RENDERING_INFO,
-                               .renderArea = area,
-                               .layerCount = 1,
-                            });
+   info.sType = VK_STRUCTURE_TYPE_RENDERING_INFO;
+   info.renderArea = area;
+   info.layerCount = 1;
+   vkCmdBeginRendering(cmd, &info);
    vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_GRAPHICS, pipeline);
    vkCmdSetViewport(cmd, 0, 1, &(VkViewport){0, 0, width, height, 0, 1});
    vkCmdSetScissor(cmd, 0, 1, &area);
+}
+
+/* ------------------------------------------------------------- the process */
+
+unsigned
+vkt_count_lines(const char *path)
+{
+   FILE *file = fopen(path, "r");
+   unsigned count = 0;
+   int c;
+
+   vkt_expect(file, "%s", path);
+   while ((c = fgetc(file)) != EOF)
+      count += c == '\n';
+   fclose(file);
+
+   return count;
+}
+
+unsigned
+vkt_count_entries(const char *path)
+{
+   DIR *dir = opendir(path);
+   unsigned count = 0;
+
+   vkt_expect(dir, "%s", path);
+   while (readdir(dir))
+      count++;
+   closedir(dir);
+
+   return count;
 }
 
 #define LARGEST_PAGE_B (64u << 10)

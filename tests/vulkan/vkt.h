@@ -1,9 +1,9 @@
 /* Copyright © 2026 the vmbind authors
  * SPDX-License-Identifier: MIT
  *
- * The boilerplate of a Vulkan test: an instance, a device with all its queues, memory, buffers, a
- * compute pipeline, and submission with any syncs.  Plain Vulkan through the loader: it must run on
- * any driver, and must never know whose it is.
+ * The boilerplate of a Vulkan test: an instance, a device with all its queues, memory, buffers,
+ * pipelines, and submission with any syncs.  Plain Vulkan through the loader: it must run on any driver,
+ * and must never know whose it is.
  *
  * Whatever fails ends the program with the call's name and result.
  */
@@ -143,12 +143,16 @@ void vkt_submit(struct vkt *t, struct vkt_queue *queue, VkCommandBuffer cmd,
 void vkt_bind(struct vkt *t, struct vkt_queue *queue, const VkBindSparseInfo *info,
               const struct vkt_syncs *syncs);
 
+/** Nothing but the syncs: on the queue for binds as a bind, on others as a submission. */
+void vkt_sync(struct vkt *t, struct vkt_queue *queue, const struct vkt_syncs *syncs);
+
 /** Ends, submits and waits. */
 void vkt_run(struct vkt *t, VkCommandBuffer cmd);
 /** Binds and waits. */
 void vkt_bind_and_wait(struct vkt *t, const VkBindSparseInfo *info);
 
 VkSemaphore vkt_semaphore_create(struct vkt *t, VkSemaphoreType type);
+/** Exportable as all of \p handles, which may be none. */
 VkSemaphore vkt_semaphore_create_exportable(struct vkt *t, VkSemaphoreType type,
                                             VkExternalSemaphoreHandleTypeFlags handles);
 /** \return the file descriptor, the caller's */
@@ -162,13 +166,20 @@ VkFence vkt_fence_create(struct vkt *t);
 /** Waits at most a minute, on however busy a machine: then it is a failure. */
 void vkt_fence_wait(struct vkt *t, VkFence fence);
 
-/** From undefined to the general layout. */
-void vkt_make_general(struct vkt *t, VkImage image);
+/** From undefined to the general layout, all levels and layers of the aspects. */
+void vkt_make_general(struct vkt *t, VkImage image, VkImageAspectFlags aspects);
 
 /** All memory accesses before, before all after. */
 void vkt_barrier(VkCommandBuffer cmd);
 
 /* ----------------------------------------------------------------- compute */
+
+VkImageView vkt_view_create(struct vkt *t, VkImage image, VkImageViewType type, VkFormat format,
+                            VkImageSubresourceRange range);
+/** Of the whole buffer. */
+VkBufferView vkt_buffer_view_create(struct vkt *t, VkBuffer buffer, VkFormat format);
+/** \p info without its sType. */
+VkSampler vkt_sampler_create(struct vkt *t, const VkSamplerCreateInfo *info);
 
 struct vkt_binding {
    VkDescriptorType type;
@@ -195,8 +206,12 @@ VkShaderModule vkt_module_create(struct vkt *t, const uint32_t *spirv, size_t sp
  * constants.  The pipeline is the caller's to make: until then there is none. */
 struct vkt_compute vkt_set_create(struct vkt *t, const struct vkt_binding *bindings,
                                   uint32_t count);
+/** Other things for its first \p count bindings, of the same types; while nothing uses the set. */
+void vkt_set_write(struct vkt *t, const struct vkt_compute *compute,
+                   const struct vkt_binding *bindings, uint32_t count);
+/** \p push: the 16 bytes. */
 void vkt_set_bind(VkCommandBuffer cmd, VkPipelineBindPoint point, const struct vkt_compute *compute,
-                  const uint32_t push[4]);
+                  const void *push);
 
 /** The same with a compute pipeline. */
 struct vkt_compute vkt_compute_create(struct vkt *t, const uint32_t *spirv, size_t spirv_size_B,
@@ -205,23 +220,35 @@ void vkt_compute_destroy(struct vkt *t, struct vkt_compute *compute);
 void vkt_dispatch(struct vkt *t, VkCommandBuffer cmd, const struct vkt_compute *compute,
                   const uint32_t push[4], uint32_t x, uint32_t y, uint32_t z);
 
-/* ------------------------------------------------- drawing without attachments */
+/* ----------------------------------------------------------------- drawing */
 
-/** Shaders that write to buffers. */
+/** What is zero is as most want it: no vertex buffer, no attachments (the shaders write to buffers), no tests. */
 struct vkt_pipeline {
    const uint32_t *vertex;
    size_t vertex_size_B;
-   /** Triangles; or, without a fragment shader, points that go nowhere. */
+   /** NULL: none.  Triangles are drawn; or, without attachments too, points that go nowhere. */
    const uint32_t *fragment;
    size_t fragment_size_B;
    /** A vertex is a word of vertex buffer 0. */
    bool vertex_words;
+   const VkPipelineRenderingCreateInfo *attachments;
+   /** One for each colour attachment. */
+   const VkPipelineColorBlendAttachmentState *blend;
+   const VkPipelineDepthStencilStateCreateInfo *depth_stencil;
+   VkSampleCountFlagBits samples;
 };
 
 VkPipeline vkt_pipeline_create(struct vkt *t, VkPipelineLayout layout,
                                const struct vkt_pipeline *pipeline);
-/** Until vkCmdEndRendering(). */
-void vkt_begin_drawing(VkCommandBuffer cmd, VkPipeline pipeline, uint32_t width, uint32_t height);
+/** Until vkCmdEndRendering(), to the whole of one layer of \p attachments; NULL: there are none. */
+void vkt_begin_drawing(VkCommandBuffer cmd, VkPipeline pipeline, uint32_t width, uint32_t height,
+                       const VkRenderingInfo *attachments);
+
+/* ------------------------------------------------------------- the process */
+
+/** How many lines a file has, and how many entries a directory: of /proc/self, what the process has. */
+unsigned vkt_count_lines(const char *path);
+unsigned vkt_count_entries(const char *path);
 
 /** Fresh pages of the process, at an address that is a multiple of every GPU's pages. */
 void *vkt_pages(size_t size_B, int prot);

@@ -137,28 +137,6 @@ vkt_image_supported(struct vkt *t, const VkImageCreateInfo *info)
           info->arrayLayers <= props.maxArrayLayers && info->extent.depth <= props.maxExtent.depth;
 }
 
-static void
-make_general(struct vkt *t, const struct vkt_image *image)
-{
-   VkCommandBuffer cmd = vkt_begin(t);
-
-   vkCmdPipelineBarrier(
-      cmd, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, 0, 0, NULL, 0,
-      NULL, 1,
-      &(VkImageMemoryBarrier){
-         .sType = VK_STRUCTURE_TYPE_IMAGE_MEMORY_BARRIER,
-         .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT,
-         .oldLayout = VK_IMAGE_LAYOUT_UNDEFINED,
-         .newLayout = VK_IMAGE_LAYOUT_GENERAL,
-         .srcQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED,
-         .dstQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED,
-         .image = image->image,
-         .subresourceRange = {vkt_format_aspects(image->info.format), 0, VK_REMAINING_MIP_LEVELS, 0,
-                              VK_REMAINING_ARRAY_LAYERS},
-      });
-   vkt_run(t, cmd);
-}
-
 struct vkt_image
 vkt_plain_image_create(struct vkt *t, const VkImageCreateInfo *info)
 {
@@ -169,7 +147,7 @@ vkt_plain_image_create(struct vkt *t, const VkImageCreateInfo *info)
    image.memory = vkt_alloc(t, image.reqs.size, (void **)&image.map);
    memset(image.map, 0, image.reqs.size);
    vkt_check(vkBindImageMemory(t->device, image.image, image.memory, 0));
-   make_general(t, &image);
+   vkt_make_general(t, image.image, vkt_format_aspects(info->format));
 
    return image;
 }
@@ -251,7 +229,7 @@ vkt_sparse_image_create(struct vkt *t, const VkImageCreateInfo *info)
               (unsigned long long)image.reqs.size);
    image.memory = vkt_alloc(t, size_B, (void **)&image.map);
    memset(image.map, 0, size_B);
-   make_general(t, &image);
+   vkt_make_general(t, image.image, vkt_format_aspects(info->format));
 
    return image;
 }
@@ -338,6 +316,25 @@ vkt_sparse_image_bind(struct vkt *t, struct vkt_image *image,
                            .pImageOpaqueBinds = &opaque,
                         });
    free(tail_binds);
+   free(binds);
+}
+
+void
+vkt_image_bind_reversed(struct vkt *t, VkImage image, VkDeviceMemory memory, VkDeviceSize size_B)
+{
+   const uint32_t count = size_B / VKT_BLOCK_B;
+   VkSparseMemoryBind *binds = calloc(count, sizeof(*binds));
+
+   for (uint32_t i = 0; i < count; i++) {
+      binds[i] = (VkSparseMemoryBind){
+         .resourceOffset = (VkDeviceSize)i * VKT_BLOCK_B,
+         .size = VKT_BLOCK_B,
+         .memory = memory,
+         .memoryOffset = (VkDeviceSize)(count - 1 - i) * VKT_BLOCK_B,
+      };
+   }
+   const VkSparseImageOpaqueMemoryBindInfo info = {image, count, binds};
+   vkt_bind_and_wait(t, &(VkBindSparseInfo){.imageOpaqueBindCount = 1, .pImageOpaqueBinds = &info});
    free(binds);
 }
 

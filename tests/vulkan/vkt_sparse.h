@@ -56,6 +56,10 @@ VkDeviceSize vkt_tail_place_B(const struct vkt_image *image, uint32_t tail);
 void vkt_sparse_image_bind(struct vkt *t, struct vkt_image *image,
                            bool (*resident)(const struct vkt_image *image, uint32_t block),
                            bool tails);
+/** Binds all of an image by opaque binds, block by block, to as much memory in the reverse order. */
+void vkt_image_bind_reversed(struct vkt *t, VkImage image, VkDeviceMemory memory,
+                             VkDeviceSize size_B);
+
 bool vkt_all_blocks(const struct vkt_image *image, uint32_t block);
 bool vkt_every_other_block(const struct vkt_image *image, uint32_t block);
 bool vkt_no_block(const struct vkt_image *image, uint32_t block);

@@ -18,14 +18,14 @@
 #include "vmbind/vmbind_screen.h"
 #include "vmbind/vmbind_sparse.h"
 
-#include "vmbvk_image.h"
-
 #define ADVANCE_EVERY 256
 
 /** A sparse resource while its binds are walked. */
 struct bind_target {
    struct pipe_resource *pres;
    struct vmb_range *range;
+   /** Of an image in blocks, else NULL. */
+   const struct vmbind_sparse_layout *layout;
    uint64_t size_B;
    /** What offsets and sizes are multiples of. */
    uint64_t align_B;
@@ -40,6 +40,7 @@ bind_target(struct vmbvk_queue *queue, struct pipe_resource *pres, uint64_t size
    return (struct bind_target){
       .pres = pres,
       .range = vmbind_resource_range(pres),
+      .layout = vmbind_resource_layout(pres),
       .size_B = size_B,
       .align_B = is_image ? VMBIND_SPARSE_BLOCK_SIZE_B
                           : vmb_device_caps(vmbind_screen_device(device->lvp.pscreen))->page_size_B,
@@ -61,19 +62,19 @@ static int
 add_run(struct vmbvk_queue *queue, const struct bind_target *target,
         const struct vmbind_sparse_run *run, const struct lvp_device_memory *mem)
 {
-   struct vmb_bo *bo = mem ? vmbvk_memory_bo(mem) : NULL;
+   const struct vmbind_piece piece = mem ? vmbvk_memory_piece(mem) : (struct vmbind_piece){0};
 
    if (!target->range)
       return refuse(target, run, "the resource is not sparse");
-   if (mem && !bo)
-      return refuse(target, run, "the memory is smaller than a block, or not the GPU's");
+   if (mem && !piece.bo)
+      return refuse(target, run, "the memory is not the GPU's");
    if (!vmbind_sparse_range_valid(run->offset_B, run->size_B, target->size_B, target->align_B))
       return refuse(target, run, "outside the resource, or unaligned");
 
    /* The end of a resource may lie inside a page, which is bound all the same. */
    const uint64_t size_B = align64(run->size_B, target->align_B);
-   if (bo &&
-       !vmbind_sparse_range_valid(run->mem_offset_B, size_B, vmb_bo_size_B(bo), target->align_B))
+   if (piece.bo &&
+       !vmbind_sparse_range_valid(run->mem_offset_B, size_B, piece.size_B, target->align_B))
       return refuse(target, run, "outside the memory, or unaligned");
 
    struct vmb_bind *bind = util_dynarray_grow(&queue->binds, struct vmb_bind, 1);
@@ -85,8 +86,8 @@ add_run(struct vmbvk_queue *queue, const struct bind_target *target,
       .range = target->range,
       .offset_B = run->offset_B,
       .size_B = size_B,
-      .bo = bo,
-      .bo_offset_B = bo ? run->mem_offset_B : 0,
+      .bo = piece.bo,
+      .bo_offset_B = piece.bo ? piece.offset_B + run->mem_offset_B : 0,
    };
    *pres = target->pres;
 
@@ -174,12 +175,19 @@ add_opaque_binds(struct vmbvk_queue *queue, const VkSparseImageOpaqueMemoryBindI
 
 static int
 add_image_bind(struct vmbvk_queue *queue, const struct bind_target *target,
-               const struct vmbind_sparse_layout *layout, const VkSparseImageMemoryBind *bind)
+               const VkSparseImageMemoryBind *bind)
 {
+   const struct vmbind_sparse_layout *layout = target->layout;
    VK_FROM_HANDLE(lvp_device_memory, mem, bind->memory);
    const struct vmbind_extent offset_px = {bind->offset.x, bind->offset.y, bind->offset.z};
    const struct vmbind_extent extent_px = {bind->extent.width, bind->extent.height,
                                           bind->extent.depth};
+
+   if (!layout) {
+      mesa_loge("vmbind: bind of blocks of an image without sparse residency");
+      assert(!"invalid sparse image bind");
+      return 0;
+   }
 
    util_dynarray_clear(&queue->runs);
    int ret =
@@ -210,18 +218,16 @@ static int
 add_image_binds(struct vmbvk_queue *queue, const VkSparseImageMemoryBindInfo *info)
 {
    VK_FROM_HANDLE(lvp_image, image, info->image);
-   struct vmbind_sparse_layout layouts[ARRAY_SIZE(image->planes)];
+   struct bind_target targets[ARRAY_SIZE(image->planes)];
 
    for (uint8_t p = 0; p < image->plane_count; p++)
-      vmbvk_image_get_layout(image, p, &layouts[p]);
+      targets[p] = bind_target(queue, image->planes[p].bo, image->planes[p].size);
 
    for (uint32_t i = 0; i < info->bindCount; i++) {
       const VkSparseImageMemoryBind *bind = &info->pBinds[i];
       const uint8_t p = lvp_image_aspects_to_plane(image, bind->subresource.aspectMask);
-      const struct bind_target target =
-         bind_target(queue, image->planes[p].bo, image->planes[p].size);
 
-      int ret = add_image_bind(queue, &target, &layouts[p], bind);
+      int ret = add_image_bind(queue, &targets[p], bind);
       if (ret)
          return ret;
    }

@@ -22,6 +22,13 @@ is_sparse(VkBufferCreateFlags flags)
    return flags & VK_BUFFER_CREATE_SPARSE_BINDING_BIT;
 }
 
+/* The GPU's page: what is resident is counted in no larger pieces. */
+static uint64_t
+alignment_B(const struct vmbvk_device *device)
+{
+   return vmb_device_caps(vmbind_screen_device(device->lvp.pscreen))->page_size_B;
+}
+
 static struct pipe_resource
 buffer_template(const struct vmbvk_device *device, const struct vk_buffer *buffer)
 {
@@ -186,11 +193,12 @@ VKAPI_ATTR void VKAPI_CALL
 vmbvk_GetBufferMemoryRequirements2(VkDevice _device, const VkBufferMemoryRequirementsInfo2 *pInfo,
                                    VkMemoryRequirements2 *pRequirements)
 {
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
    VK_FROM_HANDLE(lvp_buffer, buffer, pInfo->buffer);
 
    lvp_GetBufferMemoryRequirements2(_device, pInfo, pRequirements);
    if (is_sparse(buffer->vk.create_flags))
-      pRequirements->memoryRequirements.alignment = VMBIND_SPARSE_BLOCK_SIZE_B;
+      pRequirements->memoryRequirements.alignment = alignment_B(device);
 }
 
 VKAPI_ATTR void VKAPI_CALL
@@ -214,6 +222,8 @@ vmbvk_GetDeviceBufferMemoryRequirements(VkDevice _device,
                                         const VkDeviceBufferMemoryRequirements *pInfo,
                                         VkMemoryRequirements2 *pRequirements)
 {
+   VK_FROM_HANDLE(vmbvk_device, device, _device);
+
    vmbvk_fill_requirements(pRequirements);
    if (!is_sparse(pInfo->pCreateInfo->flags)) {
       lvp_GetDeviceBufferMemoryRequirements(_device, pInfo, pRequirements);
@@ -222,7 +232,7 @@ vmbvk_GetDeviceBufferMemoryRequirements(VkDevice _device,
 
    pRequirements->memoryRequirements = (VkMemoryRequirements){
       .size = align64(pInfo->pCreateInfo->size, VMBIND_SPARSE_BLOCK_SIZE_B),
-      .alignment = VMBIND_SPARSE_BLOCK_SIZE_B,
+      .alignment = alignment_B(device),
       .memoryTypeBits = 1,
    };
 }

@@ -6,7 +6,6 @@
  * Lavapipe creates the image; here it gets addresses.  Knows nothing of binds.
  */
 
-#include "vmbvk_image.h"
 #include "vmbvk_private.h"
 
 #include <errno.h>
@@ -89,14 +88,6 @@ get_layout(const struct image_info *info, uint8_t p, struct vmbind_sparse_layout
    vmbind_sparse_layout_init(&image, layout_out);
 }
 
-void
-vmbvk_image_get_layout(const struct lvp_image *image, uint8_t plane,
-                       struct vmbind_sparse_layout *layout_out)
-{
-   const struct image_info info = info_of_image(image);
-   get_layout(&info, plane, layout_out);
-}
-
 /* ------------------------------------------------------------ create and destroy */
 
 /* Images whose layout the application may know, and which are bound as a whole, are laid out as any
@@ -144,7 +135,8 @@ make_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t 
    if (has_plain_layout(image->vk.create_flags, image->vk.tiling))
       return make_plain_plane_sparse(device, image, p);
 
-   vmbvk_image_get_layout(image, p, &layout);
+   const struct image_info info = info_of_image(image);
+   get_layout(&info, p, &layout);
 
    /* Generated code counts in 32 bits with a sign. */
    if (layout.size_B > LP_MAX_TEXTURE_SIZE)
@@ -156,8 +148,8 @@ make_plane_sparse(struct vmbvk_device *device, struct lvp_image *image, uint8_t 
    if (ret)
       return no_addresses(device, ret, layout.size_B);
 
-   vmbind_resource_set_layout(plane->bo, &layout);
-   if (vmbind_resource_track_residency(plane->bo, layout.size_B))
+   if (vmbind_resource_set_layout(plane->bo, &layout) ||
+       vmbind_resource_track_residency(plane->bo, layout.size_B))
       return vk_error(device, VK_ERROR_OUT_OF_HOST_MEMORY);
 
    return VK_SUCCESS;
@@ -420,4 +412,22 @@ vmbvk_GetDeviceImageMemoryRequirements(VkDevice _device,
       get_layout(&info, p, &layout);
       pRequirements->memoryRequirements.size += layout.size_B;
    }
+}
+
+/* Sparse ones lie as ours do; who asks may want to copy an image that there is by it (VK_EXT_host_image_copy). */
+VKAPI_ATTR void VKAPI_CALL
+vmbvk_GetDeviceImageSubresourceLayoutKHR(VkDevice device, const VkDeviceImageSubresourceInfoKHR *pInfo,
+                                         VkSubresourceLayout2KHR *pLayout)
+{
+   VkImage image;
+
+   if (!(pInfo->pCreateInfo->flags & VK_IMAGE_CREATE_SPARSE_BINDING_BIT)) {
+      lvp_GetDeviceImageSubresourceLayoutKHR(device, pInfo, pLayout);
+      return;
+   }
+
+   if (vmbvk_CreateImage(device, pInfo->pCreateInfo, NULL, &image) != VK_SUCCESS)
+      return;
+   lvp_GetImageSubresourceLayout2KHR(device, image, pInfo->pSubresource, pLayout);
+   vmbvk_DestroyImage(device, image, NULL);
 }

@@ -20,7 +20,6 @@
 #include "vk_alloc.h"
 #include "vk_common_entrypoints.h"
 #include "vk_debug_utils.h"
-#include "vmbind/vmbind_memory.h"
 
 /** What the pNext chain of an allocation asks for. */
 struct alloc_request {
@@ -270,12 +269,12 @@ vmbvk_FreeMemory(VkDevice _device, VkDeviceMemory _mem, const VkAllocationCallba
    vk_free2(&device->lvp.vk.alloc, pAllocator, mem);
 }
 
-struct vmb_bo *
-vmbvk_memory_bo(const struct lvp_device_memory *lvp)
+struct vmbind_piece
+vmbvk_memory_piece(const struct lvp_device_memory *lvp)
 {
    const struct vmbvk_device_memory *mem = container_of(lvp, struct vmbvk_device_memory, lvp);
 
-   return mem->memory ? vmbind_memory_bo(mem->memory) : NULL;
+   return mem->memory ? vmbind_memory_piece(mem->memory) : (struct vmbind_piece){0};
 }
 
 /* A plane that has no addresses yet is not worth a word. */

@@ -13,6 +13,7 @@
 
 #include "gallium/frontends/lavapipe/lvp_private.h"
 
+#include "vmbind/vmbind_memory.h"
 #include "vmbvk_entrypoints.h"
 #include "vmbvk_residency.h"
 
@@ -150,8 +151,8 @@ void vmbvk_engine_destroy_pipelines(struct lvp_device *device);
 
 /* vmbvk_memory.c */
 
-/** The BO behind it, or NULL if it cannot be bound to sparse resources. */
-struct vmb_bo *vmbvk_memory_bo(const struct lvp_device_memory *mem);
+/** The part of a BO that it is; no BO if it cannot be bound to sparse resources. */
+struct vmbind_piece vmbvk_memory_piece(const struct lvp_device_memory *mem);
 
 /** What a resource that does not exist yet requires beside size and alignment, which lavapipe leaves
  * out: nothing. */

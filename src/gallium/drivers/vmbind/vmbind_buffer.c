@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gallivm/lp_bld_sample.h"
 #include "lp_flush.h"
 #include "pipe/p_context.h"
 #include "util/box.h"
@@ -60,8 +61,8 @@ count_resident(const struct llvmpipe_resource *lpr, uint64_t start, uint64_t end
 static bool
 has_holes(const struct llvmpipe_resource *lpr, uint64_t offset_B, uint64_t size_B)
 {
-   const uint64_t start = offset_B / VMBIND_SPARSE_BLOCK_SIZE_B;
-   const uint64_t end = DIV_ROUND_UP(offset_B + size_B, VMBIND_SPARSE_BLOCK_SIZE_B);
+   const uint64_t start = offset_B / LP_SPARSE_BUFFER_PAGE_SIZE;
+   const uint64_t end = DIV_ROUND_UP(offset_B + size_B, LP_SPARSE_BUFFER_PAGE_SIZE);
 
    return count_resident(lpr, start, end) < end - start;
 }
@@ -70,8 +71,8 @@ has_holes(const struct llvmpipe_resource *lpr, uint64_t offset_B, uint64_t size_
 static bool
 is_hole(struct pipe_resource *pres, uint64_t offset_B, uint64_t size_B)
 {
-   return count_resident(llvmpipe_resource(pres), offset_B / VMBIND_SPARSE_BLOCK_SIZE_B,
-                         DIV_ROUND_UP(offset_B + size_B, VMBIND_SPARSE_BLOCK_SIZE_B)) == 0;
+   return count_resident(llvmpipe_resource(pres), offset_B / LP_SPARSE_BUFFER_PAGE_SIZE,
+                         DIV_ROUND_UP(offset_B + size_B, LP_SPARSE_BUFFER_PAGE_SIZE)) == 0;
 }
 
 static void
@@ -82,9 +83,9 @@ write_back(const struct vmbind_buffer_transfer *transfer)
    uint64_t next_B;
 
    for (uint64_t offset_B = transfer->offset_B; offset_B < end_B; offset_B = next_B) {
-      const uint64_t block = offset_B / VMBIND_SPARSE_BLOCK_SIZE_B;
+      const uint64_t block = offset_B / LP_SPARSE_BUFFER_PAGE_SIZE;
 
-      next_B = MIN2((block + 1) * VMBIND_SPARSE_BLOCK_SIZE_B, end_B);
+      next_B = MIN2((block + 1) * LP_SPARSE_BUFFER_PAGE_SIZE, end_B);
       if (is_resident(lpr, block))
          memcpy((uint8_t *)lpr->data + offset_B,
                 (uint8_t *)transfer->staging + (offset_B - transfer->offset_B), next_B - offset_B);

@@ -42,8 +42,6 @@ struct vmbind_sparse_resource {
    struct vmbind_gl_resource res;
    /** The context in whose batch are changes of it, or NULL.  Guarded by gl->batch_lock. */
    struct vmbind_commits *noted_by;
-   /** Of a texture. */
-   struct vmbind_sparse_layout layout;
    uint32_t block_count;
    /** The memory of each block as it is after all changes, also those that are only noted down. */
    struct vmbind_page blocks[];
@@ -505,7 +503,7 @@ commit_layer(struct pipe_context *pctx, struct pipe_resource *pres, unsigned lev
    bool done;
 
    util_dynarray_init(&runs, NULL);
-   done = !vmbind_sparse_image_runs(&sparse_resource(pres)->layout, level, layer, offset_px,
+   done = !vmbind_sparse_image_runs(vmbind_resource_layout(pres), level, layer, offset_px,
                                     extent_px, 0, &runs);
    util_dynarray_foreach (&runs, struct vmbind_sparse_run, run) {
       done = change_blocks(pctx, pres, run->offset_B, run->size_B, commit);
@@ -521,7 +519,7 @@ static bool
 commit_texture(struct pipe_context *pctx, struct pipe_resource *pres, unsigned level,
                const struct pipe_box *box, bool commit)
 {
-   const struct vmbind_sparse_layout *layout = &sparse_resource(pres)->layout;
+   const struct vmbind_sparse_layout *layout = vmbind_resource_layout(pres);
    const bool is_3d = pres->target == PIPE_TEXTURE_3D;
    const struct vmbind_extent offset_px = {box->x, box->y, is_3d ? box->z : 0};
    const struct vmbind_extent extent_px = {box->width, box->height, is_3d ? box->depth : 1};
@@ -618,16 +616,15 @@ vmbind_sparse_resource_create(struct pipe_screen *pscreen, const struct pipe_res
    if (!sparse)
       goto fail_resource;
 
-   sparse->layout = layout;
    sparse->block_count = block_count;
    if (vmbind_resource_attach_sparse(pscreen, pres, &sparse->res.backing, size_B, true))
       goto fail_sparse;
    sparse->res.backing.destroy = sparse_release;
 
    if (!is_buffer) {
-      vmbind_resource_set_layout(pres, &layout);
       pres->nr_sparse_levels = layout.tail_first_level;
-      if (vmbind_resource_track_residency(pres, size_B))
+      if (vmbind_resource_set_layout(pres, &layout) ||
+          vmbind_resource_track_residency(pres, size_B))
          goto fail_resource;
    }
    if (!wait_for_null(vmbind_screen(pscreen), sparse->res.backing.sparse_range))

@@ -16,13 +16,11 @@
 
 #include "vmbind_private.h"
 
-/* Whoever maps a piece may write to all of its pages; and less than a sparse block. */
+/* Whoever maps a piece may write to all of its pages; and a piece is less than a sparse block, so that textures get
+ * BOs of their own. */
 #define SLAB_MIN_ORDER 12
 #define SLAB_MAX_ORDER 15
 #define SLAB_SIZE_B    (2u << 20)
-
-static_assert((1u << SLAB_MAX_ORDER) < VMBIND_SPARSE_BLOCK_SIZE_B,
-              "what is in a slab must not be bindable");
 
 struct vmbind_slab {
    struct pb_slab base;
@@ -449,6 +447,21 @@ vmbind_memory_bo(const struct vmbind_memory *mem)
    return mem->bo;
 }
 
+struct vmbind_piece
+vmbind_memory_piece(const struct vmbind_memory *mem)
+{
+   const struct vmbind_slab *slab = slab_of(mem);
+
+   if (!slab)
+      return (struct vmbind_piece){mem->bo, 0, vmb_bo_size_B(mem->bo)};
+
+   return (struct vmbind_piece){
+      .bo = slab->memory->bo,
+      .offset_B = vmbind_memory_addr_B(mem) - vmbind_memory_addr_B(slab->memory),
+      .size_B = mem->lp.size,
+   };
+}
+
 /* Kernel drivers map a BO from its start on, at a multiple of the GPU's pages: a piece of one is mapped with all
  * the rest of it, moved, and the rest unmapped. */
 static int
@@ -490,8 +503,7 @@ vmbind_memory_map_at(struct vmbind_memory *mem, uint64_t size_B, void *addr)
    os_get_page_size(&page_size_B);
    size_B = align64(size_B, page_size_B);
    assert(size_B <= mem->lp.size);
-   const int ret = map_piece_at(
-      slab, vmbind_memory_addr_B(mem) - vmbind_memory_addr_B(slab->memory), size_B, addr);
+   const int ret = map_piece_at(slab, vmbind_memory_piece(mem).offset_B, size_B, addr);
    return ret ? ret : (int64_t)size_B;
 }
 

@@ -3,9 +3,8 @@
  *
  * Memory of a screen: BOs, and the addresses at which the GPU finds them.
  *
- * What is smaller than a sparse block can never be bound to a sparse resource, so it needs no BO of
- * its own: it comes out of slabs (Mesa's pb_slab), one BO and one bind for many.  Everything else is
- * a BO, bound at a range of its own.
+ * What is smaller than a sparse block comes out of slabs (Mesa's pb_slab), one BO and one bind for many.
+ * Everything else is a BO, bound at a range of its own.
  *
  * Freeing never waits: addresses and BOs come back when the unbind has completed.  The GPU must be
  * done with the memory.  All functions may be called from any thread; errors are negative errno.
@@ -68,8 +67,19 @@ uint64_t vmbind_memory_addr_B(const struct vmbind_memory *mem);
 /** At least what was asked for. */
 uint64_t vmbind_memory_size_B(const struct vmbind_memory *mem);
 
-/** The BO behind it, or NULL for memory that can be bound to no sparse resource. */
+/** The BO that is its own, or NULL. */
 struct vmb_bo *vmbind_memory_bo(const struct vmbind_memory *mem);
+
+/** A part of a BO, which stays the memory's. */
+struct vmbind_piece {
+   struct vmb_bo *bo;
+   uint64_t offset_B;
+   uint64_t size_B;
+};
+
+/** The part of a BO that it is, to be bound to sparse resources: all of its own, or a piece of a slab, which begins at a
+ * multiple of its size. */
+struct vmbind_piece vmbind_memory_piece(const struct vmbind_memory *mem);
 
 /**
  * Shows the memory at another address of the process as well, in place of what is mapped there.  The

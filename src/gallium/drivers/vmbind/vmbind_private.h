@@ -111,6 +111,8 @@ struct vmbind_backing {
    struct list_head link;
    struct vmbind_memory *memory;
    struct vmb_range *sparse_range;
+   /** Of a sparse texture that lies in blocks, else NULL. */
+   struct vmbind_sparse_layout *layout;
    /** Of a sparse one: its addresses can be asked for again; the one that was, or 0. */
    bool replayable;
    uint64_t addr_B;

@@ -177,6 +177,7 @@ vmbind_resource_destroy(struct pipe_screen *pscreen, struct pipe_resource *pres)
          vmbind_memory_free(pscreen, backing->memory);
       vmbind_resource_set_address(lpr, 0);
       lpr->imported_memory = NULL;
+      FREE(backing->layout);
       FREE(backing);
    }
 
@@ -260,10 +261,16 @@ vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resource *p
    return ret;
 }
 
-void
+int
 vmbind_resource_set_layout(struct pipe_resource *pres, const struct vmbind_sparse_layout *layout)
 {
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
+   struct vmbind_backing *backing = vmbind_backing(lpr);
+
+   assert(backing->sparse_range && !backing->layout);
+   backing->layout = mem_dup(layout, sizeof(*layout));
+   if (!backing->layout)
+      return -ENOMEM;
 
    for (uint32_t level = 0; level < layout->level_count; level++) {
       lpr->mip_offsets[level] = layout->level_offset_B[level];
@@ -272,6 +279,15 @@ vmbind_resource_set_layout(struct pipe_resource *pres, const struct vmbind_spars
    }
    lpr->sample_stride = layout->sample_stride_B;
    lpr->size_required = layout->size_B;
+
+   return 0;
+}
+
+const struct vmbind_sparse_layout *
+vmbind_resource_layout(struct pipe_resource *pres)
+{
+   struct vmbind_backing *backing = vmbind_backing(llvmpipe_resource(pres));
+   return backing ? backing->layout : NULL;
 }
 
 struct vmb_range *
@@ -281,12 +297,19 @@ vmbind_resource_range(struct pipe_resource *pres)
    return backing ? backing->sparse_range : NULL;
 }
 
+/* What one bit stands for. */
+static uint64_t
+residency_unit_B(const struct pipe_resource *pres)
+{
+   return pres->target == PIPE_BUFFER ? LP_SPARSE_BUFFER_PAGE_SIZE : VMBIND_SPARSE_BLOCK_SIZE_B;
+}
+
 int
 vmbind_resource_track_residency(struct pipe_resource *pres, uint64_t size_B)
 {
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
-   const uint64_t blocks = DIV_ROUND_UP(size_B, VMBIND_SPARSE_BLOCK_SIZE_B);
-   BITSET_WORD *residency = calloc(BITSET_WORDS(blocks), sizeof(*residency));
+   const uint64_t units = DIV_ROUND_UP(size_B, residency_unit_B(pres));
+   BITSET_WORD *residency = calloc(BITSET_WORDS(units), sizeof(*residency));
    if (!residency)
       return -ENOMEM;
 
@@ -302,17 +325,16 @@ vmbind_resource_set_resident(struct pipe_resource *pres, uint64_t offset_B, uint
                              bool resident)
 {
    struct llvmpipe_resource *lpr = llvmpipe_resource(pres);
-   const uint64_t end = DIV_ROUND_UP(offset_B + size_B, VMBIND_SPARSE_BLOCK_SIZE_B);
+   const uint64_t unit_B = residency_unit_B(pres);
+   const uint64_t first = offset_B / unit_B, last = DIV_ROUND_UP(offset_B + size_B, unit_B) - 1;
 
-   if (!lpr->residency)
+   if (!lpr->residency || size_B == 0)
       return;
 
-   for (uint64_t block = offset_B / VMBIND_SPARSE_BLOCK_SIZE_B; block < end; block++) {
-      if (resident)
-         BITSET_SET(lpr->residency, block);
-      else
-         BITSET_CLEAR(lpr->residency, block);
-   }
+   if (resident)
+      BITSET_SET_RANGE(lpr->residency, first, last);
+   else
+      BITSET_CLEAR_RANGE(lpr->residency, first, last);
 }
 
 /* ------------------------------------------------------------------ screen */

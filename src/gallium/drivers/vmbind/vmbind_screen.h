@@ -78,9 +78,16 @@ int vmbind_resource_make_sparse(struct pipe_screen *pscreen, struct pipe_resourc
 int vmbind_resource_make_sparse_at(struct pipe_screen *pscreen, struct pipe_resource *pres,
                                    uint64_t size_B, bool residency, uint64_t addr_B);
 
-/** Says where things are in a sparse texture: llvmpipe reads and writes by these numbers alone. */
-void vmbind_resource_set_layout(struct pipe_resource *pres,
-                                const struct vmbind_sparse_layout *layout);
+/** Says where things are in a sparse texture: llvmpipe reads and writes by these numbers alone.
+ *
+ * \param layout  is copied
+ * \return 0; -ENOMEM
+ */
+int vmbind_resource_set_layout(struct pipe_resource *pres,
+                               const struct vmbind_sparse_layout *layout);
+
+/** What vmbind_resource_set_layout() said, which lives as long as the resource; NULL for others. */
+const struct vmbind_sparse_layout *vmbind_resource_layout(struct pipe_resource *pres);
 
 /** NULL for resources that are not sparse. */
 struct vmb_range *vmbind_resource_range(struct pipe_resource *pres);

@@ -44,8 +44,8 @@ level_size_px(const struct vmbind_sparse_layout *layout, uint32_t level)
    };
 }
 
-struct vmbind_extent
-vmbind_sparse_level_blocks(const struct vmbind_sparse_layout *layout, uint32_t level)
+static struct vmbind_extent
+level_blocks(const struct vmbind_sparse_layout *layout, uint32_t level)
 {
    const struct vmbind_extent size_px = level_size_px(layout, level);
 
@@ -195,7 +195,7 @@ level_layer_size_B(const struct vmbind_sparse_image *image, const struct vmbind_
       return align64(width_el * image->element_size_B, VMBIND_SPARSE_BLOCK_SIZE_B);
    }
 
-   const struct vmbind_extent blocks = vmbind_sparse_level_blocks(layout, level);
+   const struct vmbind_extent blocks = layout->level_blocks[level];
    return (uint64_t)blocks.width * blocks.height * blocks.depth * VMBIND_SPARSE_BLOCK_SIZE_B;
 }
 
@@ -221,6 +221,7 @@ vmbind_sparse_layout_init(const struct vmbind_sparse_image *image,
    };
 
    for (uint32_t level = 0; level < layout->tail_first_level; level++) {
+      layout->level_blocks[level] = level_blocks(layout, level);
       layout->level_offset_B[level] = layout->size_B;
       layout->layer_stride_B[level] = level_layer_size_B(image, layout, level);
       layout->size_B += layout->layer_stride_B[level] * image->layer_count;
@@ -233,29 +234,30 @@ vmbind_sparse_layout_init(const struct vmbind_sparse_image *image,
 
 /* ------------------------------------------------------------------- regions */
 
-/* One dimension of a region: whole blocks, or as far as the level goes. */
-static bool
-side_valid(uint32_t offset_px, uint32_t extent_px, uint32_t block_px, uint32_t level_px)
+/** One dimension of a region, in blocks. */
+struct side {
+   uint32_t first;
+   uint32_t count;
+};
+
+/* Whole blocks, or as far as the level goes; no blocks if it is neither.  Most regions are small, and of few blocks,
+ * so a division is only for those that are not. */
+static struct side
+side_blocks(uint32_t offset_px, uint32_t extent_px, uint32_t block_px, uint32_t level_px)
 {
    const uint64_t end_px = (uint64_t)offset_px + extent_px;
+   const struct side side = {
+      .first = offset_px < block_px ? 0 : offset_px / block_px,
+      .count = extent_px <= block_px ? 1 : DIV_ROUND_UP((uint64_t)extent_px, block_px),
+   };
+   const bool aligned = (uint64_t)side.first * block_px == offset_px;
+   const bool whole = (uint64_t)side.count * block_px == extent_px;
 
-   return extent_px > 0 && offset_px % block_px == 0 && offset_px < level_px &&
-          (extent_px % block_px == 0 ? end_px <= align64(level_px, block_px) : end_px == level_px);
-}
-
-static bool
-region_valid(const struct vmbind_sparse_layout *layout, uint32_t level, uint32_t layer,
-             const struct vmbind_extent *offset_px, const struct vmbind_extent *extent_px)
-{
-   if (level >= layout->tail_first_level || layer >= layout->layer_count)
-      return false;
-
-   const struct vmbind_extent size_px = level_size_px(layout, level);
-   const struct vmbind_extent *block_px = &layout->block_px;
-
-   return side_valid(offset_px->width, extent_px->width, block_px->width, size_px.width) &&
-          side_valid(offset_px->height, extent_px->height, block_px->height, size_px.height) &&
-          side_valid(offset_px->depth, extent_px->depth, block_px->depth, size_px.depth);
+   /* Whole blocks may stick out of the level, but the last of them begins inside. */
+   if (extent_px == 0 || !aligned || offset_px >= level_px ||
+       (whole ? end_px - block_px >= level_px : end_px != level_px))
+      return (struct side){0, 0};
+   return side;
 }
 
 static bool
@@ -288,38 +290,37 @@ vmbind_sparse_image_runs(const struct vmbind_sparse_layout *layout, uint32_t lev
                         const struct vmbind_extent *offset_px, const struct vmbind_extent *extent_px,
                         uint64_t mem_offset_B, struct util_dynarray *runs)
 {
-   if (!region_valid(layout, level, layer, offset_px, extent_px))
+   if (level >= layout->tail_first_level || layer >= layout->layer_count)
       return -EINVAL;
 
    const struct vmbind_extent *block_px = &layout->block_px;
-   const struct vmbind_extent level_blocks = vmbind_sparse_level_blocks(layout, level);
-   const struct vmbind_extent base = {
-      .width = offset_px->width / block_px->width,
-      .height = offset_px->height / block_px->height,
-      .depth = offset_px->depth / block_px->depth,
-   };
-   const struct vmbind_extent count = {
-      .width = DIV_ROUND_UP(extent_px->width, block_px->width),
-      .height = DIV_ROUND_UP(extent_px->height, block_px->height),
-      .depth = DIV_ROUND_UP(extent_px->depth, block_px->depth),
-   };
+   const struct vmbind_extent size_px = level_size_px(layout, level);
+   const struct side x =
+      side_blocks(offset_px->width, extent_px->width, block_px->width, size_px.width);
+   const struct side y =
+      side_blocks(offset_px->height, extent_px->height, block_px->height, size_px.height);
+   const struct side z =
+      side_blocks(offset_px->depth, extent_px->depth, block_px->depth, size_px.depth);
+   if (!x.count || !y.count || !z.count)
+      return -EINVAL;
 
+   const struct vmbind_extent *blocks = &layout->level_blocks[level];
    const unsigned size_before = runs->size;
    const uint64_t image_offset_B =
       layout->level_offset_B[level] + layout->layer_stride_B[level] * layer;
 
-   for (uint32_t z = 0; z < count.depth; z++) {
-      for (uint32_t y = 0; y < count.height; y++) {
-         const uint64_t row = (uint64_t)(base.depth + z) * level_blocks.height + base.height + y;
-         const uint64_t block = row * level_blocks.width + base.width;
-         const uint64_t mem_block = ((uint64_t)z * count.height + y) * count.width;
+   for (uint32_t slice = 0; slice < z.count; slice++) {
+      for (uint32_t line = 0; line < y.count; line++) {
+         const uint64_t row = (uint64_t)(z.first + slice) * blocks->height + y.first + line;
+         const uint64_t block = row * blocks->width + x.first;
+         const uint64_t mem_block = ((uint64_t)slice * y.count + line) * x.count;
 
          const struct vmbind_sparse_run run = {
             .offset_B = image_offset_B + block * VMBIND_SPARSE_BLOCK_SIZE_B,
-            .size_B = count.width * VMBIND_SPARSE_BLOCK_SIZE_B,
+            .size_B = x.count * VMBIND_SPARSE_BLOCK_SIZE_B,
             .mem_offset_B = mem_offset_B + mem_block * VMBIND_SPARSE_BLOCK_SIZE_B,
          };
-         if (!append_run(runs, &run, y == 0 && z == 0)) {
+         if (!append_run(runs, &run, runs->size == size_before)) {
             runs->size = size_before;
             return -ENOMEM;
          }
@@ -336,6 +337,6 @@ vmbind_sparse_range_valid(uint64_t offset_B, uint64_t size_B, uint64_t size_limi
    if (size_B == 0 || offset_B > size_limit_B || size_B > size_limit_B - offset_B)
       return false;
 
-   const uint64_t end_B = offset_B + size_B;
-   return offset_B % align_B == 0 && (end_B % align_B == 0 || end_B == size_limit_B);
+   const uint64_t end_B = offset_B + size_B, mask = align_B - 1;
+   return (offset_B & mask) == 0 && ((end_B & mask) == 0 || end_B == size_limit_B);
 }

@@ -83,6 +83,8 @@ struct vmbind_sparse_layout {
    uint32_t level_count;
    uint32_t layer_count;
 
+   /** Of the levels before the tail. */
+   struct vmbind_extent level_blocks[VMBIND_SPARSE_MAX_LEVELS];
    uint64_t level_offset_B[VMBIND_SPARSE_MAX_LEVELS];
    /** From one layer to the next; 3D images have one. */
    uint64_t layer_stride_B[VMBIND_SPARSE_MAX_LEVELS];
@@ -113,10 +115,6 @@ struct vmbind_sparse_run {
    uint64_t mem_offset_B;
 };
 
-/** Blocks of a level, in each dimension. */
-struct vmbind_extent vmbind_sparse_level_blocks(const struct vmbind_sparse_layout *layout,
-                                              uint32_t level);
-
 /**
  * Appends the runs (struct vmbind_sparse_run) of an image bind, in the order of memory: blocks of
  * the region take memory in row order.  Runs that continue each other are one.
@@ -132,7 +130,7 @@ int vmbind_sparse_image_runs(const struct vmbind_sparse_layout *layout, uint32_t
                             struct util_dynarray *runs);
 
 /** Whether [offset_B, offset_B + size_B) is a not empty piece of size_limit_B bytes, in multiples
- * of \p align_B; the last piece may end where the limit does. */
+ * of \p align_B, a power of two; the last piece may end where the limit does. */
 bool vmbind_sparse_range_valid(uint64_t offset_B, uint64_t size_B, uint64_t size_limit_B,
                               uint64_t align_B);
 
