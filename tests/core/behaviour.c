@@ -602,6 +602,80 @@ test_null_waits_for_nobody(void **state)
    drop_range(f, range);
 }
 
+static bool
+anything_at(struct fixture *f, uint64_t addr_B)
+{
+   struct vmb_vm_mapping *maps;
+   size_t count;
+   uint32_t handle;
+   uint64_t offset_B;
+
+   assert_int_equal(
+      vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, addr_B, addr_B + 1, &maps, &count), 0);
+   free(maps);
+   if (target_has_pages()) {
+      assert_int_equal(target_get_page(vmb_device_fd(f->dev), vmb_vm_kernel_id(f->vm), addr_B, &handle,
+                                       &offset_B),
+                       count == 1);
+   }
+   return count == 1;
+}
+
+/* Memory that is made, bound at addresses of its own and freed again has nothing to do with a bind that waits for others,
+ * who may be waiting for just that. */
+static void
+test_what_is_done_at_once_waits_for_nobody(void **state)
+{
+   struct fixture *f = *state;
+   /* There the unbinds come some time later. */
+   const bool thread = f->caps->sync_mode == VMB_SYNC_THREAD;
+   int fence;
+
+   if (!f->caps->immediate_bind) {
+      print_message("the kernel queues all binds\n");
+      skip();
+   }
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 16, f->bo[0], 0)), 0);
+   const uint32_t held = held_syncobj(f, &fence);
+   const struct vmb_bind b = bind(range, 4, 4, f->bo[1], 0);
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .binds = &b,
+      .bind_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+
+   for (unsigned i = 0; i < 2; i++) {
+      struct vmb_range *fresh = new_range(f, 8 * PAGE_B, VMB_UNBOUND_HOLE);
+      struct vmb_bo *bo = new_bo(f, 8 * PAGE_B);
+      const struct vmb_bind whole = bind(fresh, 0, 8, bo, 0);
+
+      assert_int_equal(vmb_vm_bind_sync(f->vm, &whole, 1), 0);
+      expect_page(f, fresh, 7, bo, 7);
+      expect_page(f, range, 4, f->bo[0], 4);
+      if (!thread)
+         expect_mirror_is_kernel(f);
+      if (i == 1) {
+         release(f, held, fence);
+         wait_idle(f);
+         expect_page(f, range, 4, f->bo[1], 0);
+      }
+      const uint64_t addr_B = vmb_range_addr_B(fresh);
+      drop_range(f, fresh);
+      vmb_bo_unref(bo);
+      if (i == 1)
+         break;
+      if (thread)
+         continue;
+      assert_false(anything_at(f, addr_B));
+      expect_mirror_is_kernel(f);
+   }
+   wait_idle(f);
+   drop_range(f, range);
+}
+
 /* The kernel has no memory for it: then it is still to come. */
 static void
 test_null_that_fails_comes_later(void **state)
@@ -622,25 +696,6 @@ test_null_that_fails_comes_later(void **state)
    wait_idle(f);
    expect_page(f, range, 0, NULL, 0);
    drop_range(f, range);
-}
-
-static bool
-anything_at(struct fixture *f, uint64_t addr_B)
-{
-   struct vmb_vm_mapping *maps;
-   size_t count;
-   uint32_t handle;
-   uint64_t offset_B;
-
-   assert_int_equal(
-      vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, addr_B, addr_B + 1, &maps, &count), 0);
-   free(maps);
-   if (target_has_pages()) {
-      assert_int_equal(target_get_page(vmb_device_fd(f->dev), vmb_vm_kernel_id(f->vm), addr_B, &handle,
-                                       &offset_B),
-                       count == 1);
-   }
-   return count == 1;
 }
 
 enum { NULLS = 3, MOST_TIMES = 16 };
@@ -3058,6 +3113,7 @@ main(void)
       TEST(test_null_comes_with_the_sync),
       TEST(test_null_does_not_come_in_pieces),
       TEST(test_null_waits_for_nobody),
+      TEST(test_what_is_done_at_once_waits_for_nobody),
       TEST(test_null_that_fails_comes_later),
       TEST(test_a_null_that_is_refused),
       TEST(test_a_null_that_is_refused_behind_another),
