@@ -357,20 +357,15 @@ dump(const char *target, uint64_t until_ns, bool json)
    struct trace_source source;
    struct session *session;
 
-   int status = trace_source_open(target, &source);
+   int status = session_open(target, &source, &session);
    if (status)
       return status;
-   if (session_create(&session)) {
-      trace_source_close(&source);
-      return tool_error(TOOL_FAILED, "out of memory");
-   }
    status = session_play(session, &source, until_ns, NULL);
    if (json)
       print_json(session, &source);
    else
       print_text(session, &source);
-   session_destroy(session);
-   trace_source_close(&source);
+   session_close(session, &source);
    return status;
 }
 

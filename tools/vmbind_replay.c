@@ -746,20 +746,15 @@ replay_on(const char *node, const char *target)
    struct trace_source source;
    struct session *session;
 
-   int status = trace_source_open(target, &source);
+   int status = session_open(target, &source, &session);
    if (status)
       return status;
-   if (session_create(&session)) {
-      trace_source_close(&source);
-      return tool_error(TOOL_FAILED, "out of memory");
-   }
    const struct session_watch watch = { .before = before, .after = after, .data = &replay };
    status = session_play(session, &source, UINT64_MAX, &watch);
    status = finish(&replay, session, status);
    if (!status)
       print_result(&replay);
-   session_destroy(session);
-   trace_source_close(&source);
+   session_close(session, &source);
    return status ? status : replay.differ ? TOOL_FAILED : 0;
 }
 

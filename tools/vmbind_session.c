@@ -395,12 +395,23 @@ apply_complete(struct session *session, const struct vmb_trace_complete *c)
 
 /* ----------------------------------------------------------------- session */
 
-int
-session_create(struct session **session_out)
+static void
+destroy(struct session *session)
+{
+   list_for_each_entry_safe(struct session_device, device, &session->devices, link)
+      destroy_device(session, device);
+   _mesa_hash_table_destroy(session->vm_by_id, NULL);
+   _mesa_hash_table_destroy(session->bo_by_id, NULL);
+   free(session);
+}
+
+/* NULL for lack of memory. */
+static struct session *
+create(void)
 {
    struct session *session = calloc(1, sizeof(*session));
    if (!session)
-      return -ENOMEM;
+      return NULL;
 
    list_inithead(&session->devices);
    list_inithead(&session->vms);
@@ -408,21 +419,31 @@ session_create(struct session **session_out)
    session->vm_by_id = _mesa_pointer_hash_table_create(NULL);
    session->bo_by_id = _mesa_pointer_hash_table_create(NULL);
    if (!session->vm_by_id || !session->bo_by_id) {
-      session_destroy(session);
-      return -ENOMEM;
+      destroy(session);
+      return NULL;
    }
-   *session_out = session;
-   return 0;
+   return session;
+}
+
+int
+session_open(const char *target, struct trace_source *source, struct session **session_out)
+{
+   const int status = trace_source_open(target, source);
+   if (status)
+      return status;
+
+   *session_out = create();
+   if (*session_out)
+      return 0;
+   trace_source_close(source);
+   return tool_error(TOOL_FAILED, "out of memory");
 }
 
 void
-session_destroy(struct session *session)
+session_close(struct session *session, struct trace_source *source)
 {
-   list_for_each_entry_safe(struct session_device, device, &session->devices, link)
-      destroy_device(session, device);
-   _mesa_hash_table_destroy(session->vm_by_id, NULL);
-   _mesa_hash_table_destroy(session->bo_by_id, NULL);
-   free(session);
+   destroy(session);
+   trace_source_close(source);
 }
 
 int

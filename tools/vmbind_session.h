@@ -86,9 +86,13 @@ struct session {
    const char *fault;
 };
 
-/** -ENOMEM */
-int session_create(struct session **session_out);
-void session_destroy(struct session *session);
+/**
+ * A session in which nothing has happened yet, and the recording to play in it.
+ * \param target  as in trace_source_open()
+ * \return 0, or an exit status after a message
+ */
+int session_open(const char *target, struct trace_source *source, struct session **session_out);
+void session_close(struct session *session, struct trace_source *source);
 
 /** 0; -EPROTO a record that makes no sense (session->fault); -ENOMEM. */
 int session_apply(struct session *session, const struct vmb_trace_record *record);

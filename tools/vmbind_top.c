@@ -177,15 +177,10 @@ cmd_top(int argc, char **argv)
       }
    }
 
-   int status = trace_source_open(target, &top.source);
+   int status = session_open(target, &top.source, &top.session);
    if (status)
       return status;
-   if (session_create(&top.session)) {
-      trace_source_close(&top.source);
-      return tool_error(TOOL_FAILED, "out of memory");
-   }
    status = trace_source_is_live(&top.source) ? show_live(&top, line_count) : show_finished(&top);
-   session_destroy(top.session);
-   trace_source_close(&top.source);
+   session_close(top.session, &top.source);
    return status;
 }

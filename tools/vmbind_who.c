@@ -191,13 +191,9 @@ cmd_who(int argc, char **argv)
    if (!has_addr)
       return tool_usage_error("who", "an address is wanted");
 
-   int status = trace_source_open(target, &source);
+   int status = session_open(target, &source, &session);
    if (status)
       return status;
-   if (session_create(&session)) {
-      trace_source_close(&source);
-      return tool_error(TOOL_FAILED, "out of memory");
-   }
    status = session_play(session, &source, until_ns,
                          &(struct session_watch){ .before = see, .data = &who });
    bool somewhere = false;
@@ -214,7 +210,6 @@ cmd_who(int argc, char **argv)
                                           : "");
    }
    print_events(&who, session);
-   session_destroy(session);
-   trace_source_close(&source);
+   session_close(session, &source);
    return status;
 }

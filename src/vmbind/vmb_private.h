@@ -214,6 +214,8 @@ struct vmb_vm {
    uint32_t id;
    /* vmb_vm_params.ordered, where that can be done. */
    bool ordered;
+   /* The window ends at 4 GiB or before: there is no low zone. */
+   bool all_is_low;
 
    /* Held while a batch is planned, sent and committed.  Only its holder
     * changes the tree, so it may read it without the state lock. */

@@ -36,14 +36,15 @@ add_zone(struct vmb_va_heap_info *info, enum vmb_va_zone zone, uint64_t start_B,
       info->zones[zone] = (struct vmb_va_zone_info){ start_B, end_B - start_B, false };
 }
 
-/* The low zone is what the window has below 4 GiB, the replay zone the last
+/* The low zone is what the window has below 4 GiB, unless that is all of it; the replay zone the last
  * sixteenth of the rest. */
 static int
 create_heap(struct vmb_vm *vm, uint64_t start_B, uint64_t end_B)
 {
    struct vmb_va_heap_info info = { .page_size_B = vm->dev->caps.page_size_B };
    const uint64_t low_B = MAX2(start_B, GUARD_LOW_B);
-   const uint64_t high_B = MAX2(low_B, MIN2(end_B, LOW_END_B));
+   vm->all_is_low = end_B <= LOW_END_B;
+   const uint64_t high_B = vm->all_is_low ? low_B : MAX2(low_B, LOW_END_B);
    const uint64_t replay_B = end_B - ROUND_DOWN_TO((end_B - high_B) / 16, 1ull << 21);
 
    add_zone(&info, VMB_VA_ZONE_LOW, low_B, high_B);
@@ -565,8 +566,9 @@ alloc_va(struct vmb_vm *vm, const struct vmb_range_params *params, struct vmb_ra
                                                                                      : ret;
    }
 
+   const bool any_is_low = params->zone == VMB_ZONE_LOW && vm->all_is_low;
    const struct vmb_va_alloc_info info = {
-      .zone = zones[params->zone],
+      .zone = any_is_low ? VMB_VA_ZONE_GENERAL : zones[params->zone],
       .size_B = range->reserved_B,
       .align_B = params->align_B,
    };

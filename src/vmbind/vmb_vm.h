@@ -144,7 +144,7 @@ struct vmb_range_params {
  * at once (vmb_caps.immediate_bind), together with what is bound next on the VM, by vmb_vm_get_sync() at the latest.
  * Binds to the range come after that by themselves, GPU work needs vmb_vm_get_sync().
  *
- * \return 0; -EINVAL (size, alignment); -ENOSPC no such room; -EADDRINUSE
+ * \return 0; -EINVAL (size, alignment, or a zone that the window has nothing of); -ENOSPC no such room; -EADDRINUSE
  *         (fixed: not free, or not the window's); -ENOTSUP null on a device that has none, or vmb_caps.kernel_addresses;
  *         -ENOMEM; -ENODEV
  */

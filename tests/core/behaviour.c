@@ -1039,6 +1039,35 @@ test_what_is_taken_over_fits(void **state)
    assert_int_equal(vmb_range_create(f->vm, &odd, &range), -EINVAL);
 }
 
+/* Nor addresses that are aligned too little. */
+static void
+test_what_is_taken_over_is_aligned(void **state)
+{
+   struct fixture *f = with_late_nulls(state);
+   enum { COUNT = 4, ALIGN_B = 4 * SMALL_PAGES * PAGE_B };
+   struct vmb_range *ranges[COUNT], *odd = NULL, *aligned;
+   const struct vmb_range_params params = {
+      .size_B = SMALL_PAGES * PAGE_B,
+      .align_B = ALIGN_B,
+      .unbound = VMB_UNBOUND_NULL,
+   };
+
+   new_small_ranges(f, ranges, COUNT);
+   for (unsigned i = 0; i < COUNT; i++) {
+      if (vmb_range_addr_B(ranges[i]) % ALIGN_B)
+         odd = ranges[i];
+   }
+   assert_non_null(odd);
+   drop_range(f, odd);
+   assert_int_equal(vmb_range_create(f->vm, &params, &aligned), 0);
+   assert_int_equal(vmb_range_addr_B(aligned) % ALIGN_B, 0);
+   vmb_range_destroy(aligned);
+   for (unsigned i = 0; i < COUNT; i++) {
+      if (ranges[i] != odd)
+         drop_range(f, ranges[i]);
+   }
+}
+
 /* Null mappings that come together may be one; of ranges that go apart each is its own. */
 static void
 test_nulls_that_come_together_go_apart(void **state)
@@ -1597,6 +1626,30 @@ test_ranges(void **state)
                                      &second),
                     -EADDRINUSE);
    drop_range(f, range);
+}
+
+/* There is room for each kind of range also where all addresses are low. */
+static void
+test_a_window_of_low_addresses(void **state)
+{
+   struct fixture *f = *state;
+   const uint64_t start_B = MAX2(f->caps->va_start_B, 1ull << 30), end_B = start_B + (1ull << 30);
+   const struct vmb_vm_params params = { .window_start_B = start_B, .window_range_B = end_B - start_B };
+   struct vmb_range *ranges[VMB_ZONE_REPLAY + 1];
+   struct vmb_vm *vm;
+
+   if (f->caps->kernel_addresses || f->caps->max_vms == 1 || end_B > 1ull << 32)
+      skip();
+   assert_int_equal(vmb_vm_create(f->dev, &params, &vm), 0);
+   for (unsigned zone = 0; zone < ARRAY_SIZE(ranges); zone++) {
+      assert_int_equal(
+         vmb_range_create(vm, &(struct vmb_range_params){ .size_B = PAGE_B, .zone = zone }, &ranges[zone]),
+         0);
+      assert_in_range(vmb_range_addr_B(ranges[zone]), start_B, end_B - PAGE_B);
+   }
+   for (unsigned i = 0; i < ARRAY_SIZE(ranges); i++)
+      vmb_range_destroy(ranges[i]);
+   vmb_vm_destroy(vm);
 }
 
 static void
@@ -3125,6 +3178,7 @@ main(void)
       TEST(test_null_that_cannot_go_goes_later),
       TEST(test_no_memory_is_not_no_addresses),
       TEST(test_what_is_taken_over_fits),
+      TEST(test_what_is_taken_over_is_aligned),
       TEST(test_nulls_that_come_together_go_apart),
       TEST(test_a_bo_goes_when_null_stays),
       TEST(test_a_null_that_loses_the_device),
@@ -3144,6 +3198,7 @@ main(void)
       TEST(test_a_bound_bo_lives_on),
       TEST(test_addresses_are_used_again_only_when_idle),
       TEST(test_ranges),
+      TEST(test_a_window_of_low_addresses),
       TEST(test_two_vms),
       TEST(test_shared_bos),
       TEST(test_a_bo_at_an_address_of_the_callers),

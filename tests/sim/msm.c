@@ -449,6 +449,9 @@ test_addresses_of_the_programs_choice(void **state)
    /* One address at a time: asking for a second loses the first. */
    assert_error(set_iova(fd, a, 9 * GIB), EBUSY);
    assert_true(is_hole(fd, 0, 8 * GIB));
+   /* Just in between: before the other one. */
+   assert_ok(set_iova(fd, a, 8 * GIB));
+   assert_error(set_iova(fd, a, 9 * GIB), EBUSY);
    assert_ok(set_iova(fd, a, 9 * GIB));
    assert_ok(set_iova(fd, a, 0));
    assert_true(is_hole(fd, 0, 9 * GIB));

@@ -86,6 +86,27 @@ is_mapped(const void *ptr)
    return mapped;
 }
 
+static void
+map_at(struct vkt *t, VkDeviceMemory memory, void *place)
+{
+   const VkMemoryMapPlacedInfoEXT info = {
+      .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_PLACED_INFO_EXT,
+      .pPlacedAddress = place,
+   };
+   void *ptr = NULL;
+
+   vkt_check(vkt_proc(t, vkMapMemory2KHR)(t->device,
+                                          &(VkMemoryMapInfoKHR){
+                                             .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_INFO_KHR,
+                                             .pNext = &info,
+                                             .flags = VK_MEMORY_MAP_PLACED_BIT_EXT,
+                                             .memory = memory,
+                                             .size = VK_WHOLE_SIZE,
+                                          },
+                                          &ptr));
+   vkt_expect(ptr == place, "%p, not %p", ptr, place);
+}
+
 /* VK_MEMORY_MAP_PLACED_BIT_EXT: "the implementation places the memory map at the virtual address".
  * VK_MEMORY_UNMAP_RESERVE_BIT_EXT: "the range remains reserved". */
 static void
@@ -100,27 +121,14 @@ placed_maps(struct vkt *t, VkDeviceSize size_B)
                                                });
    const VkDeviceSize align_B = placed.minPlacedMemoryMapAlignment;
    const VkDeviceSize whole_B = (size_B + align_B - 1) / align_B * align_B;
-   uint8_t *const place = vkt_pages(whole_B, PROT_NONE);
+   /* A multiple of that and of nothing more. */
+   uint8_t *const place = (uint8_t *)vkt_pages(whole_B + align_B, PROT_NONE) + align_B;
    const VkDeviceMemory memory = vkt_alloc(t, size_B, NULL);
    struct vkt_buffer out = vkt_buffer_create(t, size_B);
    const VkBuffer buffer = vkt_buffer_create_on(t, size_B, memory, 0);
 
    for (unsigned round = 0; round < 3; round++) {
-      const VkMemoryMapPlacedInfoEXT info = {
-         .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_PLACED_INFO_EXT,
-         .pPlacedAddress = place,
-      };
-      void *ptr = NULL;
-      vkt_check(vkt_proc(t, vkMapMemory2KHR)(t->device,
-                                             &(VkMemoryMapInfoKHR){
-                                                .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_INFO_KHR,
-                                                .pNext = &info,
-                                                .flags = VK_MEMORY_MAP_PLACED_BIT_EXT,
-                                                .memory = memory,
-                                                .size = VK_WHOLE_SIZE,
-                                             },
-                                             &ptr));
-      vkt_expect(ptr == place, "%p, not %p", ptr, (void *)place);
+      map_at(t, memory, place);
       memset(place, round + 1, size_B);
 
       VkCommandBuffer cmd = vkt_begin(t);
@@ -144,6 +152,7 @@ placed_maps(struct vkt *t, VkDeviceSize size_B)
       munmap(hint, 4096);
    }
 
+   munmap(place - align_B, align_B);
    vkDestroyBuffer(t->device, buffer, NULL);
    vkFreeMemory(t->device, memory, NULL);
    vkt_buffer_destroy(t, &out);
@@ -158,23 +167,9 @@ placed_neighbours(struct vkt *t)
    VkDeviceMemory memories[8];
 
    for (unsigned i = 0; i < VKT_ARRAY_SIZE(memories); i++) {
-      const VkMemoryMapPlacedInfoEXT info = {
-         .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_PLACED_INFO_EXT,
-         .pPlacedAddress = place + i * step_B,
-      };
-      void *ptr;
-
       memories[i] = vkt_alloc(t, size_B, NULL);
-      vkt_check(vkt_proc(t, vkMapMemory2KHR)(t->device,
-                                             &(VkMemoryMapInfoKHR){
-                                                .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_INFO_KHR,
-                                                .pNext = &info,
-                                                .flags = VK_MEMORY_MAP_PLACED_BIT_EXT,
-                                                .memory = memories[i],
-                                                .size = VK_WHOLE_SIZE,
-                                             },
-                                             &ptr));
-      memset(ptr, i + 1, size_B);
+      map_at(t, memories[i], place + i * step_B);
+      memset(place + i * step_B, i + 1, size_B);
    }
    for (unsigned i = 0; i < VKT_ARRAY_SIZE(memories); i++) {
       const uint8_t *bytes = place + i * step_B;

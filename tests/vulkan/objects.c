@@ -8,6 +8,7 @@
 #include "vkt.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 /* ------------------------------------------------------- an allocator that fails */
 
@@ -371,10 +372,12 @@ use(VkDevice device, uint32_t family)
 
 #define MANY 40
 
-/* As many as the CTS wants (32), and some: each with memory of its own, on small address spaces too. */
+/* As many as the CTS wants (32), and some: each with memory of its own, on small address spaces too.  Nothing is left
+ * of them, nor of what they share. */
 static void
 many_devices(struct vkt *t)
 {
+   const unsigned fds = vkt_count_entries("/proc/self/fd"), threads = vkt_count_entries("/proc/self/task");
    VkDevice devices[MANY];
 
    for (unsigned i = 0; i < MANY; i++) {
@@ -383,6 +386,14 @@ many_devices(struct vkt *t)
    }
    for (unsigned i = 0; i < MANY; i++)
       vkDestroyDevice(devices[i * 7 % MANY], NULL);
+
+   /* The kernel shows a thread for a moment after it was joined, on a busy machine for long. */
+   for (unsigned ms = 0; ms < 60000 && vkt_count_entries("/proc/self/task") > threads; ms++)
+      usleep(1000);
+   vkt_expect(vkt_count_entries("/proc/self/task") <= threads, "%u threads, were %u",
+              vkt_count_entries("/proc/self/task"), threads);
+   vkt_expect(vkt_count_entries("/proc/self/fd") <= fds, "%u file descriptors, were %u",
+              vkt_count_entries("/proc/self/fd"), fds);
 }
 
 /* Instances with a device each, by threads that know nothing of each other. */

@@ -5,9 +5,7 @@
  * of memory, and written by itself, is found in that piece and nowhere else.
  */
 
-#include "vkt.h"
-
-#define BLOCK_B 65536u
+#include "vkt_sparse.h"
 
 /* R32_UINT, whose standard blocks are 128 x 128 and 32 x 32 x 16. */
 struct shape {
@@ -20,93 +18,13 @@ struct shape {
 };
 
 static uint32_t
-min(uint32_t a, uint32_t b)
-{
-   return a < b ? a : b;
-}
-
-static VkExtent3D
-level_size(const struct shape *shape, uint32_t level)
-{
-   const VkExtent3D s = {shape->size.width >> level, shape->size.height >> level,
-                         shape->size.depth >> level};
-   return (VkExtent3D){s.width ? s.width : 1, s.height ? s.height : 1, s.depth ? s.depth : 1};
-}
-
-static VkImage
-create_image(struct vkt *t, const struct shape *shape)
-{
-   VkImage image;
-
-   vkt_check(vkCreateImage(
-      t->device,
-      &(VkImageCreateInfo){
-         .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
-         .flags = VK_IMAGE_CREATE_SPARSE_BINDING_BIT | VK_IMAGE_CREATE_SPARSE_RESIDENCY_BIT,
-         .imageType = shape->type,
-         .format = VK_FORMAT_R32_UINT,
-         .extent = shape->size,
-         .mipLevels = shape->levels,
-         .arrayLayers = shape->layers,
-         .samples = VK_SAMPLE_COUNT_1_BIT,
-         .usage = VK_IMAGE_USAGE_TRANSFER_SRC_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT,
-      },
-      NULL, &image));
-   return image;
-}
-
-/* One block of one level of one layer. */
-struct block {
-   VkImageSubresource subresource;
-   VkOffset3D offset;
-   VkExtent3D extent;
-};
-
-/* The levels that are bound block by block; the others are the mip tail's. */
-static uint32_t
-block_levels(struct vkt *t, VkImage image)
-{
-   VkSparseImageMemoryRequirements reqs;
-   uint32_t count = 1;
-
-   vkGetImageSparseMemoryRequirements(t->device, image, &count, &reqs);
-   vkt_expect(count == 1, "%u requirements", count);
-   return reqs.imageMipTailFirstLod;
-}
-
-static uint32_t
-list_blocks(const struct shape *shape, uint32_t levels, struct block *blocks, uint32_t max)
-{
-   uint32_t count = 0;
-
-   for (uint32_t level = 0; level < levels; level++) {
-      const VkExtent3D size = level_size(shape, level);
-      for (uint32_t layer = 0; layer < shape->layers; layer++)
-      for (uint32_t z = 0; z < size.depth; z += shape->block.depth)
-      for (uint32_t y = 0; y < size.height; y += shape->block.height)
-      for (uint32_t x = 0; x < size.width; x += shape->block.width) {
-         vkt_expect(count < max, "%s: more than %u blocks", shape->name, max);
-         blocks[count++] = (struct block){
-            .subresource = {VK_IMAGE_ASPECT_COLOR_BIT, level, layer},
-            .offset = {x, y, z},
-            .extent = {min(shape->block.width, size.width - x),
-                       min(shape->block.height, size.height - y),
-                       min(shape->block.depth, size.depth - z)},
-         };
-      }
-   }
-
-   return count;
-}
-
-static uint32_t
-texel_count(const struct block *block)
+texel_count(const struct vkt_block *block)
 {
    return block->extent.width * block->extent.height * block->extent.depth;
 }
 
 static void
-fill(struct vkt *t, VkImage image, const struct block *block, const struct vkt_buffer *staging,
+fill(struct vkt *t, VkImage image, const struct vkt_block *block, const struct vkt_buffer *staging,
      uint32_t value)
 {
    for (uint32_t i = 0; i < texel_count(block); i++)
@@ -125,57 +43,51 @@ fill(struct vkt *t, VkImage image, const struct block *block, const struct vkt_b
    vkt_run(t, cmd);
 }
 
-#define MAX_BLOCKS 256u
+static void
+expect_block(const struct shape *shape, const struct vkt_image *image, uint32_t block)
+{
+   const uint32_t *words = (uint32_t *)(image->map + vkt_block_place_B(image, block));
+   const uint32_t texels = texel_count(&image->blocks[block]);
+   uint32_t found = 0;
+
+   for (uint32_t w = 0; w < VKT_BLOCK_B / 4; w++) {
+      vkt_expect(words[w] == 0 || words[w] == block + 1, "%s: in the memory of block %u: block %u",
+                 shape->name, block, words[w] - 1);
+      found += words[w] == block + 1;
+   }
+   vkt_expect(found == texels, "%s: %u of %u texels of block %u", shape->name, found, texels, block);
+}
 
 static void
 test_shape(struct vkt *t, const struct shape *shape)
 {
-   static struct block blocks[MAX_BLOCKS];
-   static VkSparseImageMemoryBind binds[MAX_BLOCKS];
-   const VkImage image = create_image(t, shape);
-   const uint32_t count = list_blocks(shape, block_levels(t, image), blocks, MAX_BLOCKS);
-   struct vkt_buffer staging = vkt_buffer_create(t, BLOCK_B);
-   VkMemoryRequirements reqs;
-   uint32_t *map;
+   const VkImageCreateInfo info = {
+      .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+      .imageType = shape->type,
+      .format = VK_FORMAT_R32_UINT,
+      .extent = shape->size,
+      .mipLevels = shape->levels,
+      .arrayLayers = shape->layers,
+      .samples = VK_SAMPLE_COUNT_1_BIT,
+      .usage = VK_IMAGE_USAGE_TRANSFER_SRC_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT,
+   };
+   struct vkt_image image = vkt_sparse_image_create(t, &info);
+   struct vkt_buffer staging = vkt_buffer_create(t, VKT_BLOCK_B);
 
-   vkGetImageMemoryRequirements(t->device, image, &reqs);
-   vkt_expect(reqs.size >= (VkDeviceSize)count * BLOCK_B, "%s: %llu bytes for %u blocks",
-              shape->name, (unsigned long long)reqs.size, count);
-   const VkDeviceMemory memory = vkt_alloc(t, (VkDeviceSize)count * BLOCK_B, (void **)&map);
-   memset(map, 0, (size_t)count * BLOCK_B);
+   vkt_expect(image.aspect_count == 1, "%u requirements", image.aspect_count);
+   vkt_expect(!memcmp(&image.aspects[0].formatProperties.imageGranularity, &shape->block,
+                      sizeof(shape->block)),
+              "%s: blocks are no standard ones", shape->name);
+   vkt_expect(image.block_count > 0, "%s: no blocks", shape->name);
 
-   /* In the reverse order, so that nothing is where it would be by itself. */
-   for (uint32_t i = 0; i < count; i++) {
-      binds[i] = (VkSparseImageMemoryBind){
-         .subresource = blocks[i].subresource,
-         .offset = blocks[i].offset,
-         .extent = blocks[i].extent,
-         .memory = memory,
-         .memoryOffset = (VkDeviceSize)(count - 1 - i) * BLOCK_B,
-      };
-   }
-   const VkSparseImageMemoryBindInfo info = {image, count, binds};
-   vkt_bind_and_wait(t, &(VkBindSparseInfo){.imageBindCount = 1, .pImageBinds = &info});
-   vkt_make_general(t, image, VK_IMAGE_ASPECT_COLOR_BIT);
-
-   for (uint32_t i = 0; i < count; i++)
-      fill(t, image, &blocks[i], &staging, i + 1);
-   for (uint32_t i = 0; i < count; i++) {
-      const uint32_t *words = map + (size_t)(count - 1 - i) * BLOCK_B / 4;
-      uint32_t found = 0;
-
-      for (uint32_t w = 0; w < BLOCK_B / 4; w++) {
-         vkt_expect(words[w] == 0 || words[w] == i + 1, "%s: in the memory of block %u: block %u",
-                    shape->name, i, words[w] - 1);
-         found += words[w] == i + 1;
-      }
-      vkt_expect(found == texel_count(&blocks[i]), "%s: %u of %u texels of block %u", shape->name,
-                 found, texel_count(&blocks[i]), i);
-   }
+   vkt_sparse_image_bind(t, &image, vkt_all_blocks, false);
+   for (uint32_t i = 0; i < image.block_count; i++)
+      fill(t, image.image, &image.blocks[i], &staging, i + 1);
+   for (uint32_t i = 0; i < image.block_count; i++)
+      expect_block(shape, &image, i);
 
    vkt_buffer_destroy(t, &staging);
-   vkDestroyImage(t->device, image, NULL);
-   vkFreeMemory(t->device, memory, NULL);
+   vkt_image_destroy(t, &image);
 }
 
 int

@@ -65,8 +65,8 @@ struct vmbind_commits {
    struct util_dynarray pages;
    /** struct vmb_bind: what is made of the changes in the end. */
    struct util_dynarray binds;
-   /** A batch was refused, and nobody has been told. */
-   bool out_of_memory;
+   /** Atomic: a batch was refused, maybe by another context's thread, and nobody has been told. */
+   int out_of_memory;
    /** Atomic: a resource has moved that may be bound in the context. */
    int moved;
 };
@@ -277,7 +277,7 @@ bind_batch(struct vmbind_screen *screen, struct vmbind_commits *commits)
    if (ret) {
       mesa_loge("vmbind: %d changes of sparse pages are undone: %s", count, strerror(-ret));
       undo_changes(screen->gl, commits);
-      commits->out_of_memory = true;
+      p_atomic_set(&commits->out_of_memory, 1);
    } else {
       finish_changes(screen->gl, commits);
    }
@@ -359,11 +359,7 @@ submit_pending(struct pipe_context *pctx)
 static bool
 vmbind_take_out_of_memory(struct pipe_context *pctx)
 {
-   struct vmbind_commits *commits = commits_of(pctx);
-   const bool out_of_memory = commits->out_of_memory;
-
-   commits->out_of_memory = false;
-   return out_of_memory;
+   return p_atomic_xchg(&commits_of(pctx)->out_of_memory, 0);
 }
 
 /* --------------------------------------------------------------- committing */

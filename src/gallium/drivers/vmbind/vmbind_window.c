@@ -40,6 +40,17 @@ reserve_at(uint64_t addr_B, uint64_t size_B, int flags)
    return map == MAP_FAILED ? 0 : (uint64_t)(uintptr_t)map;
 }
 
+static bool
+reserve_there(uint64_t addr_B, uint64_t size_B)
+{
+   const uint64_t start_B = reserve_at(addr_B, size_B, MAP_FIXED_NOREPLACE);
+
+   /* A kernel older than the flag takes the address for a hint. */
+   if (start_B && start_B != addr_B)
+      munmap((void *)(uintptr_t)start_B, size_B);
+   return start_B == addr_B;
+}
+
 /* The same addresses in each run, so that those of one run can be asked for in another: the first
  * free place in a part of the address space where hosts put nothing by themselves. */
 #define FIXED_START_B (16ull << 40)
@@ -51,13 +62,8 @@ reserve_fixed(const struct vmb_caps *caps, uint64_t size_B)
    for (uint64_t addr_B = FIXED_START_B; addr_B < FIXED_END_B; addr_B += size_B) {
       if (!is_inside(caps, addr_B, size_B))
          return 0;
-
-      const uint64_t start_B = reserve_at(addr_B, size_B, MAP_FIXED_NOREPLACE);
-      if (start_B == addr_B)
-         return start_B;
-      /* A kernel older than the flag takes the address for a hint. */
-      if (start_B)
-         munmap((void *)(uintptr_t)start_B, size_B);
+      if (reserve_there(addr_B, size_B))
+         return addr_B;
    }
 
    return 0;
@@ -71,12 +77,8 @@ reserve_low(const struct vmb_caps *caps, uint64_t size_B)
    uint64_t addr_B = align64(MAX2(caps->va_start_B, WINDOW_ALIGN_B), WINDOW_ALIGN_B);
 
    for (; is_inside(caps, addr_B, size_B) && addr_B < end_B; addr_B += size_B / 2) {
-      const uint64_t start_B = reserve_at(addr_B, size_B, MAP_FIXED_NOREPLACE);
-      if (start_B == addr_B)
-         return start_B;
-      /* A kernel older than the flag takes the address for a hint. */
-      if (start_B)
-         munmap((void *)(uintptr_t)start_B, size_B);
+      if (reserve_there(addr_B, size_B))
+         return addr_B;
    }
 
    return 0;
