@@ -8,6 +8,7 @@ set -euo pipefail
 export PATH=/usr/bin:/bin:$PATH
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/help.sh
 
 say() {
    printf '\033[1m== %s\033[0m\n' "$*"
@@ -16,21 +17,6 @@ say() {
 die() {
    echo "$(basename "$0"): $*" >&2
    exit 1
-}
-
-# Prints what a script says of itself in its first lines, and ends it, if --help is among the arguments.
-help_if_asked() {
-   local argument
-   for argument in "$@"; do
-      case "$argument" in
-         --) return 0 ;;
-         -h | --help)
-            sed -n -e '1,2d' -e '/^[^#]/q' -e '/^$/q' -e 's/^# \{0,1\}//p' "scripts/$(basename "$0")" |
-               sed '1{/^$/d}'
-            exit 0
-            ;;
-      esac
-   done
 }
 
 # Ends a script that was called wrongly.

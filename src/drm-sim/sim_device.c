@@ -161,12 +161,34 @@ sim_device_current(struct sim_device *device)
    return device->driver;
 }
 
+/* A misspelt one would be taken for one that is not there. */
+static void
+refuse_unknown_variables(void)
+{
+   static const char *const known[] = {"DRM_SIM_KMD", "DRM_SIM_FAULT", "DRM_SIM_MISAPPLY", "DRM_SIM_CHECK"};
+   const char *check = getenv("DRM_SIM_CHECK");
+
+   for (char **variable = environ; variable && *variable; variable++) {
+      const int length = strcspn(*variable, "=");
+      bool found = strncmp(*variable, "DRM_SIM_", strlen("DRM_SIM_"));
+
+      for (unsigned i = 0; i < ARRAY_SIZE(known) && !found; i++)
+         found = length == (int)strlen(known[i]) && !strncmp(*variable, known[i], length);
+      if (!found)
+         sim_refuse("%.*s is not known; there are %s, %s, %s and %s", length, *variable, known[0], known[1],
+                    known[2], known[3]);
+   }
+   if (check && *check && strcmp(check, "0") && strcmp(check, "1"))
+      sim_refuse("DRM_SIM_CHECK=%s is not understood; say 1", check);
+}
+
 /* What is wrong with it is said before the program begins. */
 __attribute__((constructor)) static void
 read_environment(void)
 {
    struct sim_device device;
 
+   refuse_unknown_variables();
    sim_device_current(&device);
    sim_fault_init();
 }
@@ -402,6 +424,49 @@ sim_ioctl_count(const char *name)
          count += p_atomic_read(&driver_counts[i]);
    }
    return count;
+}
+
+static bool
+has_name(const struct sim_ioctl *ioctls, unsigned count, const char *name)
+{
+   for (unsigned i = 0; i < count; i++) {
+      if (ioctls[i].name && !strcmp(ioctls[i].name, name))
+         return true;
+   }
+   return false;
+}
+
+bool
+sim_ioctl_is_known(const char *name)
+{
+   bool known = has_name(core_ioctls, ARRAY_SIZE(core_ioctls), name);
+
+   for (unsigned i = 0; i < ARRAY_SIZE(drivers) && !known; i++)
+      known = has_name(drivers[i]->ioctls, drivers[i]->ioctl_count, name);
+   return known;
+}
+
+static void
+list_names(const struct sim_ioctl *ioctls, unsigned count, char *text, size_t size)
+{
+   for (unsigned i = 0; i < count; i++) {
+      const size_t used = strlen(text);
+
+      /* Some share one. */
+      if (ioctls[i].name && !has_name(ioctls, i, ioctls[i].name))
+         snprintf(text + used, size - used, "%s%s", used ? ", " : "", ioctls[i].name);
+   }
+}
+
+void
+sim_ioctl_list_names(char *text, size_t size)
+{
+   struct sim_device device;
+
+   text[0] = '\0';
+   if (sim_device_current(&device))
+      list_names(device.driver->ioctls, device.driver->ioctl_count, text, size);
+   list_names(core_ioctls, ARRAY_SIZE(core_ioctls), text, size);
 }
 
 static const struct sim_ioctl *

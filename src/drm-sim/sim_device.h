@@ -148,4 +148,9 @@ void *sim_file_mmap(struct sim_file *file, void *addr, uint64_t size_B, int prot
 /* How many ioctls of this name were called in this process, whatever they returned */
 uint64_t sim_ioctl_count(const char *name);
 
+/* Whether any driver, or the core, has an ioctl of this name */
+bool sim_ioctl_is_known(const char *name);
+/* The names of the chosen driver's and the core's, with commas between */
+void sim_ioctl_list_names(char *text, size_t size);
+
 #endif /* SIM_DEVICE_H */

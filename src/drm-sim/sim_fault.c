@@ -18,6 +18,7 @@
 #include "util/macros.h"
 #include "util/u_atomic.h"
 
+#include "sim_device.h"
 #include "sim_gem.h"
 #include "sim_libc.h"
 
@@ -123,6 +124,13 @@ parse_all(const char *text, bool is_size, uint64_t *value_out)
    return *end ? -EINVAL : 0;
 }
 
+static bool
+is_kind(const char *name)
+{
+   return !strcmp(name, "op") || !strcmp(name, "job") || !strcmp(name, "*") || sim_ioctl_is_known(name);
+}
+
+/* -ENOENT if there is no such kind */
 static int
 parse_failure(char *item, char *value)
 {
@@ -134,6 +142,8 @@ parse_failure(char *item, char *value)
    if (!equals || state.count == MAX_FAULTS || strlen(item) >= sizeof(fault->kind))
       return -EINVAL;
    *equals = '\0';
+   if (!is_kind(item))
+      return -ENOENT;
 
    memset(fault, 0, sizeof(*fault));
    snprintf(fault->kind, sizeof(fault->kind), "%s", item);
@@ -192,8 +202,8 @@ for_each_item(const char *spec, int (*fn)(char *item))
    return ret;
 }
 
-int
-sim_fault_set(const char *spec)
+static int
+set_faults(const char *spec)
 {
    pthread_mutex_lock(&lock);
    memset(&state, 0, sizeof(state));
@@ -201,6 +211,12 @@ sim_fault_set(const char *spec)
    p_atomic_set(&has_faults, spec && *spec);
    pthread_mutex_unlock(&lock);
    return ret;
+}
+
+int
+sim_fault_set(const char *spec)
+{
+   return set_faults(spec) ? -EINVAL : 0;
 }
 
 static int
@@ -237,7 +253,16 @@ sim_fault_set_misapply(const char *spec)
 static void
 init_once(void)
 {
-   if (sim_fault_set(getenv("DRM_SIM_FAULT")))
+   const int ret = set_faults(getenv("DRM_SIM_FAULT"));
+
+   if (ret == -ENOENT) {
+      char names[1024];
+
+      sim_ioctl_list_names(names, sizeof(names));
+      sim_refuse("DRM_SIM_FAULT=%s names what is not there; there are op, job, lost, delay, slow, mem, evict, * and "
+                 "%s, and other drivers' ioctls", getenv("DRM_SIM_FAULT"), names);
+   }
+   if (ret)
       sim_refuse("DRM_SIM_FAULT=%s is not understood; say vm_bind:3=ENOMEM, op:2+=ENOSPC, *:20%%7=EINTR, "
                  "lost:100, slow:500, mem:256M or evict:64M, or several with commas between",
                  getenv("DRM_SIM_FAULT"));

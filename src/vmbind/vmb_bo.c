@@ -307,6 +307,8 @@ vmb_bo_import(struct vmb_device *dev, int dmabuf_fd, struct vmb_bo **bo_out)
    }
    list_for_each_entry(struct vmb_bo, bo, &dev->bos, link) {
       if (bo->handle == handle) {
+         /* Also if the fd was made of its handle by others than vmb_bo_export(). */
+         p_atomic_set(&bo->shared, true);
          vmb_bo_ref(bo);
          vmb_unlock(&dev->bo_lock, VMB_LOCK_LEAF);
          *bo_out = bo;

@@ -96,6 +96,9 @@ struct vmb_caps {
     * applied, and their number is reported.  Otherwise a failed bind leaves
     * the VM as it was. */
    bool immediate_prefix;
+   /** More of them may stay than is reported, where the kernel does not say how many: what comes behind those that are
+    * known to be applied is taken back as well. */
+   bool immediate_unsure;
 
    enum vmb_sync_mode sync_mode;
 

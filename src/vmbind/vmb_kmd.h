@@ -106,7 +106,7 @@ struct vmb_kmd_ops {
    int (*bind)(struct vmb_kmd_vm *kvm, const struct vmb_kmd_bind *bind);
 
    /** With caps.immediate_bind, as always with VMB_SYNC_THREAD: done on return.  On failure *applied_out
-    * operations took effect. */
+    * operations took effect, and with caps.immediate_unsure perhaps some behind them. */
    int (*bind_immediate)(struct vmb_kmd_vm *kvm, const struct vmb_kmd_op *ops, uint32_t op_count,
                          uint32_t *applied_out);
    /** If not NULL, bind_immediate() only starts them: waits until all have taken effect. */

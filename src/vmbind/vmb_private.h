@@ -246,6 +246,8 @@ struct vmb_vm {
    struct vmb_va_heap *heap;
    struct list_head ranges;
    struct list_head queues;
+   /* To be freed. */
+   struct list_head unused_queues;
    struct list_head batches;
    uint32_t batch_count;
    /* Only memory. */
@@ -260,10 +262,12 @@ struct vmb_vm {
    struct vmb_queue *internal;
 };
 
-/* With no lock held: waits, for a moment, for the VM's own unbinds, and frees what they kept. */
-void vmb_vm_reclaim(struct vmb_vm *vm);
+/* With no lock held: waits, for a moment, for the VM's own unbinds, and frees what they kept.  -ENOMEM, -ENOBUFS: some
+ * could not be sent; -ENODEV. */
+int vmb_vm_reclaim(struct vmb_vm *vm);
 
-/* With no lock held: drops what the deferred vm_bos keep. */
+/* With no lock held: drops what the deferred vm_bos keep, and queues that nobody needs and whose threads have nothing
+ * left to do. */
 void vmb_vm_free_deferred(struct vmb_vm *vm);
 
 /* With no lock held: the BO is about to go, and its addresses with it (caps.kernel_addresses). */
@@ -278,8 +282,10 @@ void vmb_vm_retire_locked(struct vmb_vm *vm);
 /* The state lock is held: brings vmb_queue.completed up to date. */
 void vmb_vm_poll_locked(struct vmb_vm *vm);
 
-/* The state lock is held: drops a reference. */
+/* The state lock is held: drops a reference.  What nobody needs any more is freed by vmb_vm_free_deferred(). */
 void vmb_queue_unref(struct vmb_queue *queue);
+/* With no lock held, or its thread's being idle; off all lists. */
+void vmb_queue_free(struct vmb_queue *queue);
 
 int vmb_sync_wait(struct vmb_device *dev, const struct vmb_sync *sync, int64_t abs_timeout_ns);
 
@@ -314,12 +320,14 @@ int vmb_thread_prepare(struct vmb_queue *queue, const struct vmb_kmd_bind *bind,
 /* Takes the job over: it is bound behind those that were pushed before. */
 void vmb_thread_push(struct vmb_queue *queue, struct vmb_thread_job *job);
 void vmb_thread_job_free(struct vmb_device *dev, struct vmb_thread_job *job);
-/* Nothing is left to be signalled.  The bind lock is held. */
+/* Nothing is left to be signalled.  The bind lock is held, or nobody pushes any more. */
 bool vmb_thread_is_idle(struct vmb_queue *queue);
-/* When nothing is pending. */
+/* With no lock held.  Waits until all jobs are done. */
 void vmb_thread_stop(struct vmb_queue *queue);
 
 int vmb_sync_signal(struct vmb_device *dev, const struct vmb_kmd_sync *sync);
+/* The same for many, timelines first, in few ioctls; also after one has failed. */
+int vmb_sync_signal_each(struct vmb_device *dev, const struct vmb_kmd_sync *syncs, uint32_t count);
 
 /* A submit of requests that are checked already and hold no references.  The
  * bind lock is held. */

@@ -66,6 +66,12 @@ vmb_queue_unref(struct vmb_queue *queue)
    if (--queue->refcount)
       return;
    list_del(&queue->link);
+   list_addtail(&queue->link, &queue->vm->unused_queues);
+}
+
+void
+vmb_queue_free(struct vmb_queue *queue)
+{
    vmb_thread_stop(queue);
    queue->vm->dev->kmd->queue_destroy(queue->vm->kvm, queue->kqueue);
    drmSyncobjDestroy(queue->vm->dev->fd, queue->syncobj);
@@ -782,12 +788,13 @@ prepare_batch(struct vmb_vm *vm, bool records, struct vmb_batch **batch_out)
    return *batch_out || !records ? 0 : -ENOMEM;
 }
 
-/* Some of the batch's operations are applied and the rest cannot be: takes them
+/* Some of the batch's operations are applied, or may be, and the rest cannot be: takes them
  * back.  Runs before the mirror was changed, so the mirror still says what was
- * there.  Needs no memory; takes the batch over.  Returns 0 if the VM is again as it was. */
+ * there.  Needs no memory; takes the batch over.  Returns 0 if the VM is again as it was, or, if none is known to be
+ * applied, as far as that can be known. */
 static int
 roll_back(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpuvm_req *ops,
-          uint32_t applied, bool immediate, uint64_t point)
+          uint32_t applied, uint32_t known, bool immediate, uint64_t point)
 {
    struct vmb_vm *vm = queue->vm;
    const int64_t start_ns = vmb_now_ns();
@@ -808,7 +815,7 @@ roll_back(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpu
       .signal_count = 1,
       .immediate = immediate,
    };
-   const int ret = send_back(&send);
+   const int ret = known ? send_back(&send) : send_ops(&send);
    struct vmb_trace_submit trace = {
       .vm = vm->id,
       .queue = queue->id,
@@ -824,6 +831,10 @@ roll_back(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpu
    count_ops(vm->dev, send.ops, send.applied);
    if (!ret)
       p_atomic_inc(&vm->dev->stats.rolled_back);
+   if (ret && ret != -ENODEV && !known) {
+      free(batch);
+      return 0;
+   }
 
    /* Also if it failed: the mirror says what the kernel holds, and what it keeps is kept until
     * the point, which losing the device signals. */
@@ -843,11 +854,7 @@ signal_all(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t
 static int
 signal_done(struct vmb_queue *queue, const struct vmb_kmd_sync *signals, uint32_t count)
 {
-   int ret = 0;
-
-   for (uint32_t i = 0; i < count; i++)
-      ret = vmb_sync_signal(queue->vm->dev, &signals[i]) ?: ret;
-   if (!ret)
+   if (!vmb_sync_signal_each(queue->vm->dev, signals, count))
       return 0;
    /* Bound, and somebody will never hear of it. */
    vmb_device_set_lost(queue->vm->dev, "what was bound could not be signaled");
@@ -898,8 +905,45 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
    return 0;
 }
 
+/* So many are looked for among what batches have replaced. */
+#define FEW_REQS 8
+
+static bool
+touches_replaced(const struct vmb_batch *batch, const struct vmb_gpuvm_req *reqs, size_t count)
+{
+   for (size_t i = 0; i < batch->replaced.count; i++) {
+      const struct vmb_mapping *old = &batch->replaced.mappings[i];
+
+      for (size_t k = 0; k < count; k++) {
+         if (old->addr_B < vmb_mapping_end_B(&reqs[k].map) && reqs[k].map.addr_B < vmb_mapping_end_B(old))
+            return true;
+      }
+   }
+   return false;
+}
+
+/* Whether the plan has nothing to do with what is pending: neither with its addresses nor with mappings that it
+ * cuts, so that the order in which they are done is the same to both.  The state lock is held. */
+static bool
+overtakes_nothing(const struct vmb_vm *vm)
+{
+   const struct vmb_plan *plan = &vm->plan;
+
+   if (list_is_empty(&vm->batches))
+      return true;
+   if (plan->params.ordered || plan->net_count > FEW_REQS)
+      return false;
+   list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
+      if (vmb_batch_overlaps(batch, plan->net, plan->net_count) ||
+          touches_replaced(batch, plan->net, plan->net_count))
+         return false;
+   }
+   return true;
+}
+
 /* Whether the batch can be bound by an immediate bind, which overtakes what is queued: whenever there is
- * nothing to wait for.  It costs the kernel less than half of what a queued one does. */
+ * nothing to wait for.  It costs the kernel less than half of what a queued one does; and what is queued may wait for
+ * somebody who waits for this. */
 static int
 choose_immediate(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint32_t wait_count,
                  bool *immediate_out)
@@ -921,7 +965,9 @@ choose_immediate(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_vm_retire_locked(vm);
    /* Signals of one timeline must not overtake each other either. */
-   *immediate_out = list_is_empty(&vm->batches) && vmb_thread_is_idle(queue);
+   *immediate_out = raw->immediate && !thread
+                       ? overtakes_nothing(vm)
+                       : list_is_empty(&vm->batches) && vmb_thread_is_idle(queue);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    return 0;
 }
@@ -1065,15 +1111,19 @@ send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t sta
    count_ops(dev, plan->ops, send.applied);
 
    if (ret) {
-      const bool half = send.applied && ret != -ENODEV;
+      /* Taking back what has not been applied changes nothing. */
+      const bool unsure =
+         immediate && dev->caps.immediate_unsure && send.ioctls && plan->op_count > 1;
+      const uint32_t applied = unsure ? plan->op_count : send.applied;
+      const bool half = applied && ret != -ENODEV;
 
       if (!half)
          free(batch);
       if (ret == -ENODEV)
          lose(queue, signals, signal_count, "the kernel refuses binds on the VM");
-      else if (half && immediate && raw->may_be_half)
+      else if (half && immediate && raw->may_be_half && !unsure)
          commit(queue, batch, plan->ops, send.applied, p_atomic_read(&queue->submitted));
-      else if (half && roll_back(queue, batch, plan->ops, send.applied, immediate, point))
+      else if (half && roll_back(queue, batch, plan->ops, applied, send.applied, immediate, point))
          lose(queue, signals, signal_count, "a half applied bind could not be taken back");
       else if (vmb_device_is_lost(dev))
          signal_all(queue, signals, signal_count);

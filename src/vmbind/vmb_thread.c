@@ -10,11 +10,12 @@
  * syncobj itself, may be gone when the thread comes to it, so a job takes both
  * over: a fence by copying it to a syncobj of its own, a syncobj by another handle.
  *
- * Locks: a job is run under the VM's bind lock, and signals with no lock held; a
- * thread takes nothing after that but its own, so it may be joined under the
- * state lock.
+ * Locks: a job is run under the VM's bind lock, and signals with no lock held, for as
+ * long as that takes; so a thread is joined with no lock held, and, unless the VM goes,
+ * only if it has nothing to do.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -29,6 +30,9 @@
 /* What is tried again when there is no memory; the last time after a quarter of a second. */
 #define TRIES 8
 
+/* One ioctl takes any number; so many need no memory of ours. */
+#define SIGNALS_AT_ONCE 16
+
 struct vmb_thread_job {
    struct list_head link;
    struct vmb_kmd_op *ops;
@@ -36,8 +40,7 @@ struct vmb_thread_job {
    /* Handles are the job's own. */
    struct vmb_kmd_sync *waits;
    uint32_t wait_count;
-   /* The queue's own point comes before them. */
-   uint64_t point;
+   /* The first is the queue's, whose handle it is. */
    struct vmb_kmd_sync *signals;
    uint32_t signal_count;
 };
@@ -135,6 +138,44 @@ vmb_sync_signal(struct vmb_device *dev, const struct vmb_kmd_sync *sync)
    return ret ? -errno : 0;
 }
 
+/* No more of them than that, in two ioctls, or one.  A point 0 of a timeline is the way to signal a binary syncobj
+ * together with the others, but adds to what that holds, so it must hold nothing. */
+static int
+signal_some(int fd, const struct vmb_kmd_sync *syncs, uint32_t count, bool empty)
+{
+   uint32_t timelines[SIGNALS_AT_ONCE], binaries[SIGNALS_AT_ONCE];
+   uint32_t timeline_count = 0, binary_count = 0;
+   uint64_t points[SIGNALS_AT_ONCE];
+
+   assert(count <= SIGNALS_AT_ONCE);
+   for (uint32_t i = 0; i < count; i++) {
+      if (!syncs[i].point && !empty) {
+         binaries[binary_count++] = syncs[i].syncobj;
+         continue;
+      }
+      points[timeline_count] = syncs[i].point;
+      timelines[timeline_count++] = syncs[i].syncobj;
+   }
+   if (timeline_count && drmSyncobjTimelineSignal(fd, timelines, points, timeline_count))
+      return -errno;
+   if (binary_count && drmSyncobjSignal(fd, binaries, binary_count))
+      return -errno;
+   return 0;
+}
+
+int
+vmb_sync_signal_each(struct vmb_device *dev, const struct vmb_kmd_sync *syncs, uint32_t count)
+{
+   int ret = 0;
+
+   for (uint32_t i = 0; i < count && !ret; i += SIGNALS_AT_ONCE)
+      ret = signal_some(dev->fd, syncs + i, MIN2(count - i, SIGNALS_AT_ONCE), false);
+   /* One that is wrong must not keep the others. */
+   for (uint32_t i = 0; i < count && ret; i++)
+      vmb_sync_signal(dev, &syncs[i]);
+   return ret;
+}
+
 /* -------------------------------------------------------------------- jobs */
 
 void
@@ -146,7 +187,7 @@ vmb_thread_job_free(struct vmb_device *dev, struct vmb_thread_job *job)
       if (job->waits[i].syncobj)
          drmSyncobjDestroy(dev->fd, job->waits[i].syncobj);
    }
-   for (uint32_t i = 0; job->signals && i < job->signal_count; i++) {
+   for (uint32_t i = 1; job->signals && i < job->signal_count; i++) {
       if (job->signals[i].syncobj)
          drmSyncobjDestroy(dev->fd, job->signals[i].syncobj);
    }
@@ -193,18 +234,18 @@ bind_job(struct vmb_queue *queue, const struct vmb_thread_job *job)
    return dev->kmd->bind_wait && job->op_count ? dev->kmd->bind_wait(vm->kvm) : 0;
 }
 
-/* Nobody else would wake those who wait for it.  If it takes long the device is lost, but the waits of those who
- * clean up after it must come to an end as well. */
+/* Nobody else would wake those who wait for them.  If it takes long the device is lost, but the waits of those who
+ * clean up after it must come to an end as well: it is tried until it works. */
 static void
-signal_patiently(struct vmb_device *dev, const struct vmb_kmd_sync *sync)
+signal_patiently(struct vmb_device *dev, const struct vmb_kmd_sync *syncs, uint32_t count)
 {
-   int ret = vmb_sync_signal(dev, sync);
+   int ret = signal_some(dev->fd, syncs, count, true);
 
    for (unsigned i = 0; ret == -ENOMEM; i++) {
       if (i == TRIES)
          vmb_device_set_lost(dev, "what had been bound could not be signalled");
       usleep(1000 << MIN2(i, TRIES));
-      ret = vmb_sync_signal(dev, sync);
+      ret = signal_some(dev->fd, syncs, count, true);
    }
 }
 
@@ -220,9 +261,8 @@ run_job(struct vmb_queue *queue, const struct vmb_thread_job *job)
       vmb_device_set_lost(dev, "a bind that had waited failed");
 
    /* Our own first: whoever sees the user's must find the completed state up to date. */
-   signal_patiently(dev, &(struct vmb_kmd_sync){ queue->syncobj, job->point });
-   for (uint32_t i = 0; i < job->signal_count; i++)
-      signal_patiently(dev, &job->signals[i]);
+   for (uint32_t i = 0; i < job->signal_count; i += SIGNALS_AT_ONCE)
+      signal_patiently(dev, job->signals + i, MIN2(job->signal_count - i, SIGNALS_AT_ONCE));
 }
 
 static int
@@ -323,22 +363,22 @@ vmb_thread_prepare(struct vmb_queue *queue, const struct vmb_kmd_bind *bind,
    if (!job)
       return -ENOMEM;
 
-   /* The first signal is the queue's own. */
-   job->point = bind->signals[0].point;
    job->op_count = bind->op_count;
    job->wait_count = bind->wait_count;
-   job->signal_count = bind->signal_count - 1;
+   job->signal_count = bind->signal_count;
    job->ops = malloc(MAX2(job->op_count, 1) * sizeof(*job->ops));
    job->waits = calloc(MAX2(job->wait_count, 1), sizeof(*job->waits));
-   job->signals = calloc(MAX2(job->signal_count, 1), sizeof(*job->signals));
+   job->signals = calloc(job->signal_count, sizeof(*job->signals));
    ret = job->ops && job->waits && job->signals ? 0 : -ENOMEM;
 
-   if (!ret)
+   if (!ret) {
       memcpy(job->ops, bind->ops, job->op_count * sizeof(*job->ops));
+      job->signals[0] = bind->signals[0];
+   }
    for (uint32_t i = 0; !ret && i < job->wait_count; i++)
       ret = capture_wait(dev->fd, &bind->waits[i], &job->waits[i]);
-   for (uint32_t i = 0; !ret && i < job->signal_count; i++)
-      ret = capture_signal(dev->fd, &bind->signals[i + 1], &job->signals[i]);
+   for (uint32_t i = 1; !ret && i < job->signal_count; i++)
+      ret = capture_signal(dev->fd, &bind->signals[i], &job->signals[i]);
    if (ret) {
       vmb_thread_job_free(dev, job);
       return ret;
@@ -354,7 +394,7 @@ vmb_thread_push(struct vmb_queue *queue, struct vmb_thread_job *job)
    struct vmb_thread *t = queue->thread;
 
    /* What they held is over; it comes again when the job is done. */
-   for (uint32_t i = 0; i < job->signal_count; i++) {
+   for (uint32_t i = 1; i < job->signal_count; i++) {
       if (!job->signals[i].point)
          drmSyncobjReset(dev->fd, &job->signals[i].syncobj, 1);
    }

@@ -105,6 +105,7 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
    mtx_init(&vm->state_lock, mtx_plain);
    list_inithead(&vm->ranges);
    list_inithead(&vm->queues);
+   list_inithead(&vm->unused_queues);
    list_inithead(&vm->batches);
    list_inithead(&vm->late);
    vmb_plan_init(&vm->plan, &(struct vmb_plan_params){
@@ -157,6 +158,7 @@ fail_free:
 }
 
 static int submit_raw(struct vmb_vm *vm, const struct vmb_raw_submit *raw, uint64_t *point_out);
+static void free_queues(struct list_head *queues);
 
 /* A region of the kernel's goes only as it came. */
 static bool
@@ -227,6 +229,7 @@ vmb_vm_destroy(struct vmb_vm *vm)
    vmb_gpuvm_clear(vm->gpuvm);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_vm_free_deferred(vm);
+   free_queues(&vm->unused_queues);
    free(vm->spare_batch);
 
    vmb_trace_vm(dev->trace, vm, 0, 0, false);
@@ -328,13 +331,31 @@ vmb_vm_retire_locked(struct vmb_vm *vm)
    vmb_va_heap_retire(vm->heap, vm->retired_serial);
 }
 
+static void
+free_queues(struct list_head *queues)
+{
+   list_for_each_entry_safe(struct vmb_queue, queue, queues, link) {
+      list_del(&queue->link);
+      vmb_queue_free(queue);
+   }
+}
+
 void
 vmb_vm_free_deferred(struct vmb_vm *vm)
 {
+   struct list_head queues;
+
+   list_inithead(&queues);
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
    struct vmb_gpuvm_bo *list = vmb_gpuvm_bo_take_deferred(vm->gpuvm);
+   /* A thread may try to signal for as long as there is no memory for it. */
+   list_for_each_entry_safe(struct vmb_queue, queue, &vm->unused_queues, link) {
+      if (vmb_thread_is_idle(queue))
+         list_move_to(&queue->link, &queues);
+   }
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    vmb_gpuvm_bo_free_deferred(list);
+   free_queues(&queues);
 }
 
 void
@@ -346,15 +367,16 @@ vmb_vm_retire(struct vmb_vm *vm)
    vmb_vm_free_deferred(vm);
 }
 
-void
+int
 vmb_vm_reclaim(struct vmb_vm *vm)
 {
    struct vmb_sync own;
+   const int ret = vmb_vm_get_sync(vm, &own);
 
-   vmb_vm_get_sync(vm, &own);
    /* Not for ever: they may be queued behind binds that wait for the GPU. */
    vmb_sync_wait(vm->dev, &own, vmb_now_ns() + RECLAIM_WAIT_NS);
    vmb_vm_retire(vm);
+   return ret;
 }
 
 int
@@ -561,9 +583,12 @@ find_addresses(struct vmb_vm *vm, const struct vmb_range_params *params, struct 
    if (ret == -ENOSPC || ret == -EADDRINUSE) {
       /* What was freed may have become free meanwhile, or is about to. */
       vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
-      vmb_vm_reclaim(vm);
+      const int reclaim_ret = vmb_vm_reclaim(vm);
       vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
       ret = alloc_va(vm, params, range);
+      /* They may be there, and only the memory to unmap what they still show is not. */
+      if ((ret == -ENOSPC || ret == -EADDRINUSE) && reclaim_ret)
+         ret = reclaim_ret;
    }
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    return ret;

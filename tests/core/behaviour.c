@@ -602,6 +602,80 @@ test_null_waits_for_nobody(void **state)
    drop_range(f, range);
 }
 
+static bool
+anything_at(struct fixture *f, uint64_t addr_B)
+{
+   struct vmb_vm_mapping *maps;
+   size_t count;
+   uint32_t handle;
+   uint64_t offset_B;
+
+   assert_int_equal(
+      vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, addr_B, addr_B + 1, &maps, &count), 0);
+   free(maps);
+   if (target_has_pages()) {
+      assert_int_equal(target_get_page(vmb_device_fd(f->dev), vmb_vm_kernel_id(f->vm), addr_B, &handle,
+                                       &offset_B),
+                       count == 1);
+   }
+   return count == 1;
+}
+
+/* Memory that is made, bound at addresses of its own and freed again has nothing to do with a bind that waits for others,
+ * who may be waiting for just that. */
+static void
+test_what_is_done_at_once_waits_for_nobody(void **state)
+{
+   struct fixture *f = *state;
+   /* There the unbinds come some time later. */
+   const bool thread = f->caps->sync_mode == VMB_SYNC_THREAD;
+   int fence;
+
+   if (!f->caps->immediate_bind) {
+      print_message("the kernel queues all binds\n");
+      skip();
+   }
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   assert_int_equal(SUBMIT(f->queue, bind(range, 0, 16, f->bo[0], 0)), 0);
+   const uint32_t held = held_syncobj(f, &fence);
+   const struct vmb_bind b = bind(range, 4, 4, f->bo[1], 0);
+   const struct vmb_submit submit = {
+      .waits = &(struct vmb_sync){ held, 0 },
+      .wait_count = 1,
+      .binds = &b,
+      .bind_count = 1,
+   };
+   assert_int_equal(vmb_queue_submit(f->queue, &submit, NULL), 0);
+
+   for (unsigned i = 0; i < 2; i++) {
+      struct vmb_range *fresh = new_range(f, 8 * PAGE_B, VMB_UNBOUND_HOLE);
+      struct vmb_bo *bo = new_bo(f, 8 * PAGE_B);
+      const struct vmb_bind whole = bind(fresh, 0, 8, bo, 0);
+
+      assert_int_equal(vmb_vm_bind_sync(f->vm, &whole, 1), 0);
+      expect_page(f, fresh, 7, bo, 7);
+      expect_page(f, range, 4, f->bo[0], 4);
+      if (!thread)
+         expect_mirror_is_kernel(f);
+      if (i == 1) {
+         release(f, held, fence);
+         wait_idle(f);
+         expect_page(f, range, 4, f->bo[1], 0);
+      }
+      const uint64_t addr_B = vmb_range_addr_B(fresh);
+      drop_range(f, fresh);
+      vmb_bo_unref(bo);
+      if (i == 1)
+         break;
+      if (thread)
+         continue;
+      assert_false(anything_at(f, addr_B));
+      expect_mirror_is_kernel(f);
+   }
+   wait_idle(f);
+   drop_range(f, range);
+}
+
 /* The kernel has no memory for it: then it is still to come. */
 static void
 test_null_that_fails_comes_later(void **state)
@@ -624,26 +698,7 @@ test_null_that_fails_comes_later(void **state)
    drop_range(f, range);
 }
 
-static bool
-anything_at(struct fixture *f, uint64_t addr_B)
-{
-   struct vmb_vm_mapping *maps;
-   size_t count;
-   uint32_t handle;
-   uint64_t offset_B;
-
-   assert_int_equal(
-      vmb_vm_get_mappings(f->vm, VMB_STATE_COMPLETED, addr_B, addr_B + 1, &maps, &count), 0);
-   free(maps);
-   if (target_has_pages()) {
-      assert_int_equal(target_get_page(vmb_device_fd(f->dev), vmb_vm_kernel_id(f->vm), addr_B, &handle,
-                                       &offset_B),
-                       count == 1);
-   }
-   return count == 1;
-}
-
-enum { NULLS = 3, MOST_TIMES = 8 };
+enum { NULLS = 3, MOST_TIMES = 16 };
 
 /* Of some new ranges; how many the kernel has refused. */
 static unsigned
@@ -928,6 +983,28 @@ test_null_that_cannot_go_goes_later(void **state)
       assert_int_equal(vmb_range_create(f->vm, &fixed, &again), 0);
       vmb_range_destroy(again);
    }
+}
+
+/* Of addresses that are free but for what the kernel has no memory to unmap, it is not said that they are taken. */
+static void
+test_no_memory_is_not_no_addresses(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_range *range;
+
+   if (!nulls_come_later(f) || !target_fail_binds(1, 1000, ENOMEM))
+      skip();
+   target_fail_nothing();
+   range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_NULL);
+   const struct vmb_range_params fixed = { .size_B = PAGE_B, .fixed_addr_B = vmb_range_addr_B(range) };
+   bind_nulls(f);
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &range), -EADDRINUSE);
+   drop_range(f, f->ranges[0]);
+   assert_true(target_fail_binds(1, 1000, ENOMEM));
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &range), -ENOMEM);
+   target_fail_nothing();
+   assert_int_equal(vmb_range_create(f->vm, &fixed, &range), 0);
+   vmb_range_destroy(range);
 }
 
 /* A new range gets addresses that it may have, or none. */
@@ -2637,6 +2714,24 @@ test_a_shared_bo_is_not_kept(void **state)
    assert_true(handle_is_open(f, vmb_bo_handle(bo)));
 }
 
+/* The same if an fd was made of its handle, and that is seen when it comes back. */
+static void
+test_an_imported_bo_is_not_kept(void **state)
+{
+   struct fixture *f = *state;
+   struct vmb_bo *imported, *bo = new_bo_of(f, PAGE_B, NULL, true);
+   const uint32_t handle = vmb_bo_handle(bo);
+   int dmabuf;
+
+   assert_int_equal(drmPrimeHandleToFD(f->fd, handle, DRM_CLOEXEC | DRM_RDWR, &dmabuf), 0);
+   assert_int_equal(vmb_bo_import(f->dev, dmabuf, &imported), 0);
+   assert_ptr_equal(imported, bo);
+   vmb_bo_unref(imported);
+   vmb_bo_unref(bo);
+   close(dmabuf);
+   assert_false(handle_is_open(f, handle));
+}
+
 /* Nor what is mapped still where the caller wanted it. */
 static void
 test_a_bo_at_an_address_is_not_kept(void **state)
@@ -3071,6 +3166,7 @@ main(void)
       TEST(test_null_comes_with_the_sync),
       TEST(test_null_does_not_come_in_pieces),
       TEST(test_null_waits_for_nobody),
+      TEST(test_what_is_done_at_once_waits_for_nobody),
       TEST(test_null_that_fails_comes_later),
       TEST(test_a_null_that_is_refused),
       TEST(test_a_null_that_is_refused_behind_another),
@@ -3080,6 +3176,7 @@ main(void)
       TEST(test_null_is_taken_over),
       TEST(test_null_that_goes_later_makes_room),
       TEST(test_null_that_cannot_go_goes_later),
+      TEST(test_no_memory_is_not_no_addresses),
       TEST(test_what_is_taken_over_fits),
       TEST(test_what_is_taken_over_is_aligned),
       TEST(test_nulls_that_come_together_go_apart),
@@ -3128,6 +3225,7 @@ main(void)
       TEST(test_addresses_of_the_kernel),
       TEST_WITH_CACHE(test_a_freed_bo_is_used_again),
       TEST_WITH_CACHE(test_a_shared_bo_is_not_kept),
+      TEST_WITH_CACHE(test_an_imported_bo_is_not_kept),
       TEST_WITH_CACHE(test_a_bo_at_an_address_is_not_kept),
       TEST_WITH_CACHE(test_the_cache_is_bounded),
       TEST_WITH_CACHE(test_the_cache_goes_with_the_vm),

@@ -181,7 +181,7 @@ static const char *const bind_ioctls[][3] = {
 };
 
 /* More is for good. */
-#define FEW_TIMES 8
+#define FEW_TIMES 16
 
 bool
 target_fail_binds(unsigned n, unsigned times, int err)

@@ -122,6 +122,15 @@ static const char one_texel[] =
    "layout(location = 0) out vec4 color;\n"
    "void main() { color = texelFetch(tex, ivec2(0), 0); }\n";
 
+static const char store_green[] =
+   "#version 450\n"
+   "layout(binding = 0, rgba8) uniform writeonly image2D img;\n"
+   "layout(location = 0) out vec4 color;\n"
+   "void main() {\n"
+   "   imageStore(img, ivec2(gl_FragCoord.xy), vec4(0, 1, 0, 1));\n"
+   "   color = vec4(1);\n"
+   "}\n";
+
 /* Enough work that it goes on for a while after it was flushed. */
 static const char slow_green[] =
    "#version 450\n"
@@ -232,6 +241,53 @@ test_leaves_while_drawn(EGLDisplay dpy, GLint size)
    glDeleteTextures(1, &tex);
 }
 
+/* The same of what shaders write to it as an image, which has not even been flushed when it leaves: it is there once
+ * that is done, for all who look. */
+static void
+test_leaves_while_written(EGLDisplay dpy, GLint size, bool image_first)
+{
+   uint32_t *texels = calloc(size * size, sizeof(*texels));
+   const uint32_t red = 0xff0000ff, green = 0xff00ff00;
+   GLuint tex, target;
+
+   glt_begin("leaves while written, %d, %s", size, image_first ? "an image before" : "an image behind");
+   glCreateTextures(GL_TEXTURE_2D, 1, &tex);
+   glTextureStorage2D(tex, 1, GL_RGBA8, size, size);
+   glClearTexImage(tex, 0, GL_RGBA, GL_UNSIGNED_BYTE, &red);
+   glCreateTextures(GL_TEXTURE_2D, 1, &target);
+   glTextureStorage2D(target, 1, GL_RGBA8, size, size);
+   GLuint fbo = framebuffer(target, size);
+   GLuint program = glt_draw_program(all_of_it, store_green);
+   EGLImage image = image_first ? image_of(dpy, tex) : EGL_NO_IMAGE;
+
+   glUseProgram(program);
+   glBindImageTexture(0, tex, 0, GL_FALSE, 0, GL_WRITE_ONLY, GL_RGBA8);
+   glDrawArrays(GL_TRIANGLES, 0, 3);
+   if (!image_first)
+      image = image_of(dpy, tex);
+   const int fd = export_fd(dpy, image);
+   glFinish();
+   const uint32_t *map = mmap(NULL, size * size * 4, PROT_READ, MAP_SHARED, fd, 0);
+   glt_expect(map != MAP_FAILED, "no map");
+   glt_expect(map[0] == green, "exported: 0x%08x", map[0]);
+   glGetTextureImage(tex, 0, GL_RGBA, GL_UNSIGNED_BYTE, size * size * 4, texels);
+   for (GLint i = 0; i < size * size; i++) {
+      if (texels[i] == green)
+         continue;
+      glt_fail("texel %d is 0x%08x", i, texels[i]);
+      break;
+   }
+
+   munmap((void *)map, size * size * 4);
+   close(fd);
+   eglDestroyImage(dpy, image);
+   free(texels);
+   glDeleteProgram(program);
+   glDeleteFramebuffers(1, &fbo);
+   glDeleteTextures(1, &tex);
+   glDeleteTextures(1, &target);
+}
+
 /* A fence is a file that becomes readable, and can be waited for by another context's work. */
 static void
 test_sync_file(EGLDisplay dpy)
@@ -275,6 +331,8 @@ main(void)
    test_leaves_while_bound(eglGetCurrentDisplay(), 4 * SIZE);
    test_leaves_while_drawn(eglGetCurrentDisplay(), SIZE);
    test_leaves_while_drawn(eglGetCurrentDisplay(), 4 * SIZE);
+   for (unsigned i = 0; i < 4; i++)
+      test_leaves_while_written(eglGetCurrentDisplay(), i % 2 ? SIZE : 4 * SIZE, i / 2);
    test_sync_file(eglGetCurrentDisplay());
    return glt_finish();
 }

@@ -45,6 +45,7 @@ test_bad_specs(void **state)
    static const char *const bad[] = {
       "vm_bind", "vm_bind:3", "vm_bind:0=ENOMEM", "vm_bind:1=EBOGUS", ":", "vm_bind:x=ENOMEM",
       "vm_bind:-1=ENOMEM", "vm_bind:3x=ENOMEM", "vm_bind:3+x=ENOMEM", "vm_bind:3%x=ENOMEM",
+      "vm_bnid:1=ENOMEM", "jobs:1=ENOMEM",
       "mem:96Q", "mem:M", "mem:-1", "lost:soon", "lost:3M", "slow:", "evict:1MM",
    };
    (void)state;
@@ -53,6 +54,9 @@ test_bad_specs(void **state)
       if (drm_sim_set_fault(bad[i]) != -EINVAL)
          fail_msg("'%s' was understood", bad[i]);
    }
+   assert_ok(drm_sim_set_fault(""));
+   /* One setting may be for several drivers. */
+   assert_ok(drm_sim_set_fault("vm_bind:1=EIO,gem_va:1=EIO,vm_map:1=EIO,syncobj_wait:1=EIO,op:1=EIO,job:1=EIO,*:9=EIO"));
    assert_ok(drm_sim_set_fault(""));
 }
 

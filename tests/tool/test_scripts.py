@@ -37,11 +37,13 @@ def run(*command, stdin=None):
 
 class Scripts(unittest.TestCase):
     def test_help(self):
-        for script in ("bench", "cts-gl", "demo", "install", "into-mesa", "piglit", "setup", "test", "test-fresh",
-                       "test-kernel"):
-            asked = run(os.path.join(ROOT, "scripts", script), "--help")
+        own = [path for path in glob.glob(os.path.join(ROOT, "scripts", "*"))
+               if os.access(path, os.X_OK) and not path.endswith(".py")]
+        self.assertGreaterEqual(len(own), 10)
+        for path in own + [os.path.join(ROOT, "tests", of, "fetch") for of in ("oracle", "strangers")]:
+            asked = run(path, "--help")
             self.assertEqual(asked.returncode, 0, asked.stderr)
-            self.assertIn("scripts/" + script, asked.stdout)
+            self.assertIn(os.path.relpath(path, ROOT), asked.stdout)
             self.assertRegex(asked.stdout, r"(?i)\bexamples?:\n")
             self.assertNotIn("SPDX", asked.stdout)
             self.assertEqual(asked.stderr, "")
@@ -68,7 +70,8 @@ class Scripts(unittest.TestCase):
                 (2, "unknown option", "install", "--colour"),
                 (1, "cannot be written to; --prefix DIR", "install", "--prefix", "/proc/vmbind"),
                 (2, "unknown option", "setup", "--colour"),
-                (2, "bookworm or trixie", "test-fresh", "sarge")):
+                (2, "bookworm or trixie", "test-fresh", "sarge"),
+                (2, "no argument is wanted, not --colour", "../tests/strangers/fetch", "--colour")):
             refused = run(os.path.join(ROOT, "scripts", script), *arguments)
             self.assertEqual(refused.returncode, status, refused.stderr)
             self.assertIn(says, refused.stderr)

@@ -91,6 +91,11 @@ class Tool(unittest.TestCase):
         for kmd in ("msm-9.9", "msm-1.13:odd", "panthor-0.5", "panthor:va=99"):
             self.fails(2, f"{kmd} is not known; there are panthor-1.0 to 1.9, ", "sim", "--kmd", kmd, "--", "true")
         self.fails(2, "DRM_SIM_FAULT=odd is not understood; say ", "sim", "--", "true", DRM_SIM_FAULT="odd")
+        self.fails(2, "DRM_SIM_FAULT=vm_bnid:1=EIO names what is not there; there are op, job, lost, delay, slow, mem, "
+                   "evict, * and get_param, ", "sim", "--kmd", "msm", "--", "true", DRM_SIM_FAULT="vm_bnid:1=EIO")
+        self.fails(2, "DRM_SIM_FAULTS is not known; there are DRM_SIM_KMD, ", "sim", "--", "true",
+                   DRM_SIM_FAULTS="vm_bind:1=EIO")
+        self.fails(2, "DRM_SIM_CHECK=yes is not understood; say 1", "sim", "--", "true", DRM_SIM_CHECK="yes")
         self.fails(2, "DRM_SIM_MISAPPLY=odd is not understood; say ", "sim", "--", "true", DRM_SIM_MISAPPLY="odd")
         self.fails(2, "DRM_SIM_FAULT=vm_bind:x", "replay", "--fault", "vm_bind:x", self.trace)
 

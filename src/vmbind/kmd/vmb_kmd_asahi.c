@@ -75,6 +75,7 @@ asahi_open(int fd, struct vmb_caps *caps, struct vmb_kmd_device **kdev_out, char
    caps->block_split = true;
    caps->immediate_bind = true;
    caps->immediate_prefix = true;
+   caps->immediate_unsure = true;
    caps->sync_mode = VMB_SYNC_THREAD;
    caps->null_mode = VMB_NULL_REPEAT;
    caps->max_ops = MAX_OPS;

@@ -799,6 +799,7 @@ vmbind_commit_init_context(struct pipe_context *pctx)
    pctx->buffer_map = vmbind_buffer_map;
    pctx->texture_map = vmbind_texture_map;
    pctx->flush = vmbind_flush;
+   pctx->flush_resource = vmbind_flush_resource;
 
    return true;
 }

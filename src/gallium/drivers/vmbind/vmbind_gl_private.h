@@ -73,6 +73,11 @@ void vmbind_resource_finish_screen(struct pipe_screen *pscreen);
 /** Frees the memory that is kept though nobody uses it. */
 void vmbind_resource_empty_cache(struct pipe_screen *pscreen);
 
+/** Of contexts: what the resource shows is about to be looked at by others.  The state tracker says so when it makes an
+ * EGLImage of it, so this is where it moves to memory that they can have: later there may be no context, and what shaders
+ * have written by then, at addresses that llvmpipe knows from the draw, would be lost. */
+void vmbind_flush_resource(struct pipe_context *pctx, struct pipe_resource *pres);
+
 /* --------------------------------------------------- vmbind_commit.c */
 
 bool vmbind_commit_init_screen(struct pipe_screen *pscreen);

@@ -18,6 +18,7 @@
 #include "drm-uapi/drm_fourcc.h"
 #include "frontend/winsys_handle.h"
 #include "lp_fence.h"
+#include "lp_flush.h"
 #include "lp_limits.h"
 #include "lp_rast.h"
 #include "util/format/u_format.h"
@@ -348,7 +349,7 @@ make_shareable(struct pipe_screen *pscreen, struct pipe_context *pctx, struct pi
       return false;
 
    if (pctx)
-      pctx->flush_resource(pctx, pres);
+      llvmpipe_flush_resource(pctx, pres, 0, false, true, false, "leaves");
    wait_for_drawing(pscreen);
 
    const void *old = pres->target == PIPE_BUFFER ? lpr->data : lpr->tex_data;
@@ -361,6 +362,14 @@ make_shareable(struct pipe_screen *pscreen, struct pipe_context *pctx, struct pi
    vmbind_contexts_note_move(pscreen);
 
    return true;
+}
+
+void
+vmbind_flush_resource(struct pipe_context *pctx, struct pipe_resource *pres)
+{
+   llvmpipe_flush_resource(pctx, pres, 0, true, true, false, "resource");
+   if (gl_resource(pres))
+      make_shareable(pctx->screen, pctx, pres);
 }
 
 static bool
