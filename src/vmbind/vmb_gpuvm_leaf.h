@@ -444,6 +444,9 @@ leaf_to_tiles(struct node *leaf)
    const uint64_t size_B = range_B(shape), first_B = leaf->key[0];
    const uint64_t span_B = leaf->key[leaf->count - 1] - first_B;
 
+   /* What is left of a mapping that is cut to tiles stands at the end. */
+   if ((leaf->range[leaf->count - 1] ^ shape) & ~(uint64_t)VMB_MAPPING_INVALIDATED)
+      return false;
    if ((size_B & (size_B - 1)) || size_B > 1ull << TILE_MAX_SHIFT ||
        span_B >= size_B * TILE_SPAN)
       return false;

@@ -197,10 +197,13 @@ vmb_unbind_req(const struct vmb_range *range, uint64_t offset_B, uint64_t size_B
 static uint32_t
 join(const struct vmb_bind *first, uint32_t count)
 {
-   if (count == 1 || first[1].offset_B != first->offset_B + first->size_B)
+   const struct vmb_bind f = *first;
+
+   /* Most often the second one tells: then nothing is divided. */
+   if (count == 1 || first[1].offset_B != f.offset_B + f.size_B || first[1].bo != f.bo ||
+       (f.bo && first[1].bo_offset_B != f.bo_offset_B + f.size_B))
       return 1;
 
-   const struct vmb_bind f = *first;
    const uint64_t range_room_B = f.range->size_B - f.offset_B;
    const uint64_t bo_room_B = f.bo ? f.bo->size_B - f.bo_offset_B : UINT64_MAX;
    const uint64_t most = MIN3(range_room_B / f.size_B, bo_room_B / f.size_B, count);

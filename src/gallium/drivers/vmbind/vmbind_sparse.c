@@ -246,6 +246,13 @@ static struct side
 side_blocks(uint32_t offset_px, uint32_t extent_px, uint32_t block_px, uint32_t level_px)
 {
    const uint64_t end_px = (uint64_t)offset_px + extent_px;
+   const struct side none = {0, 0};
+
+   if (level_px <= block_px)
+      return offset_px == 0 && (extent_px == block_px || extent_px == level_px)
+                ? (struct side){0, 1}
+                : none;
+
    const struct side side = {
       .first = offset_px < block_px ? 0 : offset_px / block_px,
       .count = extent_px <= block_px ? 1 : DIV_ROUND_UP((uint64_t)extent_px, block_px),
@@ -256,7 +263,7 @@ side_blocks(uint32_t offset_px, uint32_t extent_px, uint32_t block_px, uint32_t 
    /* Whole blocks may stick out of the level, but the last of them begins inside. */
    if (extent_px == 0 || !aligned || offset_px >= level_px ||
        (whole ? end_px - block_px >= level_px : end_px != level_px))
-      return (struct side){0, 0};
+      return none;
    return side;
 }
 
@@ -268,21 +275,13 @@ continues(const struct vmbind_sparse_run *run, const struct vmbind_sparse_run *n
 }
 
 static bool
-append_run(struct util_dynarray *runs, const struct vmbind_sparse_run *run, bool first)
+append_run(struct util_dynarray *runs, const struct vmbind_sparse_run *run)
 {
-   if (!first) {
-      struct vmbind_sparse_run *last = util_dynarray_top_ptr(runs, struct vmbind_sparse_run);
-      if (continues(last, run)) {
-         last->size_B += run->size_B;
-         return true;
-      }
-   }
-
    struct vmbind_sparse_run *slot = util_dynarray_grow(runs, struct vmbind_sparse_run, 1);
-   if (!slot)
-      return false;
-   *slot = *run;
-   return true;
+
+   if (slot)
+      *slot = *run;
+   return slot;
 }
 
 int
@@ -308,26 +307,34 @@ vmbind_sparse_image_runs(const struct vmbind_sparse_layout *layout, uint32_t lev
    const unsigned size_before = runs->size;
    const uint64_t image_offset_B =
       layout->level_offset_B[level] + layout->layer_stride_B[level] * layer;
+   struct vmbind_sparse_run last = {0};
 
    for (uint32_t slice = 0; slice < z.count; slice++) {
       for (uint32_t line = 0; line < y.count; line++) {
          const uint64_t row = (uint64_t)(z.first + slice) * blocks->height + y.first + line;
          const uint64_t block = row * blocks->width + x.first;
          const uint64_t mem_block = ((uint64_t)slice * y.count + line) * x.count;
-
          const struct vmbind_sparse_run run = {
             .offset_B = image_offset_B + block * VMBIND_SPARSE_BLOCK_SIZE_B,
             .size_B = x.count * VMBIND_SPARSE_BLOCK_SIZE_B,
             .mem_offset_B = mem_offset_B + mem_block * VMBIND_SPARSE_BLOCK_SIZE_B,
          };
-         if (!append_run(runs, &run, runs->size == size_before)) {
-            runs->size = size_before;
-            return -ENOMEM;
+
+         if (last.size_B && continues(&last, &run)) {
+            last.size_B += run.size_B;
+            continue;
          }
+         if (last.size_B && !append_run(runs, &last))
+            goto fail;
+         last = run;
       }
    }
+   if (append_run(runs, &last))
+      return 0;
 
-   return 0;
+fail:
+   runs->size = size_before;
+   return -ENOMEM;
 }
 
 bool
