@@ -1221,7 +1221,13 @@ cut_at(struct vmb_gpuvm *gpuvm, uint64_t addr_B, bool with_bo)
       return;
    const struct vmb_mapping next = vmb_mapping_clip(&old, addr_B, vmb_mapping_end_B(&old));
    leaf->range[i] = pack_range(addr_B - old.addr_B, old.flags);
-   insert_mapping(gpuvm, &next);
+   /* Not insert_mapping(): the two pieces may be tiles like all the others, of a leaf that would have both
+    * sides. */
+   leaf = make_room(gpuvm, leaf, addr_B, vmb_mapping_end_B(&next));
+   entry_insert(leaf, lower_bound(leaf->key, leaf->count, addr_B), &next);
+   entry_get(gpuvm, next.vm_bo);
+   gpuvm->mapping_count++;
+   add_filter(leaf, id_filter(mapping_id(&next)));
 }
 
 int

@@ -637,6 +637,36 @@ test_tiles_of_two_kinds(void **state)
       vmb_gpuvm_obj_finish(&objs[b]);
 }
 
+/* A mapping of two tiles is the last of a leaf to become a tile, or two, by being cut for flags. */
+static void
+test_flags_cut_tiles(void **state)
+{
+   (void)state;
+   for (unsigned count = 1; count < 130; count++) {
+      struct vmb_gpuvm *gpuvm = new_gpuvm(false);
+      struct vmb_gpuvm_obj obj;
+      struct vmb_gpuvm_bo *bo = obtain(gpuvm, &obj);
+      struct vmb_gpuvm_iter iter;
+      struct vmb_mapping m;
+      unsigned seen = 0;
+
+      for (unsigned i = 0; i < count; i++)
+         map(gpuvm, bo, TILES_AT + i * TILE, TILE, i * TILE);
+      map(gpuvm, bo, TILES_AT + count * TILE, 2 * TILE, count * TILE);
+      assert_int_equal(vmb_gpuvm_set_flags(gpuvm, TILES_AT + (count + 1) * TILE, 2 * TILE,
+                                           VMB_MAPPING_DUMP, 0, true), 0);
+      vmb_gpuvm_check(gpuvm);
+      vmb_gpuvm_iter_init(gpuvm, &iter, 0, UINT64_MAX);
+      for (; vmb_gpuvm_iter_next(&iter, &m); seen++)
+         assert_int_equal(!!(m.flags & VMB_MAPPING_DUMP), seen == count + 1);
+      assert_int_equal(seen, count + 2);
+
+      vmb_gpuvm_bo_put(bo);
+      finish(gpuvm);
+      vmb_gpuvm_obj_finish(&obj);
+   }
+}
+
 /* Tiles that are replaced in order by what cannot be tiles of their leaves. */
 static void
 test_tiles_become_others(void **state)
@@ -724,6 +754,7 @@ main(void)
       cmocka_unit_test(test_tiles_far_apart),
       cmocka_unit_test(test_tiles_are_small),
       cmocka_unit_test(test_tiles_of_two_kinds),
+      cmocka_unit_test(test_flags_cut_tiles),
       cmocka_unit_test(test_tiles_become_others),
       cmocka_unit_test(test_memory_stays_for_the_next_large_batch),
    };
