@@ -61,6 +61,7 @@ vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch)
 {
    list_del(&batch->link);
    vm->batch_count--;
+   batch->queue->batch_count--;
    vmb_gpuvm_release_replaced(batch->replaced.mappings, batch->replaced.count);
    vmb_queue_unref(batch->queue);
 

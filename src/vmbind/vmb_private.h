@@ -174,6 +174,8 @@ struct vmb_queue {
    /* The user's reference, and one of each pending batch. */
    uint32_t refcount;
    uint32_t id;
+   /* Of vm->batches, those of this queue. */
+   uint32_t batch_count;
    /* A batch that is being submitted waits for one of this queue, and holds a reference. */
    bool awaited;
    /* The back-end's. */

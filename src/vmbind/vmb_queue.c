@@ -357,7 +357,12 @@ add_dependencies(struct vmb_queue *queue, uint32_t *wait_count)
       return 0;
 
    vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
+   /* Those of one queue may be many. */
+   uint32_t others = vm->batch_count - queue->batch_count;
    list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
+      if (others == 0)
+         break;
+      others -= batch->queue != queue;
       if (batch->queue == queue || batch->point <= batch->queue->completed ||
           !vmb_batch_overlaps(batch, vm->plan.net, vm->plan.net_count))
          continue;
@@ -676,6 +681,7 @@ commit(struct vmb_queue *queue, struct vmb_batch *batch, const struct vmb_gpuvm_
    queue->refcount++;
    list_addtail(&batch->link, &vm->batches);
    vm->batch_count++;
+   queue->batch_count++;
    p_atomic_set(&queue->submitted, MAX2(queue->submitted, point));
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
 }

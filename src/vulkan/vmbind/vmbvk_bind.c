@@ -308,9 +308,17 @@ residency_of_binds(const struct vmbvk_queue *queue, uint64_t point)
    batch->syncobj = queue->bind_syncobj;
    batch->point = point;
    for (uint32_t i = 0; i < count; i++) {
+      struct vmbvk_residency_change *last =
+         batch->change_count ? &batch->changes[batch->change_count - 1] : NULL;
+
       /* Buffers without residency: nobody asks. */
       if (!llvmpipe_resource(bound[i])->residency)
          continue;
+      if (last && last->pres == bound[i] && last->resident == (binds[i].bo != NULL) &&
+          last->offset_B + last->size_B == binds[i].offset_B) {
+         last->size_B += binds[i].size_B;
+         continue;
+      }
       batch->changes[batch->change_count++] = (struct vmbvk_residency_change){
          .pres = bound[i],
          .offset_B = binds[i].offset_B,
