@@ -1131,7 +1131,7 @@ send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t sta
       if (ret == -ENODEV)
          lose(queue, signals, signal_count, "the kernel refuses binds on the VM");
       else if (half && immediate && raw->may_be_half && !unsure)
-         commit(queue, batch, plan->ops, send.applied, p_atomic_read(&queue->submitted));
+         commit(queue, batch, plan->ops, send.applied, 0);
       else if (half && roll_back(queue, batch, plan->ops, applied, send.applied, immediate, point))
          lose(queue, signals, signal_count, "a half applied bind could not be taken back");
       else if (vmb_device_is_lost(dev))

@@ -387,23 +387,34 @@ vmb_vm_check_status(struct vmb_vm *vm)
    return vmb_device_is_lost(vm->dev) ? -ENODEV : 0;
 }
 
+/* The latest batch that is pending.  Not just the latest: that may have completed before others.  The state lock is
+ * held, and the log retired. */
+static const struct vmb_batch *
+last_pending_locked(const struct vmb_vm *vm)
+{
+   list_for_each_entry_rev(struct vmb_batch, batch, &vm->batches, link) {
+      if (batch->point > batch->queue->completed)
+         return batch;
+   }
+   return NULL;
+}
+
 int
 vmb_vm_wait_idle(struct vmb_vm *vm, int64_t abs_timeout_ns)
 {
    for (;;) {
+      struct vmb_queue *queue = NULL;
       struct vmb_sync sync = { 0 };
 
       vmb_lock(&vm->state_lock, VMB_LOCK_STATE);
       vmb_vm_retire_locked(vm);
-      if (!list_is_empty(&vm->batches)) {
-         const struct vmb_batch *last =
-            list_last_entry(&vm->batches, struct vmb_batch, link);
-         sync = (struct vmb_sync){ last->queue->syncobj, last->point };
+      const struct vmb_batch *last = last_pending_locked(vm);
+      if (last) {
+         queue = last->queue;
+         sync = (struct vmb_sync){ queue->syncobj, last->point };
          /* The queue must live while its syncobj is waited for. */
-         last->queue->refcount++;
+         queue->refcount++;
       }
-      struct vmb_queue *queue =
-         sync.syncobj ? list_last_entry(&vm->batches, struct vmb_batch, link)->queue : NULL;
       vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
 
       int ret = 0;
@@ -488,6 +499,17 @@ shows_null(const struct vmb_range *range)
    return at_B >= end_B;
 }
 
+/* The bind lock is held. */
+static bool
+shows_nothing(const struct vmb_range *range)
+{
+   struct vmb_gpuvm_iter iter;
+   struct vmb_mapping m;
+
+   vmb_gpuvm_iter_init(range->vm->gpuvm, &iter, range->addr_B, range->addr_B + range->size_B);
+   return !vmb_gpuvm_iter_next(&iter, &m);
+}
+
 /* Whether the range, which is about to go, may be unmapped later.  The bind lock is held. */
 static bool
 may_stay_mapped(const struct vmb_range *range)
@@ -528,8 +550,9 @@ take_over(struct vmb_vm *vm, const struct vmb_range_params *params, struct vmb_r
    list_for_each_entry(struct vmb_range, old, &vm->late, late_link) {
       if (found || old->late != VMB_LATE_UNMAP)
          break;
+      /* If the kernel ran out of memory, it may be unmapped already. */
       if (old->size_B == range->size_B && old->zone == range->zone &&
-          (!params->align_B || !(old->addr_B & (params->align_B - 1))))
+          (!params->align_B || !(old->addr_B & (params->align_B - 1))) && shows_null(old))
          found = old;
    }
    if (found)
@@ -685,9 +708,10 @@ vmb_range_destroy(struct vmb_range *range)
    struct vmb_vm *vm = range->vm;
 
    vmb_lock(&vm->bind_lock, VMB_LOCK_BIND);
-   const bool unborn = range->late == VMB_LATE_NULL;
-   if (unborn)
+   if (range->late == VMB_LATE_NULL)
       vmb_vm_remove_late(vm, range);
+   /* Not if the kernel ran out of memory behind some of its null mapping. */
+   const bool unborn = range->unbound == VMB_UNBOUND_NULL && shows_nothing(range);
    const bool stays = !unborn && may_stay_mapped(range);
    if (stays) {
       /* If that fails there are more of them, until it does not. */

@@ -257,7 +257,7 @@ int vmb_vm_get_sync(struct vmb_vm *vm, struct vmb_sync *sync_out);
  * The same for GPU work that uses just this range, and whether it is bound at all: where vmb_range_create() has left
  * that for later, it cannot say.
  * \return 0; -ENOMEM, -ENOBUFS try again; -ENODEV; otherwise what the kernel said, and always will: so do submits that
- *         bind to the range, of which nothing is bound
+ *         bind to the range, of which nothing but null is bound, if that
  */
 int vmb_range_get_sync(struct vmb_range *range, struct vmb_sync *sync_out);
 

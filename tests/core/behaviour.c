@@ -676,6 +676,33 @@ test_what_is_done_at_once_waits_for_nobody(void **state)
    drop_range(f, range);
 }
 
+/* Also if others that came later have completed already. */
+static void
+test_idle_is_when_all_have_completed(void **state)
+{
+   struct fixture *f = *state;
+   int fence;
+
+   const uint32_t held = held_syncobj(f, &fence);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   struct vmb_range *other = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind first = bind(range, 0, 1, f->bo[0], 0);
+   const struct vmb_bind later[] = { bind(other, 0, 1, f->bo[0], 4), bind(other, 8, 1, f->bo[1], 0) };
+
+   assert_int_equal(submit_held(f->queue, &first, held), 0);
+   if (!f->caps->fifo_per_vm || f->caps->immediate_bind)
+      assert_int_equal(vmb_vm_bind_sync(f->vm, later, ARRAY_SIZE(later)), 0);
+   else
+      assert_int_equal(SUBMIT(f->queue, later[0], later[1]), 0);
+   assert_int_equal(vmb_vm_wait_idle(f->vm, 0), -ETIME);
+   release(f, held, fence);
+   wait_idle(f);
+   expect_page(f, range, 0, f->bo[0], 0);
+   expect_page(f, other, 8, f->bo[1], 0);
+   drop_range(f, range);
+   drop_range(f, other);
+}
+
 /* The kernel has no memory for it: then it is still to come. */
 static void
 test_null_that_fails_comes_later(void **state)
@@ -951,6 +978,68 @@ test_null_that_goes_later_makes_room(void **state)
    assert_int_equal(vmb_range_create(f->vm, &fixed, &again), 0);
    assert_false(anything_at(f, addr_B));
    vmb_range_destroy(again);
+}
+
+/* Some of the null mapping is there when the kernel runs out of memory, and nobody asks for the rest any more: what is
+ * there goes with the range. */
+static void
+test_half_a_null_goes_with_its_range(void **state)
+{
+   struct fixture *f = with_late_nulls(state);
+   const uint64_t granule_B = f->caps->null_granule_B;
+   struct vmb_sync sync;
+
+   if (!granule_B || !target_fail_op(2, ENOMEM)) {
+      print_message("a null mapping is one operation\n");
+      skip();
+   }
+   struct vmb_range *range = new_range(f, 4 * granule_B, VMB_UNBOUND_NULL);
+   const uint64_t addr_B = vmb_range_addr_B(range);
+   assert_int_equal(vmb_vm_get_sync(f->vm, &sync), -ENOMEM);
+   target_fail_nothing();
+   assert_true(anything_at(f, addr_B));
+   assert_false(anything_at(f, addr_B + 4 * granule_B - PAGE_B));
+   drop_range(f, range);
+   bind_nulls(f);
+   wait_idle(f);
+   for (uint64_t at_B = 0; at_B < 4 * granule_B; at_B += granule_B)
+      assert_false(anything_at(f, addr_B + at_B));
+}
+
+/* Destroyed ranges are unmapped, and the kernel runs out of memory after some of them: these show null no more, and are
+ * not taken over as if they did. */
+static void
+test_what_is_unmapped_is_not_taken_over(void **state)
+{
+   struct fixture *f = with_late_nulls(state);
+   enum { COUNT = 4 };
+   struct vmb_range *ranges[COUNT], *between[COUNT];
+   struct vmb_sync sync;
+
+   if (!target_fail_op(2, ENOMEM))
+      skip();
+   target_fail_nothing();
+   /* So that each takes an operation. */
+   for (unsigned i = 0; i < COUNT; i++) {
+      ranges[i] = new_range(f, SMALL_PAGES * PAGE_B, VMB_UNBOUND_NULL);
+      between[i] = new_range(f, PAGE_B, VMB_UNBOUND_HOLE);
+   }
+   bind_nulls(f);
+   for (unsigned i = 0; i < COUNT; i++)
+      drop_range(f, ranges[i]);
+   assert_true(target_fail_op(2, ENOMEM));
+   (void)vmb_vm_get_sync(f->vm, &sync);
+   target_fail_nothing();
+   new_small_ranges(f, ranges, COUNT);
+   wait_idle(f);
+   for (unsigned i = 0; i < COUNT; i++) {
+      expect_page(f, ranges[i], 0, NULL, 0);
+      expect_page(f, ranges[i], SMALL_PAGES - 1, NULL, 0);
+   }
+   for (unsigned i = 0; i < COUNT; i++) {
+      drop_range(f, between[i]);
+      drop_range(f, ranges[i]);
+   }
 }
 
 /* The kernel has no memory to unmap them: they go when it has, and no address is lost. */
@@ -3167,6 +3256,7 @@ main(void)
       TEST(test_null_does_not_come_in_pieces),
       TEST(test_null_waits_for_nobody),
       TEST(test_what_is_done_at_once_waits_for_nobody),
+      TEST(test_idle_is_when_all_have_completed),
       TEST(test_null_that_fails_comes_later),
       TEST(test_a_null_that_is_refused),
       TEST(test_a_null_that_is_refused_behind_another),
@@ -3175,6 +3265,8 @@ main(void)
       TEST(test_bound_goes_at_once),
       TEST(test_null_is_taken_over),
       TEST(test_null_that_goes_later_makes_room),
+      TEST(test_half_a_null_goes_with_its_range),
+      TEST(test_what_is_unmapped_is_not_taken_over),
       TEST(test_null_that_cannot_go_goes_later),
       TEST(test_no_memory_is_not_no_addresses),
       TEST(test_what_is_taken_over_fits),
