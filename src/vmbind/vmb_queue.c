@@ -914,19 +914,25 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
    return 0;
 }
 
-/* So many are looked for among what batches have replaced. */
-#define FEW_REQS 8
-
+/* Whether one of the requests, which are sorted and disjoint, touches what the batch has replaced. */
 static bool
 touches_replaced(const struct vmb_batch *batch, const struct vmb_gpuvm_req *reqs, size_t count)
 {
    for (size_t i = 0; i < batch->replaced.count; i++) {
       const struct vmb_mapping *old = &batch->replaced.mappings[i];
+      size_t first = 0, end = count;
 
-      for (size_t k = 0; k < count; k++) {
-         if (old->addr_B < vmb_mapping_end_B(&reqs[k].map) && reqs[k].map.addr_B < vmb_mapping_end_B(old))
-            return true;
+      /* The first one that ends behind its start. */
+      while (first < end) {
+         const size_t middle = first + (end - first) / 2;
+
+         if (vmb_mapping_end_B(&reqs[middle].map) <= old->addr_B)
+            first = middle + 1;
+         else
+            end = middle;
       }
+      if (first < count && reqs[first].map.addr_B < vmb_mapping_end_B(old))
+         return true;
    }
    return false;
 }
@@ -953,7 +959,7 @@ overtakes_nothing(const struct vmb_vm *vm)
 {
    if (list_is_empty(&vm->batches))
       return true;
-   return !vm->plan.params.ordered && vm->plan.net_count <= FEW_REQS && !touches_log(vm, true);
+   return !vm->plan.params.ordered && !touches_log(vm, true);
 }
 
 /* Whether the batch can be bound by an immediate bind, which overtakes what is queued: whenever there is

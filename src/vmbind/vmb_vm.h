@@ -241,7 +241,8 @@ int vmb_queue_wait(struct vmb_queue *queue, uint64_t point, int64_t abs_timeout_
 struct vmb_sync vmb_queue_get_sync(const struct vmb_queue *queue);
 
 /** Binds, and returns when it has taken effect.  The cheapest way where nothing
- * has to be waited for. */
+ * has to be waited for.  It waits for pending batches that touch the same addresses or mappings; where the kernel keeps
+ * one order for all queues, and cannot bind at once beside it (nouveau), for all that is pending. */
 int vmb_vm_bind_sync(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t bind_count);
 
 /**

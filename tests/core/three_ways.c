@@ -38,7 +38,6 @@
 #define MAX_THREADS 3
 #define QUEUES      2 /* of a thread */
 #define MAX_BINDS   12
-#define FEW_BINDS   4 /* that the core binds beside what is pending, also if they overlap each other */
 
 /* --------------------------------------------------------------- operations */
 
@@ -74,8 +73,8 @@ struct op {
       BOTH_BESIDE,
       NOTHING_BESIDE,
    } beside;
-   uint8_t thread, queue, range, other, count, fail_at, few;
-   struct request requests[MAX_BINDS], others[FEW_BINDS];
+   uint8_t thread, queue, range, other, count, fail_at, other_count;
+   struct request requests[MAX_BINDS], others[MAX_BINDS];
 };
 
 static const char *const beside_names[] = {
@@ -110,9 +109,9 @@ static void
 generate_beside(struct rng *rng, struct op *op, unsigned around)
 {
    op->beside = rng_below(rng, NOTHING_BESIDE + 1);
-   op->few = 1 + rng_below(rng, FEW_BINDS);
+   op->other_count = 1 + rng_below(rng, MAX_BINDS);
    op->other = rng_below(rng, SHARED);
-   for (unsigned i = 0; i < op->few; i++) {
+   for (unsigned i = 0; i < op->other_count; i++) {
       op->others[i] = random_request(rng, around);
       op->others[i].range = op->range;
    }
@@ -185,7 +184,7 @@ print_op(const void *data)
       print_requests(op->requests, op->count);
    if (op->kind == HELD && op->beside != NOTHING_BESIDE) {
       printf(" beside: %s %u", beside_names[op->beside], op->other);
-      print_requests(op->others, op->few);
+      print_requests(op->others, op->other_count);
    }
    printf("\n");
 }
@@ -646,7 +645,7 @@ do_beside(struct worker *w, const struct op *op)
       replace_range(w, op->other);
    if ((at_once || !caps->fifo_per_vm) && (op->beside == BIND_BESIDE || op->beside == BOTH_BESIDE) &&
        is_apart(w->f, w->ranges[op->range]))
-      bind_sync(w, op->others, op->few);
+      bind_sync(w, op->others, op->other_count);
 }
 
 static void
