@@ -568,6 +568,48 @@ image_into_a_large_buffer(struct vkt *t)
    vkFreeMemory(t->device, memory, NULL);
 }
 
+/* A fill and a copy of all of a large buffer of which one page is bound: what is lost costs no memory. */
+static void
+large_buffer_of_a_page(struct vkt *t)
+{
+   const VkDeviceSize size_B = 1u << 30, at_B = size_B / 2 + BLOCK_B;
+   const VkBuffer buffer[2] = {
+      vkt_sparse_buffer_create(t, size_B, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT),
+      vkt_sparse_buffer_create(t, size_B, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT),
+   };
+   VkDeviceMemory memory[2];
+   struct rusage before, after;
+   uint32_t *map[2];
+
+   for (uint32_t i = 0; i < 2; i++) {
+      memory[i] = vkt_alloc(t, BLOCK_B, (void **)&map[i]);
+      bind_memory(t, buffer[i],
+                  (VkSparseMemoryBind){.resourceOffset = at_B, .size = BLOCK_B, .memory = memory[i]});
+   }
+   for (uint32_t w = 0; w < WORDS; w++)
+      map[1][w] = w;
+
+   getrusage(RUSAGE_SELF, &before);
+   fill(t, buffer[0], 0x11111111);
+   for (uint32_t w = 0; w < WORDS; w++)
+      vkt_expect(map[0][w] == 0x11111111, "word %u: 0x%x after the fill", w, map[0][w]);
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkCmdCopyBuffer(cmd, buffer[1], buffer[0], 1, &(VkBufferCopy){4, 4, size_B - 8});
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+   getrusage(RUSAGE_SELF, &after);
+
+   for (uint32_t w = 0; w < WORDS; w++)
+      vkt_expect(map[0][w] == w, "word %u: 0x%x after the copy", w, map[0][w]);
+   vkt_expect(after.ru_maxrss - before.ru_maxrss < 256 << 10, "%ld MiB of memory for a page",
+              (after.ru_maxrss - before.ru_maxrss) >> 10);
+
+   for (uint32_t i = 0; i < 2; i++) {
+      vkDestroyBuffer(t->device, buffer[i], NULL);
+      vkFreeMemory(t->device, memory[i], NULL);
+   }
+}
+
 /* ------------------------------------------------------------------ requirements */
 
 /* vkGetDeviceBufferMemoryRequirements says of a buffer that does not exist what vkGetBufferMemoryRequirements2
@@ -647,6 +689,7 @@ main(void)
    small_buffer_bound_again(&t);
    pages_of_small_memory(&t);
    image_into_a_large_buffer(&t);
+   large_buffer_of_a_page(&t);
    requirements_without_a_buffer(&t);
    vkt_finish(&t);
 
