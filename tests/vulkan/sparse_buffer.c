@@ -14,6 +14,7 @@
 
 #include "read_buffer.comp.h"
 #include "read_texels.comp.h"
+#include "sparse_texels.spvasm.h"
 
 #define BLOCKS  16
 #define BLOCK_B (64 * 1024u)
@@ -671,6 +672,60 @@ large_buffer_of_a_page(struct vkt *t)
    }
 }
 
+/* Shaders are told which texels of a view, here one that begins inside a page, are resident. */
+static void
+residency_of_texels(struct vkt *t)
+{
+   if (!t->features.shaderResourceResidency)
+      return;
+
+   const VkDeviceSize offset_B = 3 * 4096 + 256, texels_B = 64 * 1024;
+   const VkBuffer buffer =
+      vkt_sparse_buffer_create(t, 2 * BLOCK_B, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   const VkDeviceSize page_B = alignment_B(t, buffer), start_B = 2 * page_B;
+   struct vkt_buffer target = vkt_buffer_create(t, 4096);
+   const VkDeviceMemory memory = vkt_alloc(t, page_B, NULL);
+   VkBufferView view;
+
+   bind_memory(t, buffer,
+               (VkSparseMemoryBind){.resourceOffset = start_B, .size = page_B, .memory = memory});
+   vkt_check(vkCreateBufferView(t->device,
+                                &(VkBufferViewCreateInfo){
+                                   .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+                                   .buffer = buffer,
+                                   .format = VK_FORMAT_R32_UINT,
+                                   .offset = offset_B,
+                                   .range = texels_B,
+                                },
+                                NULL, &view));
+   const struct vkt_binding bindings[] = {
+      {.type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, .view = view},
+      {.type = VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, .view = view},
+      {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = target.buffer},
+   };
+   struct vkt_compute compute = vkt_compute_create(t, sparse_texels_spvasm,
+                                                   sizeof(sparse_texels_spvasm), bindings, 3);
+
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkt_dispatch(t, cmd, &compute, (const uint32_t[4]){0}, texels_B / 4096, 1, 1);
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+   for (uint32_t i = 0; i < texels_B / 4096; i++) {
+      const VkDeviceSize at_B = offset_B + i * 4096;
+      const uint32_t expected = at_B >= start_B && at_B < start_B + page_B ? 3 : 0;
+      const uint32_t word = ((uint32_t *)target.map)[i];
+
+      vkt_expect(word == expected, "texel at %llu: %u, not %u", (unsigned long long)at_B, word,
+                 expected);
+   }
+
+   vkt_compute_destroy(t, &compute);
+   vkDestroyBufferView(t->device, view, NULL);
+   vkt_buffer_destroy(t, &target);
+   vkDestroyBuffer(t->device, buffer, NULL);
+   vkFreeMemory(t->device, memory, NULL);
+}
+
 /* ------------------------------------------------------------------ requirements */
 
 /* vkGetDeviceBufferMemoryRequirements says of a buffer that does not exist what vkGetBufferMemoryRequirements2
@@ -752,6 +807,7 @@ main(void)
    image_into_a_large_buffer(&t);
    image_into_aliased_pages(&t);
    large_buffer_of_a_page(&t);
+   residency_of_texels(&t);
    requirements_without_a_buffer(&t);
    vkt_finish(&t);
 
