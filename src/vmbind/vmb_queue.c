@@ -931,37 +931,44 @@ touches_replaced(const struct vmb_batch *batch, const struct vmb_gpuvm_req *reqs
    return false;
 }
 
-/* Whether the plan has nothing to do with what is pending: neither with its addresses nor with mappings that it
- * cuts, so that the order in which they are done is the same to both.  The state lock is held. */
+/* Whether the plan has to do with one of the log's batches that are pending, or of those that have completed behind
+ * them: with its addresses, or with mappings that it cuts.  The state lock is held, and the log retired. */
 static bool
-overtakes_nothing(const struct vmb_vm *vm)
+touches_log(const struct vmb_vm *vm, bool pending)
 {
    const struct vmb_plan *plan = &vm->plan;
 
+   list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
+      if ((batch->point > batch->queue->completed) == pending &&
+          (vmb_batch_overlaps(batch, plan->net, plan->net_count) ||
+           touches_replaced(batch, plan->net, plan->net_count)))
+         return true;
+   }
+   return false;
+}
+
+/* Whether the order in which the plan and what is pending are done is the same to both.  The state lock is held. */
+static bool
+overtakes_nothing(const struct vmb_vm *vm)
+{
    if (list_is_empty(&vm->batches))
       return true;
-   if (plan->params.ordered || plan->net_count > FEW_REQS)
-      return false;
-   list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
-      if (vmb_batch_overlaps(batch, plan->net, plan->net_count) ||
-          touches_replaced(batch, plan->net, plan->net_count))
-         return false;
-   }
-   return true;
+   return !vm->plan.params.ordered && vm->plan.net_count <= FEW_REQS && !touches_log(vm, true);
 }
 
 /* Whether the batch can be bound by an immediate bind, which overtakes what is queued: whenever there is
  * nothing to wait for.  It costs the kernel less than half of what a queued one does; and what is queued may wait for
- * somebody who waits for this. */
+ * somebody who waits for this.  *follows_out: it changes what a batch of the log has left, which is taken back from
+ * the log's end only. */
 static int
 choose_immediate(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint32_t wait_count,
-                 bool *immediate_out)
+                 bool *immediate_out, bool *follows_out)
 {
    struct vmb_vm *vm = queue->vm;
    const struct vmb_caps *caps = &vm->dev->caps;
    const bool thread = caps->sync_mode == VMB_SYNC_THREAD;
 
-   *immediate_out = false;
+   *immediate_out = *follows_out = false;
    if (!caps->immediate_bind || (raw->wait_count && !thread))
       return 0;
    /* What is to be signaled takes ioctls of its own then: with more than one it is no gain. */
@@ -977,6 +984,7 @@ choose_immediate(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint
    *immediate_out = raw->immediate && !thread
                        ? overtakes_nothing(vm)
                        : list_is_empty(&vm->batches) && vmb_thread_is_idle(queue);
+   *follows_out = *immediate_out && touches_log(vm, false);
    vmb_unlock(&vm->state_lock, VMB_LOCK_STATE);
    return 0;
 }
@@ -1047,8 +1055,8 @@ send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t sta
    if (ret)
       return ret;
 
-   bool immediate;
-   ret = choose_immediate(queue, raw, wait_count, &immediate);
+   bool immediate, follows;
+   ret = choose_immediate(queue, raw, wait_count, &immediate, &follows);
    if (ret == -ENODEV)
       lose(queue, vm->syncs + wait_count, signal_count, "the device is gone");
    if (ret)
@@ -1056,7 +1064,7 @@ send_plan(struct vmb_queue *queue, const struct vmb_raw_submit *raw, int64_t sta
    /* Done on return, so that nobody needs a point to wait for.  (A thread's points are in order.) */
    const bool thread = dev->caps.sync_mode == VMB_SYNC_THREAD;
    const bool pointless = immediate && (raw->immediate || !thread);
-   const bool records = !pointless || needs_records(plan, raw);
+   const bool records = !pointless || follows || needs_records(plan, raw);
    const struct vmb_kmd_sync *signals = vm->syncs + wait_count;
    if (pointless && !plan->op_count) {
       ret = check_syncobjs(dev, signals + 1, signal_count - 1);

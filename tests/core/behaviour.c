@@ -676,6 +676,45 @@ test_what_is_done_at_once_waits_for_nobody(void **state)
    drop_range(f, range);
 }
 
+/* Nor does it become a thing of the pending one's by having been bound before, in however many operations. */
+static void
+test_what_is_done_at_once_is_done_again(void **state)
+{
+   struct fixture *f = *state;
+   int fence;
+
+   if (!f->caps->immediate_bind || f->caps->sync_mode == VMB_SYNC_THREAD) {
+      print_message("nothing overtakes what is pending\n");
+      skip();
+   }
+   const uint32_t held = held_syncobj(f, &fence);
+   struct vmb_range *range = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind b = bind(range, 4, 4, f->bo[1], 0);
+   assert_int_equal(submit_held(f->queue, &b, held), 0);
+
+   struct vmb_range *fresh = new_range(f, 16 * PAGE_B, VMB_UNBOUND_HOLE);
+   const struct vmb_bind twice[] = { bind(fresh, 0, 4, f->bo[0], 0), bind(fresh, 8, 4, f->bo[1], 0) };
+   const struct vmb_bind over = bind(fresh, 1, 2, f->bo[1], 7);
+   const struct vmb_bind away = bind(fresh, 8, 2, NULL, 0);
+   assert_int_equal(vmb_vm_bind_sync(f->vm, twice, 2), 0);
+   assert_int_equal(vmb_vm_bind_sync(f->vm, &over, 1), 0);
+   assert_int_equal(vmb_vm_bind_sync(f->vm, &away, 1), 0);
+   expect_mirror_is_kernel(f);
+   expect_page(f, fresh, 0, f->bo[0], 0);
+   expect_page(f, fresh, 1, f->bo[1], 7);
+   expect_page(f, fresh, 3, f->bo[0], 3);
+   expect_hole(f, fresh, 9);
+   expect_page(f, fresh, 10, f->bo[1], 2);
+   expect_hole(f, range, 4);
+   release(f, held, fence);
+   wait_idle(f);
+   expect_page(f, range, 4, f->bo[1], 0);
+   expect_page(f, fresh, 1, f->bo[1], 7);
+   drop_range(f, fresh);
+   drop_range(f, range);
+   wait_idle(f);
+}
+
 /* Also if others that came later have completed already. */
 static void
 test_idle_is_when_all_have_completed(void **state)
@@ -3256,6 +3295,7 @@ main(void)
       TEST(test_null_does_not_come_in_pieces),
       TEST(test_null_waits_for_nobody),
       TEST(test_what_is_done_at_once_waits_for_nobody),
+      TEST(test_what_is_done_at_once_is_done_again),
       TEST(test_idle_is_when_all_have_completed),
       TEST(test_null_that_fails_comes_later),
       TEST(test_a_null_that_is_refused),

@@ -38,6 +38,7 @@
 #define MAX_THREADS 3
 #define QUEUES      2 /* of a thread */
 #define MAX_BINDS   12
+#define FEW_BINDS   4 /* that the core binds beside what is pending, also if they overlap each other */
 
 /* --------------------------------------------------------------- operations */
 
@@ -55,7 +56,7 @@ struct op {
       SUBMIT,
       /* Waits for what has signaled already: what waits for nothing may be bound at once. */
       WAITING,
-      /* Submits behind a fence, and looks at what is pending. */
+      /* Submits behind a fence, and looks at what is pending, perhaps after something that does not wait for it. */
       HELD,
       SYNC,
       /* Synchronous, and the n-th operation fails, if there are so many. */
@@ -64,8 +65,21 @@ struct op {
       DEFRAGMENT,
       RETIRE,
    } kind;
-   uint8_t thread, queue, range, count, fail_at;
-   struct request requests[MAX_BINDS];
+   /* Of what is held. */
+   enum beside {
+      /* Synchronous binds of a range that nothing is pending in. */
+      BIND_BESIDE,
+      /* A new range for one in which much may be pending. */
+      RENEW_BESIDE,
+      BOTH_BESIDE,
+      NOTHING_BESIDE,
+   } beside;
+   uint8_t thread, queue, range, other, count, fail_at, few;
+   struct request requests[MAX_BINDS], others[FEW_BINDS];
+};
+
+static const char *const beside_names[] = {
+   [BIND_BESIDE] = "binds", [RENEW_BESIDE] = "new range", [BOTH_BESIDE] = "new range, binds",
 };
 
 static const char *const kind_names[] = {
@@ -91,6 +105,23 @@ random_request(struct rng *rng, unsigned around)
    return r;
 }
 
+/* Nothing of what is held is in the range of what comes beside it. */
+static void
+generate_beside(struct rng *rng, struct op *op, unsigned around)
+{
+   op->beside = rng_below(rng, NOTHING_BESIDE + 1);
+   op->few = 1 + rng_below(rng, FEW_BINDS);
+   op->other = rng_below(rng, SHARED);
+   for (unsigned i = 0; i < op->few; i++) {
+      op->others[i] = random_request(rng, around);
+      op->others[i].range = op->range;
+   }
+   for (unsigned i = 0; i < op->count && op->beside != NOTHING_BESIDE; i++) {
+      if (op->requests[i].range == op->range)
+         op->requests[i].range = rng_one_in(rng, 2) ? SHARED : 1 - op->range;
+   }
+}
+
 /* Of all operations that were made up. */
 static unsigned total_binds;
 
@@ -110,6 +141,8 @@ generate(struct rng *rng, struct op *op, unsigned threads)
    op->fail_at = 1 + rng_below(rng, op->count);
    for (unsigned i = 0; i < op->count; i++)
       op->requests[i] = random_request(rng, around);
+   if (op->kind == HELD)
+      generate_beside(rng, op, around);
    total_binds += op->kind <= FAILING ? op->count : 0;
 }
 
@@ -126,6 +159,19 @@ generate_together(struct rng *rng, void *op)
 }
 
 static void
+print_requests(const struct request *requests, unsigned count)
+{
+   for (unsigned i = 0; i < count; i++) {
+      const struct request *r = &requests[i];
+
+      printf(" [range %u page %u+%u", r->range, r->page, r->pages);
+      if (r->bo < BOS)
+         printf(" = BO %u page %u", r->bo, r->bo_page);
+      printf("]");
+   }
+}
+
+static void
 print_op(const void *data)
 {
    const struct op *op = data;
@@ -135,13 +181,11 @@ print_op(const void *data)
       printf(" at %u", op->fail_at);
    if (op->kind == NEW_RANGE || op->kind == DEFRAGMENT)
       printf(" %u", op->range);
-   for (unsigned i = 0; i < op->count && op->kind <= FAILING; i++) {
-      const struct request *r = &op->requests[i];
-
-      printf(" [range %u page %u+%u", r->range, r->page, r->pages);
-      if (r->bo < BOS)
-         printf(" = BO %u page %u", r->bo, r->bo_page);
-      printf("]");
+   if (op->kind <= FAILING)
+      print_requests(op->requests, op->count);
+   if (op->kind == HELD && op->beside != NOTHING_BESIDE) {
+      printf(" beside: %s %u", beside_names[op->beside], op->other);
+      print_requests(op->others, op->few);
    }
    printf("\n");
 }
@@ -488,10 +532,11 @@ bind_nulls(struct fixture *f)
 /* ----------------------------------------------------------------------- run */
 
 static uint32_t
-make_binds(const struct worker *w, const struct op *op, struct vmb_bind *binds)
+make_binds(const struct worker *w, const struct request *requests, unsigned count,
+           struct vmb_bind *binds)
 {
-   for (unsigned i = 0; i < op->count; i++) {
-      const struct request *r = &op->requests[i];
+   for (unsigned i = 0; i < count; i++) {
+      const struct request *r = &requests[i];
 
       binds[i] = (struct vmb_bind){
          .range = w->ranges[r->range],
@@ -501,14 +546,14 @@ make_binds(const struct worker *w, const struct op *op, struct vmb_bind *binds)
          .bo_offset_B = r->bo < BOS ? r->bo_page * page_B : 0,
       };
    }
-   return op->count;
+   return count;
 }
 
 static void
-note_asked(struct worker *w, const struct op *op)
+note_asked(struct worker *w, const struct request *requests, unsigned count)
 {
-   for (unsigned i = 0; i < op->count; i++) {
-      const struct request *r = &op->requests[i];
+   for (unsigned i = 0; i < count; i++) {
+      const struct request *r = &requests[i];
 
       for (unsigned page = 0; page < r->pages && r->range != SHARED; page++) {
          w->asked[r->range][r->page + page] =
@@ -519,11 +564,11 @@ note_asked(struct worker *w, const struct op *op)
 
 /* Another thread's failure may hit us.  Then nothing was bound. */
 static void
-note_result(struct worker *w, const struct op *op, int ret)
+note_result(struct worker *w, const struct request *requests, unsigned count, int ret)
 {
    PROP_CHECK(ret == 0 || ret == -ENOMEM);
    if (!ret)
-      note_asked(w, op);
+      note_asked(w, requests, count);
 }
 
 static void
@@ -534,19 +579,19 @@ submit(struct worker *w, const struct op *op, const struct vmb_sync *wait)
       .waits = wait,
       .wait_count = wait != NULL,
       .binds = binds,
-      .bind_count = make_binds(w, op, binds),
+      .bind_count = make_binds(w, op->requests, op->count, binds),
    };
 
-   note_result(w, op, vmb_queue_submit(w->queues[op->queue], &info, NULL));
+   note_result(w, op->requests, op->count, vmb_queue_submit(w->queues[op->queue], &info, NULL));
 }
 
 static void
-bind_sync(struct worker *w, const struct op *op)
+bind_sync(struct worker *w, const struct request *requests, unsigned count)
 {
    struct vmb_bind binds[MAX_BINDS];
-   const uint32_t count = make_binds(w, op, binds);
 
-   note_result(w, op, vmb_vm_bind_sync(w->f->vm, binds, count));
+   make_binds(w, requests, count, binds);
+   note_result(w, requests, count, vmb_vm_bind_sync(w->f->vm, binds, count));
 }
 
 static void
@@ -558,9 +603,50 @@ bind_and_fail(struct worker *w, const struct op *op)
       PROP_CHECK(vmb_vm_wait_idle(w->f->vm, INT64_MAX) == 0);
    if (w->f->caps->immediate_prefix)
       target_fail_op(op->fail_at, ENOMEM);
-   bind_sync(w, op);
+   bind_sync(w, op->requests, op->count);
    target_fail_nothing();
    mtx_unlock(&w->f->fault_lock);
+}
+
+static void
+replace_range(struct worker *w, unsigned which)
+{
+   vmb_range_destroy(w->ranges[which]);
+   w->ranges[which] = create_range(w->f, which == NULLS);
+   memset(w->asked[which], 0, sizeof(w->asked[which]));
+}
+
+/* Null mappings of ranges that are neighbours may be one; then what is held may cut it, and all of it waits. */
+static bool
+is_apart(struct fixture *f, const struct vmb_range *range)
+{
+   const uint64_t addr_B = vmb_range_addr_B(range), end_B = addr_B + vmb_range_size_B(range);
+   struct mappings m = mirror(f, VMB_STATE_COMPLETED);
+   bool apart = true;
+
+   for (size_t i = 0; i < m.count; i++) {
+      const uint64_t map_end_B = m.maps[i].addr_B + m.maps[i].range_B;
+
+      if (m.maps[i].addr_B < end_B && map_end_B > addr_B)
+         apart &= m.maps[i].addr_B >= addr_B && map_end_B <= end_B;
+   }
+   free(m.maps);
+   return apart;
+}
+
+/* What is done at once overtakes what is held, if it has nothing to do with it, and what is queued waits for it. */
+static void
+do_beside(struct worker *w, const struct op *op)
+{
+   const struct vmb_caps *caps = w->f->caps;
+   const bool at_once = caps->immediate_bind && caps->sync_mode != VMB_SYNC_THREAD;
+
+   /* Elsewhere that is queued, and may be done while it is looked at. */
+   if (at_once && (op->beside == RENEW_BESIDE || op->beside == BOTH_BESIDE))
+      replace_range(w, op->other);
+   if ((at_once || !caps->fifo_per_vm) && (op->beside == BIND_BESIDE || op->beside == BOTH_BESIDE) &&
+       is_apart(w->f, w->ranges[op->range]))
+      bind_sync(w, op->others, op->few);
 }
 
 static void
@@ -579,21 +665,16 @@ bind_behind_a_fence(struct worker *w, const struct op *op)
    if (w->f->threads == 1)
       PROP_CHECK(vmb_vm_wait_idle(w->f->vm, INT64_MAX) == 0);
    submit(w, op, &held);
-   if (w->f->threads == 1)
+   /* (Of several threads each might wait for what another one holds.) */
+   if (w->f->threads == 1) {
+      do_beside(w, op);
       compare(w->f);
+   }
    mtx_lock(&w->f->fence_lock);
    target_fence_signal(fence);
    mtx_unlock(&w->f->fence_lock);
    close(fence);
    drmSyncobjDestroy(drm_fd, held.syncobj);
-}
-
-static void
-replace_range(struct worker *w, unsigned which)
-{
-   vmb_range_destroy(w->ranges[which]);
-   w->ranges[which] = create_range(w->f, which == NULLS);
-   memset(w->asked[which], 0, sizeof(w->asked[which]));
 }
 
 static void
@@ -611,7 +692,7 @@ run_op(struct worker *w, const struct op *op)
    case SUBMIT: submit(w, op, NULL); break;
    case WAITING: submit(w, op, &(struct vmb_sync){ w->f->signaled, 0 }); break;
    case HELD: bind_behind_a_fence(w, op); break;
-   case SYNC: bind_sync(w, op); break;
+   case SYNC: bind_sync(w, op->requests, op->count); break;
    case FAILING: bind_and_fail(w, op); break;
    case NEW_RANGE: replace_range(w, op->range); break;
    case DEFRAGMENT: defragment(w, op->range); break;
