@@ -14,6 +14,7 @@
 
 #include "read_buffer.comp.h"
 #include "read_texels.comp.h"
+#include "sparse_texels.spvasm.h"
 
 #define BLOCKS  16
 #define BLOCK_B (64 * 1024u)
@@ -568,6 +569,163 @@ image_into_a_large_buffer(struct vkt *t)
    vkFreeMemory(t->device, memory, NULL);
 }
 
+/* Two rows of a picture, with pages between them that are not written: a hole, and one that is the first row's memory
+ * once more, which must not get its old bytes back ("Sparse Memory Aliasing"). */
+static void
+image_into_aliased_pages(struct vkt *t)
+{
+   if (!t->features.sparseResidencyAliased)
+      return;
+
+   const VkDeviceSize any_B = 64 * BLOCK_B;
+   const VkBuffer probe = vkt_sparse_buffer_create(t, any_B, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   const VkDeviceSize page_B = alignment_B(t, probe);
+   vkDestroyBuffer(t->device, probe, NULL);
+
+   const VkBuffer buffer = vkt_sparse_buffer_create(
+      t, 4 * page_B,
+      VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT | VK_BUFFER_CREATE_SPARSE_ALIASED_BIT);
+   const VkImageCreateInfo info = {
+      .sType = VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO,
+      .imageType = VK_IMAGE_TYPE_2D,
+      .format = VK_FORMAT_R32_UINT,
+      .extent = {8, 2, 1},
+      .mipLevels = 1,
+      .arrayLayers = 1,
+      .samples = VK_SAMPLE_COUNT_1_BIT,
+      .usage = VK_IMAGE_USAGE_TRANSFER_SRC_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT,
+   };
+   struct vkt_image image = vkt_plain_image_create(t, &info);
+   uint32_t *map;
+   const VkDeviceMemory memory = vkt_alloc(t, 2 * page_B, (void **)&map);
+   const VkSparseMemoryBind binds[] = {
+      {.resourceOffset = 0, .size = page_B, .memory = memory},
+      {.resourceOffset = 2 * page_B, .size = page_B, .memory = memory},
+      {.resourceOffset = 3 * page_B, .size = page_B, .memory = memory, .memoryOffset = page_B},
+   };
+   const VkSparseBufferMemoryBindInfo bind_info = {buffer, VKT_ARRAY_SIZE(binds), binds};
+   vkt_bind_and_wait(t, &(VkBindSparseInfo){.bufferBindCount = 1, .pBufferBinds = &bind_info});
+
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkCmdClearColorImage(cmd, image.image, VK_IMAGE_LAYOUT_GENERAL,
+                        &(VkClearColorValue){.uint32 = {0xabcd}}, 1,
+                        &(VkImageSubresourceRange){VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1});
+   vkt_barrier(cmd);
+   const VkBufferImageCopy copy = {
+      .bufferRowLength = 3 * page_B / 4,
+      .imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1},
+      .imageExtent = {8, 2, 1},
+   };
+   vkCmdCopyImageToBuffer(cmd, image.image, VK_IMAGE_LAYOUT_GENERAL, buffer, 1, &copy);
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+
+   for (uint32_t w = 0; w < 2 * page_B / 4; w++) {
+      const uint32_t expected = w % (page_B / 4) < 8 ? 0xabcd : 0;
+      vkt_expect(map[w] == expected, "word %u: 0x%x, not 0x%x", w, map[w], expected);
+   }
+
+   vkt_image_destroy(t, &image);
+   vkDestroyBuffer(t->device, buffer, NULL);
+   vkFreeMemory(t->device, memory, NULL);
+}
+
+/* A fill and a copy of all of a large buffer of which one page is bound: what is lost costs no memory. */
+static void
+large_buffer_of_a_page(struct vkt *t)
+{
+   const VkDeviceSize size_B = 1u << 30, at_B = size_B / 2 + BLOCK_B;
+   const VkBuffer buffer[2] = {
+      vkt_sparse_buffer_create(t, size_B, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT),
+      vkt_sparse_buffer_create(t, size_B, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT),
+   };
+   VkDeviceMemory memory[2];
+   struct rusage before, after;
+   uint32_t *map[2];
+
+   for (uint32_t i = 0; i < 2; i++) {
+      memory[i] = vkt_alloc(t, BLOCK_B, (void **)&map[i]);
+      bind_memory(t, buffer[i],
+                  (VkSparseMemoryBind){.resourceOffset = at_B, .size = BLOCK_B, .memory = memory[i]});
+   }
+   for (uint32_t w = 0; w < WORDS; w++)
+      map[1][w] = w;
+
+   getrusage(RUSAGE_SELF, &before);
+   fill(t, buffer[0], 0x11111111);
+   for (uint32_t w = 0; w < WORDS; w++)
+      vkt_expect(map[0][w] == 0x11111111, "word %u: 0x%x after the fill", w, map[0][w]);
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkCmdCopyBuffer(cmd, buffer[1], buffer[0], 1, &(VkBufferCopy){4, 4, size_B - 8});
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+   getrusage(RUSAGE_SELF, &after);
+
+   for (uint32_t w = 0; w < WORDS; w++)
+      vkt_expect(map[0][w] == w, "word %u: 0x%x after the copy", w, map[0][w]);
+   vkt_expect(after.ru_maxrss - before.ru_maxrss < 256 << 10, "%ld MiB of memory for a page",
+              (after.ru_maxrss - before.ru_maxrss) >> 10);
+
+   for (uint32_t i = 0; i < 2; i++) {
+      vkDestroyBuffer(t->device, buffer[i], NULL);
+      vkFreeMemory(t->device, memory[i], NULL);
+   }
+}
+
+/* Shaders are told which texels of a view, here one that begins inside a page, are resident. */
+static void
+residency_of_texels(struct vkt *t)
+{
+   if (!t->features.shaderResourceResidency)
+      return;
+
+   const VkDeviceSize offset_B = 3 * 4096 + 256, texels_B = 64 * 1024;
+   const VkBuffer buffer =
+      vkt_sparse_buffer_create(t, 2 * BLOCK_B, VK_BUFFER_CREATE_SPARSE_RESIDENCY_BIT);
+   const VkDeviceSize page_B = alignment_B(t, buffer), start_B = 2 * page_B;
+   struct vkt_buffer target = vkt_buffer_create(t, 4096);
+   const VkDeviceMemory memory = vkt_alloc(t, page_B, NULL);
+   VkBufferView view;
+
+   bind_memory(t, buffer,
+               (VkSparseMemoryBind){.resourceOffset = start_B, .size = page_B, .memory = memory});
+   vkt_check(vkCreateBufferView(t->device,
+                                &(VkBufferViewCreateInfo){
+                                   .sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
+                                   .buffer = buffer,
+                                   .format = VK_FORMAT_R32_UINT,
+                                   .offset = offset_B,
+                                   .range = texels_B,
+                                },
+                                NULL, &view));
+   const struct vkt_binding bindings[] = {
+      {.type = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER, .view = view},
+      {.type = VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, .view = view},
+      {.type = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .buffer = target.buffer},
+   };
+   struct vkt_compute compute = vkt_compute_create(t, sparse_texels_spvasm,
+                                                   sizeof(sparse_texels_spvasm), bindings, 3);
+
+   VkCommandBuffer cmd = vkt_begin(t);
+   vkt_dispatch(t, cmd, &compute, (const uint32_t[4]){0}, texels_B / 4096, 1, 1);
+   vkt_barrier(cmd);
+   vkt_run(t, cmd);
+   for (uint32_t i = 0; i < texels_B / 4096; i++) {
+      const VkDeviceSize at_B = offset_B + i * 4096;
+      const uint32_t expected = at_B >= start_B && at_B < start_B + page_B ? 3 : 0;
+      const uint32_t word = ((uint32_t *)target.map)[i];
+
+      vkt_expect(word == expected, "texel at %llu: %u, not %u", (unsigned long long)at_B, word,
+                 expected);
+   }
+
+   vkt_compute_destroy(t, &compute);
+   vkDestroyBufferView(t->device, view, NULL);
+   vkt_buffer_destroy(t, &target);
+   vkDestroyBuffer(t->device, buffer, NULL);
+   vkFreeMemory(t->device, memory, NULL);
+}
+
 /* ------------------------------------------------------------------ requirements */
 
 /* vkGetDeviceBufferMemoryRequirements says of a buffer that does not exist what vkGetBufferMemoryRequirements2
@@ -647,6 +805,9 @@ main(void)
    small_buffer_bound_again(&t);
    pages_of_small_memory(&t);
    image_into_a_large_buffer(&t);
+   image_into_aliased_pages(&t);
+   large_buffer_of_a_page(&t);
+   residency_of_texels(&t);
    requirements_without_a_buffer(&t);
    vkt_finish(&t);
 

@@ -545,6 +545,66 @@ regions_that_are_none(void **state)
    util_dynarray_fini(&runs);
 }
 
+/* What the header says a region is, in one dimension. */
+static bool
+is_region(uint32_t offset, uint32_t extent, uint32_t block, uint32_t level)
+{
+   return offset % block == 0 && offset < level && extent > 0 &&
+          (offset + extent == level ||
+           (extent % block == 0 && offset + extent - block < level));
+}
+
+/* Every offset and extent in each dimension in turn, with blocks that are no powers of two too. */
+static void
+every_offset_and_extent(void **state)
+{
+   struct util_dynarray runs;
+   util_dynarray_init(&runs, NULL);
+
+   for (unsigned c = 0; c < ARRAY_SIZE(classes); c++)
+   for (unsigned side = 0; side < 3; side++) {
+      const struct vmbind_extent *el = &classes[c].element_px, *b = &classes[c].block_3d;
+      const uint32_t blocks[] = {el->width * b->width, el->height * b->height, el->depth * b->depth};
+      const uint32_t block = blocks[side];
+      const uint32_t levels[] = {1, block - 1, block, block + 1, 2 * block, 5 * block / 2};
+
+      for (unsigned s = 0; s < ARRAY_SIZE(levels); s++) {
+         uint32_t size[3] = {1, 1, 1}, offset[3] = {0, 0, 0}, extent[3] = {1, 1, 1};
+         size[side] = levels[s];
+         const struct vmbind_sparse_image image = {
+            .dimensions = 3,
+            .element_px = *el,
+            .element_size_B = classes[c].element_size_B,
+            .block_el = *b,
+            .sample_count = 1,
+            .size_px = {size[0], size[1], size[2]},
+            .level_count = 1,
+            .layer_count = 1,
+         };
+         struct vmbind_sparse_layout layout;
+         vmbind_sparse_layout_init(&image, &layout);
+
+         for (offset[side] = 0; offset[side] <= 3 * block; offset[side]++)
+         for (extent[side] = 0; extent[side] <= 3 * block; extent[side]++) {
+            const struct vmbind_extent at = {offset[0], offset[1], offset[2]};
+            const struct vmbind_extent of = {extent[0], extent[1], extent[2]};
+            const bool valid = is_region(offset[side], extent[side], block, levels[s]);
+
+            util_dynarray_clear(&runs);
+            const int ret = vmbind_sparse_image_runs(&layout, 0, 0, &at, &of, 0, &runs);
+            if (ret != (valid ? 0 : -EINVAL) ||
+                (valid && (run_count(&runs) != 1 ||
+                           mem_offset_at(&runs, offset[side] / block * VMBIND_SPARSE_BLOCK_SIZE_B) ||
+                           total_size_B(&runs) != DIV_ROUND_UP(extent[side], block) *
+                                                     VMBIND_SPARSE_BLOCK_SIZE_B)))
+               fail_msg("%s: side %u: %u texels at %u of %u, blocks of %u: %d", classes[c].name, side,
+                        extent[side], offset[side], levels[s], block, ret);
+         }
+      }
+   }
+   util_dynarray_fini(&runs);
+}
+
 static void
 ranges(void **state)
 {
@@ -578,6 +638,7 @@ main(void)
       cmocka_unit_test(slices_of_3d_images),
       cmocka_unit_test(offsets_have_64_bits),
       cmocka_unit_test(regions_that_are_none),
+      cmocka_unit_test(every_offset_and_extent),
       cmocka_unit_test(ranges),
    };
 

@@ -3,7 +3,8 @@
  *
  * Buffers of more than 2 GiB: Gallium's boxes have signed coordinates, llvmpipe believes in the sign,
  * and its helpers check it.  Here maps, copies and clears of such buffers take them for unsigned, which
- * is enough for all that a pipe_resource can be.  Smaller ones are left to llvmpipe.
+ * is enough for all that a pipe_resource can be.  Copies and clears go by pieces, which also spares sparse
+ * buffers of any size a copy of their holes.  All else is left to llvmpipe.
  *
  * Must never know how a buffer got its addresses.
  */
@@ -36,6 +37,13 @@ static bool
 is_large(const struct pipe_resource *pres)
 {
    return pres->target == PIPE_BUFFER && pres->width0 > INT32_MAX;
+}
+
+/* Also those that may have holes: a piece that is all hole is left out. */
+static bool
+is_done_by_pieces(struct pipe_resource *pres)
+{
+   return is_large(pres) || (pres->target == PIPE_BUFFER && llvmpipe_resource(pres)->residency);
 }
 
 /* ------------------------------------------------------------------------ maps */
@@ -186,7 +194,7 @@ vmbind_resource_copy_region(struct pipe_context *pctx, struct pipe_resource *dst
                             struct pipe_resource *src, unsigned src_level,
                             const struct pipe_box *src_box)
 {
-   if (!is_large(dst) && !is_large(src)) {
+   if (!is_done_by_pieces(dst) && !is_large(src)) {
       vmbind_screen(pctx->screen)->resource_copy_region(pctx, dst, dst_level, dstx, dsty, dstz, src,
                                                         src_level, src_box);
       return;
@@ -204,7 +212,7 @@ vmbind_clear_buffer(struct pipe_context *pctx, struct pipe_resource *pres, unsig
 {
    const struct vmbind_screen *screen = vmbind_screen(pctx->screen);
 
-   if (!is_large(pres)) {
+   if (!is_done_by_pieces(pres)) {
       screen->clear_buffer(pctx, pres, offset_B, size_B, value, value_size_B);
       return;
    }
