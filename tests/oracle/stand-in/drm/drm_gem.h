@@ -13,6 +13,8 @@
 #include <linux/slab.h>
 
 #include <drm/drm_device.h>
+/* In releases of 6.12 up to 6.12.95 at least nothing else brings it. */
+#include <drm/drm_print.h>
 
 struct drm_gem_object;
 
