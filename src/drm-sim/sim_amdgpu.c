@@ -560,6 +560,8 @@ amdgpu_close(struct sim_file *file)
       sim_job_finish(&afile->va_job->base);
       va_job_free(&afile->va_job->base);
    }
+   /* What was sent to the page tables gets there, as amdgpu_vm_fini() has it. */
+   sim_sched_wait_idle(afile->vm->sched);
    p_atomic_set(&afile->vm->destroyed, true);
    sim_vm_clear(afile->vm);
    sim_vm_put(afile->vm);
