@@ -101,3 +101,26 @@ vmb_batch_overlaps(const struct vmb_batch *batch, const struct vmb_gpuvm_req *re
    }
    return false;
 }
+
+bool
+vmb_batch_overlaps_replaced(const struct vmb_batch *batch, const struct vmb_gpuvm_req *reqs,
+                            size_t count)
+{
+   for (size_t i = 0; i < batch->replaced.count; i++) {
+      const struct vmb_mapping *old = &batch->replaced.mappings[i];
+      size_t first = 0, end = count;
+
+      /* The first one that ends behind its start. */
+      while (first < end) {
+         const size_t middle = first + (end - first) / 2;
+
+         if (vmb_mapping_end_B(&reqs[middle].map) <= old->addr_B)
+            first = middle + 1;
+         else
+            end = middle;
+      }
+      if (first < count && reqs[first].map.addr_B < vmb_mapping_end_B(old))
+         return true;
+   }
+   return false;
+}

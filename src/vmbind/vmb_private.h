@@ -214,8 +214,6 @@ struct vmb_vm {
    struct list_head link;
    struct vmb_kmd_vm *kvm;
    uint32_t id;
-   /* vmb_vm_params.ordered, where that can be done. */
-   bool ordered;
    /* The window ends at 4 GiB or before: there is no low zone. */
    bool all_is_low;
 
@@ -300,10 +298,21 @@ struct vmb_batch *vmb_batch_create(struct vmb_vm *vm, size_t op_count, size_t re
 /* The state lock is held: takes the batch off the log and frees it. */
 void vmb_batch_release_locked(struct vmb_vm *vm, struct vmb_batch *batch);
 
+/* Not known to have completed.  The state lock is held. */
+static inline bool
+vmb_batch_is_pending(const struct vmb_batch *batch)
+{
+   return batch->point > batch->queue->completed;
+}
+
 /* Whether one of the requests, which are sorted and disjoint, touches what an operation of the batch does.  The
  * state lock is held. */
 bool vmb_batch_overlaps(const struct vmb_batch *batch, const struct vmb_gpuvm_req *reqs,
                         size_t count);
+
+/* The same for mappings that the batch has replaced, whole as they were. */
+bool vmb_batch_overlaps_replaced(const struct vmb_batch *batch, const struct vmb_gpuvm_req *reqs,
+                                 size_t count);
 
 /* ------------------------------------------------------------------ thread
  *

@@ -310,7 +310,7 @@ build_reqs(struct vmb_vm *vm, const struct vmb_bind *binds, uint32_t count, stru
       if (unlikely(bind->range->error))
          return bind->range->error;
       last_range = bind->range;
-      if (!vm->ordered)
+      if (!vm->plan.params.ordered)
          joined = join(bind, count - i);
       const uint64_t size_B = joined * bind->size_B;
       built->bytes += size_B;
@@ -363,7 +363,7 @@ add_dependencies(struct vmb_queue *queue, uint32_t *wait_count)
       if (others == 0)
          break;
       others -= batch->queue != queue;
-      if (batch->queue == queue || batch->point <= batch->queue->completed ||
+      if (batch->queue == queue || !vmb_batch_is_pending(batch) ||
           !vmb_batch_overlaps(batch, vm->plan.net, vm->plan.net_count))
          continue;
       /* Its syncobj must live until the ioctl has looked it up. */
@@ -914,29 +914,6 @@ gather_syncs(struct vmb_queue *queue, const struct vmb_raw_submit *raw, uint64_t
    return 0;
 }
 
-/* Whether one of the requests, which are sorted and disjoint, touches what the batch has replaced. */
-static bool
-touches_replaced(const struct vmb_batch *batch, const struct vmb_gpuvm_req *reqs, size_t count)
-{
-   for (size_t i = 0; i < batch->replaced.count; i++) {
-      const struct vmb_mapping *old = &batch->replaced.mappings[i];
-      size_t first = 0, end = count;
-
-      /* The first one that ends behind its start. */
-      while (first < end) {
-         const size_t middle = first + (end - first) / 2;
-
-         if (vmb_mapping_end_B(&reqs[middle].map) <= old->addr_B)
-            first = middle + 1;
-         else
-            end = middle;
-      }
-      if (first < count && reqs[first].map.addr_B < vmb_mapping_end_B(old))
-         return true;
-   }
-   return false;
-}
-
 /* Whether the plan has to do with one of the log's batches that are pending, or of those that have completed behind
  * them: with its addresses, or with mappings that it cuts.  The state lock is held, and the log retired. */
 static bool
@@ -945,9 +922,9 @@ touches_log(const struct vmb_vm *vm, bool pending)
    const struct vmb_plan *plan = &vm->plan;
 
    list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
-      if ((batch->point > batch->queue->completed) == pending &&
+      if (vmb_batch_is_pending(batch) == pending &&
           (vmb_batch_overlaps(batch, plan->net, plan->net_count) ||
-           touches_replaced(batch, plan->net, plan->net_count)))
+           vmb_batch_overlaps_replaced(batch, plan->net, plan->net_count)))
          return true;
    }
    return false;

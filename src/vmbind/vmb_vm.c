@@ -116,7 +116,6 @@ vmb_vm_create(struct vmb_device *dev, const struct vmb_vm_params *params, struct
                                .block_size_B = caps->block_split ? 0 : caps->block_size_B,
                                .exact_unmap = caps->exact_unmap,
                             });
-   vm->ordered = vm->plan.params.ordered;
 
    const struct vmb_gpuvm_params gpuvm_params = {
       .va_start_B = caps->va_start_B,
@@ -321,7 +320,7 @@ vmb_vm_retire_locked(struct vmb_vm *vm)
     * undone; a batch whose queue is slow keeps the later ones. */
    vmb_vm_poll_locked(vm);
    list_for_each_entry_safe(struct vmb_batch, batch, &vm->batches, link) {
-      if (batch->point > batch->queue->completed)
+      if (vmb_batch_is_pending(batch))
          break;
       vm->retired_serial = batch->serial;
       vmb_batch_release_locked(vm, batch);
@@ -393,7 +392,7 @@ static const struct vmb_batch *
 last_pending_locked(const struct vmb_vm *vm)
 {
    list_for_each_entry_rev(struct vmb_batch, batch, &vm->batches, link) {
-      if (batch->point > batch->queue->completed)
+      if (vmb_batch_is_pending(batch))
          return batch;
    }
    return NULL;
@@ -1187,7 +1186,7 @@ snapshot_completed(struct vmb_vm *vm, struct vmb_gpuvm **snapshot_out)
       }
    }
    list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
-      if (batch->point > batch->queue->completed)
+      if (vmb_batch_is_pending(batch))
          continue;
       ret = vmb_gpuvm_reserve(copy, batch->ops, batch->op_count, NULL);
       if (ret)
@@ -1241,7 +1240,7 @@ static bool
 is_pending_locked(const struct vmb_vm *vm, uint64_t addr_B)
 {
    list_for_each_entry(struct vmb_batch, batch, &vm->batches, link) {
-      if (batch->point <= batch->queue->completed)
+      if (!vmb_batch_is_pending(batch))
          continue;
       for (uint32_t i = 0; i < batch->op_count; i++) {
          if (addr_B - batch->ops[i].map.addr_B < batch->ops[i].map.range_B)

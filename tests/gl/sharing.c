@@ -203,11 +203,25 @@ test_leaves_while_bound(EGLDisplay dpy, GLint size)
    glDeleteTextures(1, &target);
 }
 
+static void
+expect_texels(GLuint tex, GLint size, uint32_t colour)
+{
+   uint32_t *texels = calloc(size * size, sizeof(*texels));
+
+   glGetTextureImage(tex, 0, GL_RGBA, GL_UNSIGNED_BYTE, size * size * 4, texels);
+   for (GLint i = 0; i < size * size; i++) {
+      if (texels[i] == colour)
+         continue;
+      glt_fail("texel %d is 0x%08x", i, texels[i]);
+      break;
+   }
+   free(texels);
+}
+
 /* A texture that is drawn to while it leaves loses nothing of what is drawn. */
 static void
 test_leaves_while_drawn(EGLDisplay dpy, GLint size)
 {
-   uint32_t *texels = calloc(size * size, sizeof(*texels));
    GLuint tex;
 
    glt_begin("leaves while drawn, %d", size);
@@ -225,17 +239,10 @@ test_leaves_while_drawn(EGLDisplay dpy, GLint size)
    glFlush();
    const int fd = export_fd(dpy, image);
    glFinish();
-   glGetTextureImage(tex, 0, GL_RGBA, GL_UNSIGNED_BYTE, size * size * 4, texels);
-   for (GLint i = 0; i < size * size; i++) {
-      if (texels[i] == 0xff00ff00)
-         continue;
-      glt_fail("texel %d is 0x%08x", i, texels[i]);
-      break;
-   }
+   expect_texels(tex, size, 0xff00ff00);
 
    close(fd);
    eglDestroyImage(dpy, image);
-   free(texels);
    glDeleteProgram(program);
    glDeleteFramebuffers(1, &fbo);
    glDeleteTextures(1, &tex);
@@ -246,7 +253,6 @@ test_leaves_while_drawn(EGLDisplay dpy, GLint size)
 static void
 test_leaves_while_written(EGLDisplay dpy, GLint size, bool image_first)
 {
-   uint32_t *texels = calloc(size * size, sizeof(*texels));
    const uint32_t red = 0xff0000ff, green = 0xff00ff00;
    GLuint tex, target;
 
@@ -270,18 +276,11 @@ test_leaves_while_written(EGLDisplay dpy, GLint size, bool image_first)
    const uint32_t *map = mmap(NULL, size * size * 4, PROT_READ, MAP_SHARED, fd, 0);
    glt_expect(map != MAP_FAILED, "no map");
    glt_expect(map[0] == green, "exported: 0x%08x", map[0]);
-   glGetTextureImage(tex, 0, GL_RGBA, GL_UNSIGNED_BYTE, size * size * 4, texels);
-   for (GLint i = 0; i < size * size; i++) {
-      if (texels[i] == green)
-         continue;
-      glt_fail("texel %d is 0x%08x", i, texels[i]);
-      break;
-   }
+   expect_texels(tex, size, green);
 
    munmap((void *)map, size * size * 4);
    close(fd);
    eglDestroyImage(dpy, image);
-   free(texels);
    glDeleteProgram(program);
    glDeleteFramebuffers(1, &fbo);
    glDeleteTextures(1, &tex);

@@ -22,6 +22,9 @@
 #define SLAB_MAX_ORDER 15
 #define SLAB_SIZE_B    (2u << 20)
 
+static_assert((1u << SLAB_MAX_ORDER) < VMBIND_SPARSE_BLOCK_SIZE_B,
+              "no block of a texture can be bound to what is in a slab");
+
 struct vmbind_slab {
    struct pb_slab base;
    struct vmbind_memory *memory;
